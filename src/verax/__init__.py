@@ -1,0 +1,21 @@
+"""Verax: how far can a model, a market or an algorithm be trusted when the ground truth is missing?
+
+Every room (``verax.ntk``, ``verax.spectral``, ...) is imported when it is first used.
+"""
+
+import importlib
+import importlib.metadata
+
+__version__ = importlib.metadata.version("verax")
+
+_SUBMODULES = ("cli", "data", "kernels", "matching", "models", "ntk", "papers", "report", "spectral")
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"verax.{name}")
+    raise AttributeError(f"module 'verax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_SUBMODULES]

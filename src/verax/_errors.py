@@ -1,0 +1,65 @@
+"""Argument checks that every room shares: a ``ValueError`` names the argument, what came and what is needed."""
+
+from collections.abc import Collection
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def fail(argument: str, got: object, need: str) -> NoReturn:
+    """Raise the ``ValueError`` that every check of arguments raises."""
+    raise ValueError(f"{argument}: got {got}; need {need}")
+
+
+def check(condition: bool, argument: str, got: object, need: str) -> None:
+    """Raise unless the condition holds."""
+    if not condition:
+        fail(argument, got, need)
+
+
+def check_option(argument: str, value: object, allowed: Collection[str]) -> None:
+    """Raise unless ``value`` is one of the allowed names."""
+    if not isinstance(value, str) or value not in allowed:
+        fail(argument, repr(value), "one of " + ", ".join(repr(name) for name in allowed))
+
+
+def check_integer(argument: str, value: object, *, minimum: int) -> None:
+    """Raise unless ``value`` is a Python or NumPy integer of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        fail(argument, repr(value), f"an integer >= {minimum}")
+
+
+def is_traced(x: object) -> bool:
+    """Whether any leaf of ``x`` is an abstract value inside a JAX transformation, so that its entries cannot be read."""
+    return any(_leaf_is_traced(leaf) for leaf in jax.tree.leaves(x))
+
+
+def _leaf_is_traced(leaf: Any) -> bool:
+    if not isinstance(leaf, jax.Array):
+        return False
+    try:
+        leaf.is_deleted()  # a concrete array answers; a tracer has no buffer to ask about
+    except (AttributeError, jax.errors.JAXTypeError):
+        return True
+    return False
+
+
+def check_finite(argument: str, x: Any) -> None:
+    """Raise if a concrete array leaf holds NaN or infinity; traced values pass, since they cannot be read."""
+    for leaf in jax.tree.leaves(x):
+        if is_traced(leaf):
+            continue
+        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        if not jnp.issubdtype(array.dtype, jnp.inexact):
+            continue
+        finite = jnp.isfinite(array) if isinstance(array, jax.Array) else np.isfinite(array)
+        if not bool(finite.all()):
+            fail(argument, f"{int((~finite).sum())} non-finite entries of {array.size}", "finite values")
+
+
+def check_floating(argument: str, x: Any) -> None:
+    """Raise unless the array holds real floating-point numbers."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        fail(argument, f"dtype {x.dtype}", "a real floating-point dtype")

@@ -1,0 +1,36 @@
+"""Shared set-up: strict promotion, eight virtual devices, and the data folder."""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture
+def rng(request):
+    """A NumPy generator seeded by the test's own name, so that tests do not depend on each other's order."""
+    return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The data folder; a test that needs it is skipped with a reason where there is none, and fails where one is required."""
+    folder = pathlib.Path(os.environ.get("VERAX_DATA", "../shared/data"))
+    if not folder.is_dir():
+        message = f"the data folder {folder} does not exist; set VERAX_DATA"
+        if os.environ.get("VERAX_DATA_REQUIRED") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def x64():
+    """Whether this run is in double precision."""
+    return jax.config.read("jax_enable_x64")
