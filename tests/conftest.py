@@ -2,10 +2,13 @@
 
 import os
 import pathlib
+import sys
 
 import jax
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for the shared helpers in tests/support
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
