@@ -1,0 +1,197 @@
+"""The list of papers, what each module must hold, and how one is run."""
+
+import importlib
+import pathlib
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+
+from verax._errors import check_option
+from verax.report import Report
+
+if TYPE_CHECKING:
+    import jax
+
+_PAPERS = ("gcv",)
+
+SCALES = ("demo", "laptop", "full")
+"""45 seconds on two cores; at most an hour; hours, or a GPU."""
+
+
+class Config(Protocol):
+    """What a run depends on: a frozen dataclass whose fields are numbers, words and tuples of them.
+
+    ``planned_seconds`` is the time that the configuration should take: two CPU cores for ``demo`` and ``laptop``, the
+    machine that the module names for ``full``. It includes compilation.
+    """
+
+    @property
+    def planned_seconds(self) -> float:
+        """The time that a run should take."""
+        ...
+
+    @classmethod
+    def demo(cls) -> Self:
+        """Return the configuration for a first look, within 45 seconds on data bundled with a dependency."""
+        ...
+
+    @classmethod
+    def laptop(cls) -> Self:
+        """Return the configuration for one to sixty minutes, on real data."""
+        ...
+
+    @classmethod
+    def full(cls) -> Self:
+        """Return the paper's own setting, or the nearest that public data allow."""
+        ...
+
+
+class Paper(Protocol):
+    """What a module in ``verax.papers`` holds."""
+
+    Config: type[Config]
+
+    def run(
+        self, config: Any, *, key: "jax.Array", data: str | pathlib.Path | None = None, progress: bool = True
+    ) -> Report:
+        """Measure the paper's claims; ``data`` is the folder that holds the data sets the configuration names."""
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the papers that exist.
+
+    Examples
+    --------
+    >>> "gcv" in names()
+    True
+    """
+    return _PAPERS
+
+
+def load(name: str) -> Paper:
+    """Import one paper's module.
+
+    Raises
+    ------
+    ValueError
+        If there is no such paper; the message lists those that exist.
+    """
+    check_option("paper", name, _PAPERS)
+    return cast(Paper, importlib.import_module(f"{__package__}.{name}"))
+
+
+def reproduce(
+    name: str,
+    *,
+    scale: str = "demo",
+    key: "jax.Array",
+    data: str | pathlib.Path | None = None,
+    progress: bool = True,
+) -> Report:
+    """Run one paper at one of its scales.
+
+    Parameters
+    ----------
+    name
+        One of ``names()``.
+    scale
+        ``"demo"``, ``"laptop"`` or ``"full"``.
+    key
+        A ``jax.random.key``; everything random in the run derives from it.
+    data
+        Folder of data sets; the demo needs none.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Report
+        Claims, tables and figures.
+
+    Raises
+    ------
+    ValueError
+        For an unknown paper or scale, before anything is computed.
+    """
+    check_option("paper", name, _PAPERS)
+    check_option("scale", scale, SCALES)
+    paper = load(name)
+    return paper.run(getattr(paper.Config, scale)(), key=key, data=data, progress=progress)
+
+
+class Steps:
+    """The steps of a run: a clock, and a progress bar where one is wanted.
+
+    Parameters
+    ----------
+    title
+        Shown beside the bar.
+    total
+        Number of steps.
+    show
+        Whether anything is shown. Without ``rich`` each step is one line on standard error.
+
+    Examples
+    --------
+    >>> with Steps("GCV", 2, show=False) as steps:
+    ...     steps("kernels")
+    ...     steps("risks")
+    >>> steps.seconds < 1.0
+    True
+    """
+
+    def __init__(self, title: str, total: int, *, show: bool = True):
+        self._title, self._total, self._show = title, total, show
+        self._started = time.perf_counter()
+        self._stopped: float | None = None
+        self._count = 0
+        self._bar: Any = None
+        self._task: Any = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, or from start to end once the block is left."""
+        return (self._stopped or time.perf_counter()) - self._started
+
+    def __enter__(self) -> Self:
+        if self._show:
+            self._bar = _rich_bar()
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=self._total, step="")
+        return self
+
+    def __call__(self, step: str) -> None:
+        """Begin the next step, and so end the one before."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._count, step=step)
+        elif self._show:
+            print(f"{self._title} [{self._count + 1}/{self._total}] {step} ({self.seconds:.0f} s)", file=sys.stderr)
+        self._count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped = time.perf_counter()
+        if self._bar is not None:
+            if kind is None:
+                self._bar.update(self._task, completed=self._total, step="done")
+            self._bar.stop()
+
+
+def _rich_bar() -> Any:
+    try:
+        import rich.console
+        import rich.progress
+    except ImportError:
+        return None
+    return rich.progress.Progress(
+        rich.progress.TextColumn("[bold]{task.description}"),
+        rich.progress.BarColumn(bar_width=24),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("{task.fields[step]}"),
+        console=rich.console.Console(stderr=True),
+    )

@@ -1,0 +1,142 @@
+"""Claims of a paper, and the criteria that decide them."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from verax._errors import check, check_integer, check_option, fail
+
+EVIDENCE = ("theorem", "real data", "synthetic", "organism")
+"""What a measurement stands on."""
+
+VERDICTS = ("reproduced", "not reproduced", "analogue only", "not tested at this scale", "not testable here")
+"""What a run may say of a claim."""
+
+_WITHOUT_TEST = ("not tested at this scale", "not testable here")
+
+
+@dataclasses.dataclass(frozen=True)
+class Criterion:
+    """A rule, fixed before the run, that decides whether a claim holds.
+
+    Parameters
+    ----------
+    text
+        The rule in words, as the report prints it.
+    test
+        ``test(measured, standard_error) -> bool``, a pure function. ``None`` for a criterion read back from a file,
+        which keeps its words but not its code, and for a claim that no run here can test.
+    when_met
+        The verdict when the test passes: ``"reproduced"``, or ``"analogue only"`` where the setting stands in for the
+        paper's own (another network, another data set) and so cannot reproduce it. A test that fails always gives
+        ``"not reproduced"``.
+
+    Raises
+    ------
+    ValueError
+        If ``text`` is empty or ``when_met`` is another verdict.
+
+    Examples
+    --------
+    >>> rule = Criterion("at least 0.95", lambda measured, standard_error: measured >= 0.95)
+    >>> rule.decide(0.97, 0.01), rule.decide(0.91, 0.01), rule.decide(float("nan"), None)
+    ('reproduced', 'not reproduced', 'not reproduced')
+    """
+
+    text: str
+    test: Callable[[float, float | None], bool] | None = dataclasses.field(default=None, compare=False)
+    when_met: str = "reproduced"
+
+    def __post_init__(self):
+        check(bool(self.text), "text", repr(self.text), "the rule in words")
+        check_option("when_met", self.when_met, ("reproduced", "analogue only"))
+
+    def decide(self, measured: float, standard_error: float | None) -> str:
+        """Return the verdict on a measurement; one that is not finite never passes."""
+        if self.test is None:
+            fail(
+                "test", "None", "a function of (measured, standard_error); a criterion from a file cannot decide again"
+            )
+        if not math.isfinite(measured) or not math.isfinite(0.0 if standard_error is None else standard_error):
+            return "not reproduced"
+        return self.when_met if self.test(measured, standard_error) else "not reproduced"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One statement of a paper, what was measured, and the verdict that its criterion gives.
+
+    Parameters
+    ----------
+    statement
+        The claim in one sentence.
+    source
+        Where the paper makes it, such as ``"abstract"`` or ``"Theorem 1"``.
+    published
+        The paper's own figure, as a number or in words; ``None`` where no source was read.
+    measured
+        The number that the criterion judges; ``None`` if nothing was measured.
+    standard_error
+        Its standard error over seeds; ``None`` with fewer than two.
+    seeds
+        Number of independent seeds behind ``measured``; 0 for a deterministic result.
+    evidence
+        One of ``EVIDENCE``.
+    criterion
+        The rule that decides. It belongs in the module as a constant, so that it stands before any run.
+    verdict
+        Left out, it follows from the criterion. It may be given as ``"not tested at this scale"`` or
+        ``"not testable here"``; any other value must be what the criterion says.
+
+    Raises
+    ------
+    ValueError
+        For an unknown ``evidence`` or ``verdict``, a negative standard error, a verdict that contradicts the criterion,
+        or a missing verdict where nothing was measured.
+
+    Examples
+    --------
+    >>> rule = Criterion("at most 0.05", lambda measured, standard_error: measured <= 0.05)
+    >>> claim = Claim("GCV is close to the truth", "abstract", None, 0.031, 0.004, 5, "real data", rule)
+    >>> claim.verdict
+    'reproduced'
+    """
+
+    statement: str
+    source: str
+    published: float | str | None
+    measured: float | None
+    standard_error: float | None
+    seeds: int
+    evidence: str
+    criterion: Criterion
+    verdict: str = ""
+
+    def __post_init__(self):
+        check(bool(self.statement), "statement", repr(self.statement), "the claim in one sentence")
+        check_option("evidence", self.evidence, EVIDENCE)
+        check_integer("seeds", self.seeds, minimum=0)
+        for name in ("measured", "standard_error"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
+        if self.standard_error is not None:
+            check(not self.standard_error < 0, "standard_error", self.standard_error, "a number >= 0, or None")
+        object.__setattr__(self, "seeds", int(self.seeds))
+        if not isinstance(self.published, str | None):
+            object.__setattr__(self, "published", float(self.published))
+        object.__setattr__(self, "verdict", self._verdict())
+
+    def _verdict(self) -> str:
+        if self.verdict:
+            check_option("verdict", self.verdict, VERDICTS)
+        if self.verdict in _WITHOUT_TEST:
+            return self.verdict
+        if self.measured is None:
+            fail("verdict", repr(self.verdict), f"one of {_WITHOUT_TEST} where measured is None")
+        if self.criterion.test is None:
+            if not self.verdict:
+                fail("criterion", "one without a test", "a test of (measured, standard_error), or a verdict")
+            return self.verdict
+        decided = self.criterion.decide(self.measured, self.standard_error)
+        check(self.verdict in ("", decided), "verdict", repr(self.verdict), f"{decided!r}, which the criterion gives")
+        return decided

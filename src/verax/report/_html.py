@@ -1,0 +1,287 @@
+"""Reports as one self-contained HTML page: inline styles and images, no scripts, nothing fetched."""
+
+import base64
+import collections
+import html
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from verax._errors import check
+
+from ._claim import VERDICTS, Claim
+from ._figures import StoredFigure, render
+from ._report import Report, Table
+from ._storage import slug
+from ._text import duration, measurement, number
+
+# Shape and word carry the verdict as well as colour does.
+_BADGES = {
+    "reproduced": ("good", "✓"),
+    "not reproduced": ("bad", "✕"),
+    "analogue only": ("partial", "≈"),
+    "not tested at this scale": ("open", "○"),
+    "not testable here": ("open", "\N{EN DASH}"),
+}
+
+# A drawing larger than this (a scatter of many thousands of points) is shown as its image instead.
+_MAX_SVG_BYTES = 1_500_000
+
+# What matplotlib draws with. A drawing from a file that holds anything else, or any handler, is shown as its image.
+_SVG_TAGS = frozenset(
+    [
+        "svg",
+        "g",
+        "defs",
+        "path",
+        "use",
+        "clipPath",
+        "rect",
+        "image",
+        "text",
+        "tspan",
+        "circle",
+        "line",
+        "polygon",
+        "polyline",
+    ]
+)
+
+
+def write_html(reports: Sequence[Report], path: str | pathlib.Path, *, title: str = "Verax report") -> pathlib.Path:
+    """Write reports as one self-contained page, light or dark as the reader's system asks.
+
+    Parameters
+    ----------
+    reports
+        The reports, in the order in which they appear.
+    path
+        The file to write; its folder is made if need be.
+    title
+        Of the page.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If there is no report.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> report = Report("A title", "Authors, 2022", [], {}, {}, {"n": 100}, {}, 1.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_html([report], pathlib.Path(folder) / "index.html").read_text()
+    >>> "A title" in page and "http" not in page
+    True
+    """
+    check(len(reports) > 0, "reports", "none", "at least one Report")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    style = pathlib.Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    anchors = [f"{index}-{slug(report.title)}" for index, report in enumerate(reports, start=1)]
+    body = "\n".join(_section(report, anchor) for report, anchor in zip(reports, anchors, strict=True))
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{_escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{_masthead(reports, anchors, title)}
+{body}
+</main>
+</body>
+</html>
+"""
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _escape(text: Any) -> str:
+    return html.escape(str(text), quote=True)
+
+
+def _masthead(reports: Sequence[Report], anchors: Sequence[str], title: str) -> str:
+    counts = collections.Counter(claim.verdict for report in reports for claim in report.claims)
+    tally = "".join(
+        f'<li>{_badge(verdict)} <span class="count">{counts[verdict]}</span></li>'
+        for verdict in VERDICTS
+        if counts[verdict]
+    )
+    contents = ""
+    if len(reports) > 1:
+        items = "".join(
+            f'<li><a href="#{anchor}">{_escape(report.title)}</a></li>'
+            for report, anchor in zip(reports, anchors, strict=True)
+        )
+        contents = f'<nav aria-label="Papers"><ol>{items}</ol></nav>'
+    papers = "1 paper" if len(reports) == 1 else f"{len(reports)} papers"
+    claims = sum(counts.values())
+    took = duration(sum(report.seconds for report in reports))
+    return f"""<header class="masthead">
+<h1>{_escape(title)}</h1>
+<p class="lead">{papers}, {claims} {"claim" if claims == 1 else "claims"}, {took}.
+Every criterion was fixed before the run.</p>
+<ul class="tally">{tally}</ul>
+{contents}
+</header>"""
+
+
+def _section(report: Report, anchor: str) -> str:
+    prefix = "p" + anchor.split("-", 1)[0]
+    planned = "" if report.planned_seconds is None else f"planned {duration(report.planned_seconds)}, "
+    parts = [
+        f'<section class="paper" id="{anchor}">',
+        f"<h2>{_escape(report.title)}</h2>",
+        f'<p class="citation">{_escape(report.citation)}</p>',
+        f'<p class="time">{planned}took {duration(report.seconds)}</p>',
+    ]
+    if report.claims:
+        parts.append(_claims(report.claims))
+    if report.figures:
+        parts += ["<h3>Figures</h3>", '<div class="figures">']
+        for index, (name, figure) in enumerate(report.figures.items(), start=1):
+            parts.append(_figure(name, figure, report.captions.get(name, ""), f"{prefix}f{index}-"))
+        parts.append("</div>")
+    if report.tables:
+        parts.append("<h3>Tables</h3>")
+        parts += [_table(name, table, report.captions.get(name, "")) for name, table in report.tables.items()]
+    parts += ['<div class="settings">', _settings("Configuration", report.config)]
+    parts += [_settings("Environment", report.environment), "</div>", "</section>"]
+    return "\n".join(parts)
+
+
+def _badge(verdict: str) -> str:
+    kind, sign = _BADGES[verdict]
+    return f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {_escape(verdict)}</span>'
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    rows = []
+    for claim in claims:
+        seeds = "" if not claim.seeds else f"{claim.seeds} {'seed' if claim.seeds == 1 else 'seeds'}"
+        rows.append(f"""<tr>
+<td class="statement"><p>{_escape(claim.statement)}</p>
+<p class="note"><span>{_escape(claim.source)}</span><span>Criterion: {_escape(claim.criterion.text)}</span></p></td>
+<td class="figure" data-label="Published">{_escape(number(claim.published))}</td>
+<td class="figure" data-label="Measured">{_escape(measurement(claim.measured, claim.standard_error))}
+<span class="note">{_escape(", ".join(part for part in (seeds, claim.evidence) if part))}</span></td>
+<td class="verdict">{_badge(claim.verdict)}</td>
+</tr>""")
+    return f"""<h3>Claims</h3>
+<div class="scroll"><table class="claims">
+<thead><tr><th scope="col">Claim</th><th scope="col" class="figure">Published</th>
+<th scope="col" class="figure">Measured</th><th scope="col">Verdict</th></tr></thead>
+<tbody>
+{"".join(rows)}
+</tbody></table></div>"""
+
+
+def _table(name: str, table: Table, caption: str) -> str:
+    numeric = [
+        all(isinstance(row[index], int | float | None) for row in table.rows) for index in range(len(table.columns))
+    ]
+    kinds = [' class="figure"' if is_numeric else "" for is_numeric in numeric]
+    head = "".join(
+        f'<th scope="col"{kind}>{_escape(column)}</th>' for column, kind in zip(table.columns, kinds, strict=True)
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{_escape(number(entry))}</td>" for entry, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in table.rows
+    )
+    note = f'<span class="note">{_escape(caption)}</span>' if caption else ""
+    return f"""<div class="scroll tall"><table class="data">
+<caption>{_escape(name)}{note}</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody></table></div>"""
+
+
+def _figure(name: str, figure: Any, caption: str, prefix: str) -> str:
+    drawn = render(figure)
+    note = f'<span class="note">{_escape(caption)}</span>' if caption else ""
+    wide = " wide" if _aspect(drawn.svg) > 2.2 else ""
+    drawing = _drawing(drawn, name, prefix)
+    return f'<figure class="plot{wide}">{drawing}<figcaption>{_escape(name)}{note}</figcaption></figure>'
+
+
+def _drawing(drawn: StoredFigure, name: str, prefix: str) -> str:
+    svg = _inline_svg(drawn.svg, name, prefix)
+    if svg is not None:
+        return svg
+    data = base64.b64encode(drawn.png).decode("ascii")
+    return f'<img class="bitmap" alt="{_escape(name)}" src="data:image/png;base64,{data}">'
+
+
+def _aspect(svg: str) -> float:
+    found = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
+    return float(found[1]) / float(found[2]) if found else 1.0
+
+
+def _inline_svg(svg: str, name: str, prefix: str) -> str | None:
+    """Make a drawing part of the page: names of its own for its parts; ink and paper that follow the page's colours."""
+    start = svg.find("<svg")
+    if start < 0 or len(svg) > _MAX_SVG_BYTES:
+        return None
+    svg = svg[start:]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # its rules would reach the whole page
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    svg = svg.replace("xlink:href=", "href=")
+    if not _is_plain(svg):
+        return None
+    svg = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}\1"', svg)
+    svg = re.sub(r'href="#([^"]*)"', rf'href="#{prefix}\1"', svg)
+    svg = re.sub(r"url\(#([^)]*)\)", rf"url(#{prefix}\1)", svg)
+    svg = re.sub(r"#000000\b", "currentColor", svg)
+    svg = re.sub(r"#ffffff\b", "var(--surface)", svg)
+    # Glyph outlines carry no colour of their own; without one they would be black on any page.
+    opening, rest = svg.split(">", 1)
+    opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
+    return f'{opening} fill="currentColor" role="img" aria-label="{_escape(name)}">{rest.strip()}'
+
+
+def _is_plain(svg: str) -> bool:
+    tags = set(re.findall(r"<\s*([A-Za-z][\w:.-]*)", svg))
+    targets = re.findall(r"""\bhref\s*=\s*["']([^"']*)""", svg)
+    local = all(target.startswith(("#", "data:image/png;base64,")) for target in targets)
+    urls = re.findall(r"url\(\s*([^)]*)\)", svg)
+    return (
+        tags <= _SVG_TAGS
+        and local
+        and all(url.startswith("#") for url in urls)
+        and re.search(r"\son\w+\s*=", svg, flags=re.IGNORECASE) is None
+    )
+
+
+def _settings(heading: str, values: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
+    rows = "".join(
+        f"<tr><th scope='row'>{_escape(name)}</th><td>{_escape(_setting(value))}</td></tr>"
+        for name, value in values.items()
+    )
+    return f"<details><summary>{heading}</summary><table>{rows}</table></details>"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_setting(entry) for entry in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_setting(entry)}" for name, entry in value.items())
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else number(value)
