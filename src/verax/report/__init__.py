@@ -14,3 +14,4 @@ from ._html import write_html as write_html
 from ._report import Report as Report
 from ._report import Table as Table
 from ._storage import load_report as load_report
+from ._terminal import terminal_table as terminal_table

@@ -22,7 +22,7 @@ def to_plain(value: Any) -> Any:
         return {str(name): to_plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
+    if hasattr(value, "tolist") and not isinstance(value, type):
         return to_plain(np.asarray(value).tolist())
     return getattr(value, "__name__", None) or str(value)
 

@@ -1,0 +1,84 @@
+"""The command line: ``verax reproduce`` and ``verax doctor``.
+
+JAX and everything that stands on it is imported by the command that needs it, so that ``verax --help`` answers at once.
+"""
+
+import pathlib
+import sys
+import traceback
+from typing import Annotated, Literal
+
+import tyro
+
+_app = tyro.extras.SubcommandApp()
+
+
+@_app.command
+def reproduce(
+    papers: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PAPER ...]")] = (),
+    /,
+    *,
+    scale: Literal["demo", "laptop", "full"] = "demo",
+    data: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/report"),
+    seed: int = 0,
+) -> int:
+    """Measure the claims of papers and write one page of results.
+
+    The exit status is 0 if everything ran, whatever the verdicts; 1 if a paper failed to run; 2 for a name that is no
+    paper.
+
+    Args:
+        papers: Papers to run, such as gcv; all of them if none is named.
+        scale: demo takes 45 seconds on data bundled with a dependency; laptop at most an hour; full is the paper's own
+            setting.
+        data: Folder of data sets. The demo needs none.
+        out: Folder to write: index.html, and a folder for each paper.
+        seed: Everything random in the run derives from it.
+    """
+    import verax.papers
+
+    known = verax.papers.names()
+    unknown = [name for name in papers if name not in known]
+    if unknown:
+        print(f"no such paper: {', '.join(unknown)}; the papers are: {', '.join(known)}", file=sys.stderr)
+        return 2
+
+    import jax
+    import rich.console
+
+    import verax.report
+
+    console = rich.console.Console()
+    reports = []
+    failed = []
+    for name in dict.fromkeys(papers or known):
+        try:
+            report = verax.papers.reproduce(name, scale=scale, key=jax.random.key(seed), data=data)
+            report.save(out / name)
+        except Exception:  # one paper that fails must not cost the others their report
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        reports.append(report)
+        console.print(verax.report.terminal_table(report))
+    if reports:
+        page = verax.report.write_html(reports, out / "index.html")
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    if failed:
+        print(f"failed to run: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@_app.command
+def doctor() -> int:
+    """Print versions, devices, the state of the native code, and the data folder."""
+    import verax._doctor
+
+    print(verax._doctor.report_text())
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line, and return the exit status."""
+    return _app.cli(prog="verax", description="How far can a model be trusted when the truth is missing?", args=args)
