@@ -1,0 +1,23 @@
+"""Generalization risk, learning curves and scaling exponents from a kernel's spectrum, without a test set.
+
+Everywhere the ridge is 1/n-normalised, ``argmin (1/n) ||y - X b||^2 + ridge ||b||^2``: the dual system is
+``(K + n ridge I) a = y``, and scikit-learn's ``alpha`` is ``n * ridge``. Risks sum over the targets' columns.
+"""
+
+from verax._save import load as load
+from verax._save import register as _register
+from verax._save import save as save
+
+from ._gcv import gcv as gcv
+from ._loo import loo_error as loo_error
+from ._loo import loo_residuals as loo_residuals
+from ._ridge_regression import KernelRidge as KernelRidge
+from ._ridge_regression import kernel_ridge_fit as kernel_ridge_fit
+from ._risk_path import RiskPath as RiskPath
+from ._risk_path import risk_path as risk_path
+from ._risk_path import select_ridge as select_ridge
+from ._spectrum import Spectrum as Spectrum
+from ._spectrum import feature_spectrum as feature_spectrum
+from ._spectrum import kernel_spectrum as kernel_spectrum
+
+_register(Spectrum, KernelRidge)

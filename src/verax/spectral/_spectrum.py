@@ -1,0 +1,337 @@
+"""Eigenvalues and target energies of a kernel: all that generalized cross-validation needs, for every ridge at once."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from verax._errors import check, check_finite, check_floating, check_option, fail, is_traced
+from verax._types import AnyArray
+
+from ._checks import check_center, check_kernel, check_targets
+
+
+class Spectrum(NamedTuple):
+    r"""Decomposition of ``K / n`` together with the targets' energy along it.
+
+    Fields are NumPy float64 whatever the kernel's dtype. ``K / n = U diag(l) U^T`` after centring, ``a = U^T y``.
+
+    Attributes
+    ----------
+    eigenvalues : [m]
+        Eigenvalues of ``K / n`` above the rank tolerance, descending. Ritz values with ``method="lanczos"``.
+    target_energy : [m]
+        ``sum_c a_ic^2``, summed over targets, not divided by ``n``.
+    num_samples, num_targets : int
+        ``n`` and ``C``.
+    centered : bool
+        Whether an intercept was fitted (it counts as one more degree of freedom).
+    rank : int
+        Number of eigenvalues above the rank tolerance (of Ritz values with Lanczos).
+    null_count : float
+        Dimension of the null space, the intercept's direction not counted; estimated with Lanczos.
+    null_energy : float
+        Energy of the targets in that null space.
+    precision_floor : float
+        Absolute uncertainty of an eigenvalue that the kernel's dtype and the decomposition leave.
+    eigenvectors : [n, m] or None
+        ``U`` (Ritz vectors with Lanczos); None where they were not kept.
+    coefficients : [m, C] or None
+        ``a``.
+    null_residual : [n, C] or None
+        The targets' component in the null space.
+    null_leverage : [n] or None
+        ``1 - H_ii`` at ridge 0; None with Lanczos, which does not give leverages.
+    multiplicity : [num_probes, m] or None
+        How many eigenvalues each Ritz value stands for, one estimate a probe; None for an exact decomposition, where
+        it is 1.
+    null_multiplicity : [num_probes] or None
+        The same for the null space.
+    truncation : Spectrum or None
+        The Lanczos quadrature of fewer steps, whose difference tells whether the recurrence has converged.
+    """
+
+    eigenvalues: np.ndarray
+    target_energy: np.ndarray
+    num_samples: int
+    num_targets: int
+    centered: bool
+    rank: int
+    null_count: float
+    null_energy: float
+    precision_floor: float
+    eigenvectors: np.ndarray | None = None
+    coefficients: np.ndarray | None = None
+    null_residual: np.ndarray | None = None
+    null_leverage: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
+    null_multiplicity: np.ndarray | None = None
+    truncation: "Spectrum | None" = None
+
+
+def kernel_spectrum(
+    kernel: Float[AnyArray, "n n"],
+    targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
+    *,
+    center: bool = True,
+    method: str = "auto",
+    num_steps: int | None = None,
+    num_probes: int | None = None,
+    key: jax.Array | None = None,
+    keep_eigenvectors: bool = True,
+) -> Spectrum:
+    r"""Decompose a Gram matrix once, for the risk at every ridge and every number of samples.
+
+    .. math:: K / n = U \operatorname{diag}(l_1 \ge \dots \ge l_n) U^\top, \qquad a = U^\top y
+
+    The features behind the kernel must be independent of these labels: a network that was trained on these very
+    examples has seen them, and every estimate made from this spectrum is then too small.
+
+    Parameters
+    ----------
+    kernel : [n, n]
+        Gram matrix ``phi(x_i) . phi(x_j)``, not divided by ``n``. Float64 NumPy arrays keep their precision whether or
+        not JAX's x64 mode is on.
+    targets : [n] or [n, C]
+        Real targets; class labels as one-hot columns. Risks sum over the C columns.
+    center
+        Fit an unpenalised intercept: kernel and targets are centred, and the intercept counts as one degree of freedom.
+    method
+        "eigh", "lanczos", or "auto": "eigh" up to 20,000 samples, "lanczos" above.
+    num_steps, num_probes
+        For Lanczos: block steps (default 100) and Rademacher probes (default 10).
+    key
+        For Lanczos: a ``jax.random.key`` for the probes.
+    keep_eigenvectors
+        Keep ``U``, which leave-one-out errors, leverages and their diagnostics need (``8 n^2`` bytes).
+
+    Returns
+    -------
+    Spectrum
+        NumPy float64 fields.
+
+    Raises
+    ------
+    ValueError
+        For a kernel that is not square, symmetric, finite and positive semi-definite beyond rounding, or that vanishes
+        after centring; for targets of another length; for traced arrays, since this is a host entry point.
+
+    Notes
+    -----
+    Cost: about ``(4/3 + 2 + 4/3) n^3`` flops and ``3 n^2`` numbers for "eigh". A kernel in host memory is centred and
+    decomposed by LAPACK in float64, whatever its dtype: a float32 kernel then carries only the rounding of its entries,
+    about ``eps * rms(K) / sqrt(n)`` in an eigenvalue of ``K / n``. A kernel on an accelerator is centred and
+    decomposed there in its own dtype, with errors of order ``10 eps l_max``. Eigenvalues below the resulting tolerance
+    count as zero, and `risk_path` flags the ridges for which that choice matters.
+
+    Examples
+    --------
+    >>> import numpy as np, verax.spectral as vs
+    >>> features = np.random.default_rng(0).normal(size=(50, 200))
+    >>> targets = features[:, 0]
+    >>> spectrum = vs.kernel_spectrum(features @ features.T, targets)
+    >>> spectrum.rank, spectrum.num_samples  # one direction is the intercept's
+    (49, 50)
+    >>> bool(np.isclose(spectrum.target_energy.sum(), 50 * targets.var()))
+    True
+    """
+    check_option("method", method, ("auto", "eigh", "lanczos"))
+    _check_concrete(kernel, targets)
+    num_samples = check_kernel(kernel)
+    check_targets(targets, num_samples)
+    check_center(center, num_samples)
+    if method == "auto":
+        method = "eigh" if num_samples <= 20_000 else "lanczos"
+    if method == "lanczos":
+        from ._lanczos import lanczos_spectrum
+
+        return lanczos_spectrum(
+            kernel,
+            targets,
+            center=bool(center),
+            num_steps=num_steps,
+            num_probes=num_probes,
+            key=key,
+            keep_eigenvectors=keep_eigenvectors,
+        )
+    for name, value in (("num_steps", num_steps), ("num_probes", num_probes)):
+        check(value is None, name, repr(value), "None unless the method is 'lanczos'")
+    values, vectors, floor = _decompose(kernel, center=bool(center))
+    y = centered_targets(targets, center=bool(center))
+    return _assemble(values, vectors, y, center=bool(center), floor=floor, keep_eigenvectors=keep_eigenvectors)
+
+
+def feature_spectrum(
+    features: Float[AnyArray, "n p"],
+    targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
+    *,
+    center: bool = True,
+    keep_eigenvectors: bool = True,
+) -> Spectrum:
+    r"""Spectrum of ``features @ features.T`` without forming it: the way in for many samples and few features.
+
+    The features must be independent of these labels: features of a network trained on these very examples make every
+    estimate too small.
+
+    Parameters
+    ----------
+    features : [n, p]
+        Rows ``phi(x_i)``.
+    targets : [n] or [n, C]
+        Real targets; class labels as one-hot columns.
+    center
+        Fit an unpenalised intercept.
+    keep_eigenvectors
+        Keep ``U`` (``8 n min(n, p)`` bytes) for leave-one-out errors and leverages.
+
+    Returns
+    -------
+    Spectrum
+        As from `kernel_spectrum`; the null space holds ``n - rank`` directions (one fewer with an intercept).
+
+    Raises
+    ------
+    ValueError
+        For shapes, dtypes or values that are not as described, or features that are constant after centring.
+
+    Notes
+    -----
+    A singular value decomposition in float64 on the host, about ``6 n p min(n, p)`` flops.
+
+    Examples
+    --------
+    >>> import numpy as np, verax.spectral as vs
+    >>> features = np.random.default_rng(0).normal(size=(200, 5))
+    >>> vs.feature_spectrum(features, features[:, 0]).rank
+    5
+    """
+    _check_concrete(features, targets)
+    check(
+        hasattr(features, "ndim") and features.ndim == 2 and features.size > 0,
+        "features",
+        f"shape {np.shape(features)}",
+        "a non-empty [n, p] array",
+    )
+    check_floating("features", features)
+    check_finite("features", features)
+    num_samples = features.shape[0]
+    check_targets(targets, num_samples)
+    check_center(center, num_samples)
+    x = np.asarray(features, np.float64)
+    size = float(np.sum(x**2)) / num_samples  # the trace of K / n before centring bounds its largest eigenvalue
+    eps = float(jnp.finfo(features.dtype).eps)
+    if center:
+        x = x - x.mean(0)
+    vectors, singular, _ = np.linalg.svd(x, full_matrices=False)
+    values = singular**2 / num_samples
+    # Rounding moves a singular value by at most its norm times eps, hence an eigenvalue l by about sqrt(l l_max) eps:
+    # small eigenvalues come out far better than from the Gram matrix. The tolerance is that error for l = tolerance.
+    floor = size * (8 * eps) ** 2 if eps > 1e-10 else size * (max(x.shape) * eps) ** 2
+    y = centered_targets(targets, center=bool(center))
+    return _assemble(
+        values, vectors, y, center=bool(center), floor=floor, keep_eigenvectors=keep_eigenvectors, argument="features"
+    )
+
+
+def centered_targets(targets: Any, *, center: bool) -> np.ndarray:
+    """Float64 ``[n, C]`` targets, with the column means removed when an intercept is fitted."""
+    y = np.asarray(targets, np.float64)
+    y = y[:, None] if y.ndim == 1 else y
+    return y - y.mean(0) if center else y
+
+
+def centered_kernel(kernel: np.ndarray) -> np.ndarray:
+    """``C K C`` with ``C = I - 11^T / n``, symmetric to the last bit's order."""
+    row = kernel.mean(0)
+    return kernel - row - row[:, None] + row.mean()
+
+
+def _check_concrete(*arrays: Any) -> None:
+    if is_traced(arrays):
+        fail("kernel", "a traced array", "concrete arrays (under jit use verax.spectral.gcv)")
+
+
+def _decompose(kernel: Any, *, center: bool) -> tuple[np.ndarray, np.ndarray, float]:
+    """Eigenvalues of K/n (ascending), eigenvectors, and the uncertainty of an eigenvalue."""
+    if isinstance(kernel, jax.Array) and all(device.platform != "cpu" for device in kernel.devices()):
+        return decompose_on_device(kernel, center=center)
+    num_samples = kernel.shape[0]
+    eps = float(jnp.finfo(kernel.dtype).eps)
+    k = np.asarray(kernel, np.float64)
+    rms = float(np.sqrt(np.mean(k**2)))
+    k = centered_kernel(k) if center else k
+    k = (k + k.T) / (2 * num_samples)
+    values, vectors = np.linalg.eigh(k)
+    # Independent rounding of the entries perturbs K/n by a matrix of norm about 0.6 eps rms(K) / sqrt(n); accumulated
+    # inner products are a few times worse. LAPACK's own backward error is a modest multiple of eps64 l_max.
+    floor = max(8 * eps * rms / np.sqrt(num_samples), num_samples * np.finfo(np.float64).eps * float(values[-1]))
+    return values, vectors, floor
+
+
+def decompose_on_device(kernel: jax.Array, *, center: bool) -> tuple[np.ndarray, np.ndarray, float]:
+    """Do the same where the kernel lives, in its own dtype: the way for accelerators."""
+    num_samples = kernel.shape[0]
+    k = kernel / num_samples
+    if center:
+        row = jnp.mean(k, axis=0)
+        k = k - row - row[:, None] + jnp.mean(row)
+    values, vectors = jnp.linalg.eigh((k + k.T) / 2, symmetrize_input=False)
+    values, vectors = np.asarray(values, np.float64), np.asarray(vectors, np.float64)
+    eps = float(jnp.finfo(kernel.dtype).eps)
+    check(bool(np.isfinite(values).all()), "kernel", "a decomposition that failed on the device", "a host NumPy array")
+    return values, vectors, 10 * eps * float(values[-1])
+
+
+def _assemble(
+    values: np.ndarray,
+    vectors: np.ndarray,
+    y: np.ndarray,
+    *,
+    center: bool,
+    floor: float,
+    keep_eigenvectors: bool,
+    argument: str = "kernel",
+) -> Spectrum:
+    num_samples, num_targets = y.shape
+    order = np.argsort(values)[::-1]
+    values, vectors = values[order], vectors[:, order]
+    largest, smallest = float(values[0]), float(values[-1])
+    check(
+        smallest >= -max(1e3 * floor, 1.5e-8 * largest),
+        argument,
+        f"an indefinite matrix: eigenvalues of K/n from {smallest:.3g} to {largest:.3g}",
+        "a positive semi-definite Gram matrix",
+    )
+    # Noise eigenvalues come in both signs, so the most negative one shows how large the positive ones may be.
+    floor = max(floor, -2 * smallest)
+    most = num_samples - int(center)
+    rank = min(int(np.sum(values > floor)), most)
+    check(rank > 0, argument, "a matrix that vanishes" + " after centring" * center, "at least one positive eigenvalue")
+    null_count = most - rank
+    kept, null = vectors[:, :rank], vectors[:, rank:]
+    coefficients = kept.T @ y
+    null_residual = np.zeros_like(y)
+    null_leverage = np.zeros(num_samples)
+    if null_count > 0:
+        complete = vectors.shape[1] == num_samples
+        null_residual = null @ (null.T @ y) if complete else y - kept @ coefficients
+        # 1 - H_ii at ridge 0: what neither the kept directions nor the intercept explain.
+        outside = np.sum(null**2, axis=1) if complete else 1 - np.sum(kept**2, axis=1)
+        null_leverage = np.maximum(outside - center / num_samples, 0.0)
+    return Spectrum(
+        eigenvalues=values[:rank].copy(),
+        target_energy=np.sum(coefficients**2, axis=1),
+        num_samples=num_samples,
+        num_targets=num_targets,
+        centered=center,
+        rank=rank,
+        null_count=float(null_count),
+        null_energy=float(np.sum(null_residual**2)),
+        precision_floor=floor,
+        eigenvectors=np.ascontiguousarray(kept) if keep_eigenvectors else None,
+        coefficients=coefficients if keep_eigenvectors else None,
+        null_residual=null_residual if keep_eigenvectors else None,
+        null_leverage=null_leverage if keep_eigenvectors else None,
+    )
