@@ -1,0 +1,92 @@
+"""The package and its rooms without the packages that only the command line and the reports need."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# One small call for each package.
+CALLS = {
+    "data": "assert len(verax.data.load_digits()) > 0",
+    "kernels": "pass",
+    "matching": "assert verax.matching.solve_assignment(np.eye(3)).value == 3",
+    "models": "apply_fn, params = verax.models.mlp([2, 3, 1], key=key); assert apply_fn(params, x).shape == (3, 1)",
+    "ntk": "assert verax.ntk.ntk_diagonal(lambda p, x: x @ p, x[0][:, None], x).shape == (3,)",
+    "papers": "assert verax.papers.names()",
+    "report": "assert verax.report.Table(['n'], [[1]]).column('n') == (1,)",
+    "spectral": "assert float(verax.spectral.gcv(x @ x.T, x[:, 0], 0.1)) >= 0",
+}
+
+PREAMBLE = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ImportError(f"{{name}} is not installed here")
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def python(code, absent=()):
+    code = PREAMBLE.format(absent=tuple(absent)) + textwrap.dedent(code)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_package_is_called():
+    packages = {path.parent.name for path in (ROOT / "src" / "verax").glob("*/__init__.py")}
+    assert packages - {"kernels"} == set(CALLS) - {"kernels"}
+
+
+def test_importing_verax_imports_nothing_else():
+    python("""
+        import verax
+        assert [name for name in sys.modules if name.startswith("verax.")] == []
+        assert "jax" not in sys.modules and "numpy" not in sys.modules
+        assert verax.__version__
+        assert set(verax._SUBMODULES) <= set(dir(verax))
+    """)
+
+
+def test_importing_every_room_starts_no_backend_and_no_drawing():
+    rooms = ", ".join(f"verax.{name}" for name in CALLS)
+    python(f"""
+        import {rooms}
+        import jax
+        jax.config.update("jax_num_cpu_devices", 3)  # refused once a backend has started
+        assert len(jax.devices()) == 3
+        for name in ("matplotlib", "rich", "tyro", "beartype"):
+            assert name not in sys.modules, name
+    """)
+
+
+def test_the_backend_check_above_can_fail():
+    with pytest.raises(AssertionError, match="RuntimeError"):
+        python("""
+            import jax
+            jax.devices()
+            jax.config.update("jax_num_cpu_devices", 3)
+        """)
+
+
+def test_every_room_works_without_the_optional_packages():
+    calls = "\n".join(f"import verax.{name}\n{call}" for name, call in CALLS.items())
+    setup = "import jax, numpy as np\nkey = jax.random.key(0)\nx = np.arange(6, dtype=np.float32).reshape(3, 2)\n"
+    python(setup + calls, absent=("tyro", "rich", "beartype", "matplotlib"))
+
+
+def test_the_block_on_optional_packages_can_fail():
+    with pytest.raises(AssertionError, match="matplotlib is not installed here"):
+        python("import verax.report\nverax.report.subplots()", absent=("matplotlib",))
+
+
+def test_only_models_import_flax():
+    rooms = ", ".join(f"verax.{name}" for name in CALLS if name not in ("models", "papers"))
+    python(f"import {rooms}\nassert 'flax' not in sys.modules")
