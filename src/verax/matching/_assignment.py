@@ -1,0 +1,149 @@
+"""Exact assignment with optimal dual prices, batched and differentiable."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Float, Int
+
+from verax import _native
+from verax._errors import check, check_floating, check_option
+from verax._types import AnyArray
+
+from ._assignment_xla import assignment_xla
+from ._status import Status as Status
+
+
+class Assignment(NamedTuple):
+    """An optimal assignment and the prices that prove it."""
+
+    col_of_row: Int[AnyArray, "*b n"]
+    """Column of each row, -1 = unmatched."""
+    row_of_col: Int[AnyArray, "*b m"]
+    """Row of each column, -1 = unmatched."""
+    row_price: Float[AnyArray, "*b n"]
+    """Optimal dual variables of the rows."""
+    col_price: Float[AnyArray, "*b m"]
+    """Optimal dual variables of the columns."""
+    value: Float[AnyArray, "*b"]
+    """Total weight of the matched pairs, in the caller's sign; differentiable in the weights."""
+    status: Int[AnyArray, "*b"]
+    """:class:`Status` of each problem."""
+
+
+def solve_assignment(
+    weights: Float[AnyArray, "*b n m"],
+    *,
+    maximize: bool = True,
+    allow_unmatched: bool = True,
+    implementation: str = "auto",
+) -> Assignment:
+    r"""Solve the assignment problem exactly, with optimal dual prices.
+
+    .. math:: \max_{x} \sum_{ij} w_{ij} x_{ij} \quad\text{subject to}\quad
+        \sum_j x_{ij} \le 1,\; \sum_i x_{ij} \le 1,\; x_{ij} \in \{0, 1\}.
+
+    Parameters
+    ----------
+    weights
+        ``[*b, n, m]``, float32 or float64, any batch of rectangular problems. Minus infinity forbids a pair (plus
+        infinity when minimizing).
+    maximize
+        If False, solve the problem of ``-weights``; prices are those of that problem, ``value`` has the caller's sign.
+    allow_unmatched
+        If True, agents may stay unmatched at weight 0. If False, every agent of the smaller side must be matched.
+    implementation
+        ``"native"`` (compiled, CPU), ``"xla"`` (pure JAX), or ``"auto"``: native on a CPU where it is built, else xla.
+
+    Returns
+    -------
+    Assignment
+        Prices satisfy ``row_price[i] + col_price[j] >= weights[i, j]`` (with equality on matched pairs), are 0 for
+        unmatched agents, and add up to ``value``, all up to rounding. With ``allow_unmatched`` they are non-negative.
+        Otherwise those of the smaller side may have either sign (in square problems those of the rows).
+        Where ``status`` is not ``Status.OK`` nothing is matched, and prices, value and its gradient are NaN.
+
+    Raises
+    ------
+    ValueError
+        On arrays that are not ``[..., n, m]`` of float32 or float64, and on an unknown implementation.
+    RuntimeError
+        If ``implementation="native"`` and native code is not in use; the message says why.
+
+    Notes
+    -----
+    At most O(n m min(n, m)) operations a problem, usually far fewer; memory O(n m). Native code computes prices in
+    float64 whatever the dtype, pure JAX in that of the weights. NaN, the other infinity, and weights so large that
+    prices could overflow give ``Status.NON_FINITE``.
+
+    Traceable: ``jit``, ``vmap``, ``grad``. The derivative of ``value`` is the matching itself (envelope theorem; a
+    subgradient where optimal matchings tie), second derivatives are zero, and prices are treated as constants. Inside
+    ``jit`` on a sharded batch wrap the call in :func:`jax.shard_map`, or it runs on the gathered array. To export for
+    CPU by :mod:`jax.export`, choose ``"xla"``: native code is not portable.
+
+    References
+    ----------
+    R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
+    Computing 38 (1987), 325-340. L. S. Shapley and M. Shubik, "The assignment game I: the core", International Journal
+    of Game Theory 1 (1971), 111-130: the prices are the stable outcomes of the market.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.matching import solve_assignment
+    >>> weights = np.array([[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, -1.0]], np.float32)
+    >>> result = solve_assignment(weights)
+    >>> result.col_of_row.tolist(), float(result.value), int(result.status)
+    ([0, 2, 1], 11.0, 0)
+    >>> float(result.row_price.sum() + result.col_price.sum())
+    11.0
+    """
+    if not isinstance(weights, jax.Array):
+        weights = jnp.asarray(weights)
+    check(weights.ndim >= 2, "weights", f"shape {weights.shape}", "[..., n, m]")
+    check_floating("weights", weights)
+    check(weights.dtype in (jnp.float32, jnp.float64), "weights", f"dtype {weights.dtype}", "float32 or float64")
+    check_option("implementation", implementation, ("auto", "native", "xla"))
+    if implementation == "native":
+        _native.require_native()
+    elif implementation == "auto" and not _native.native_available():
+        implementation = "xla"
+    return _solve(weights, bool(maximize), bool(allow_unmatched), implementation)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _solve(weights: jax.Array, maximize: bool, allow_unmatched: bool, implementation: str) -> Assignment:
+    *batch, n, m = weights.shape
+    signed = lax.stop_gradient(weights if maximize else -weights)
+    if n == 0 or m == 0:  # nothing to match, whatever the entries; the smaller side has nobody
+        none = jnp.full((*batch, n), -1, jnp.int32), jnp.full((*batch, m), -1, jnp.int32)
+        free = jnp.zeros((*batch, n), weights.dtype), jnp.zeros((*batch, m), weights.dtype)
+        zero = jnp.zeros(tuple(batch), weights.dtype)
+        return Assignment(*none, *free, zero, jnp.zeros(tuple(batch), jnp.int32))
+
+    native = functools.partial(_native.call_assignment, allow_unmatched=allow_unmatched)
+    portable = functools.partial(assignment_xla, allow_unmatched=allow_unmatched)
+    wide = signed if n <= m else jnp.swapaxes(signed, -1, -2)
+    if implementation == "native":
+        outputs = native(wide)
+    elif implementation == "auto":
+        outputs = lax.platform_dependent(wide, cpu=native, default=portable)
+    else:
+        outputs = portable(wide)
+    col_of_row, row_of_col, row_price, col_price, status = outputs
+    if n > m:
+        col_of_row, row_of_col, row_price, col_price = row_of_col, col_of_row, col_price, row_price
+    value = _matched_weight(weights, col_of_row, status)
+    return Assignment(col_of_row, row_of_col, row_price, col_price, value, status)
+
+
+def _matched_weight(weights: jax.Array, col_of_row: jax.Array, status: jax.Array) -> jax.Array:
+    """Total weight of the matched pairs; its derivative, with the matching held fixed, is the matching."""
+    failed = status != Status.OK
+    picked = jnp.take_along_axis(weights, jnp.maximum(col_of_row, 0)[..., None], axis=-1)[..., 0]
+    # A failed problem lets one column through, so that its NaN reaches the gradient as well as the value.
+    total = jnp.where((col_of_row >= 0) | failed[..., None], picked, 0).sum(-1)
+    return total * jnp.where(failed, np.nan, 1).astype(weights.dtype)

@@ -1,0 +1,178 @@
+"""Exact assignment in pure JAX: a batch of searches that advance together, one step of each an iteration.
+
+A ``vmap`` over a solver with nested loops waits in each loop for its slowest problem. Here one ``while_loop`` runs over
+all problems; each keeps its own place in its own search, and the loop ends with the longest of them.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._status import Status
+
+
+class _State(NamedTuple):
+    """One search a problem: [k] problems, n rows, m columns."""
+
+    price: jax.Array  # [k, m]
+    col_of_row: jax.Array  # [k, n], -1 = unmatched
+    row_of_col: jax.Array  # [k, m]
+    start: jax.Array  # [k] free row from which the search started; -1 = finished
+    row: jax.Array  # [k] row at the tip of the search
+    offset: jax.Array  # [k] its distance
+    distance: jax.Array  # [k, m] shortest distance to each column so far
+    predecessor: jax.Array  # [k, m] the row before each column on that path
+    in_tree: jax.Array  # [k, m] columns whose distance is final
+    sink: jax.Array  # [k] column still to be rematched along the path that was found; -1 = searching
+    status: jax.Array  # [k]
+    steps: jax.Array  # []
+
+
+def assignment_xla(weights: jax.Array, *, allow_unmatched: bool) -> tuple[jax.Array, ...]:
+    """Solve ``weights [..., n, m]``, ``1 <= n <= m``; results as those of ``verax._native.call_assignment``."""
+    *batch, n, m = weights.shape
+    flat = weights.reshape(math.prod(batch), n, m)
+    state = _solve(flat, 0.0 if allow_unmatched else -jnp.inf)
+
+    ok = (state.status == Status.OK)[:, None]
+    matched = jnp.take_along_axis(flat, jnp.maximum(state.col_of_row, 0)[:, :, None], axis=2)[:, :, 0]
+    profit = matched - jnp.take_along_axis(state.price, jnp.maximum(state.col_of_row, 0), axis=1)
+    keep = ok & (matched > 0 if allow_unmatched else True)  # a pair of weight <= 0 is dissolved
+    if allow_unmatched:
+        profit = jnp.where(keep, jnp.maximum(profit, 0), 0)
+    col_of_row = jnp.where(keep, state.col_of_row, -1)
+    row_kept = jnp.take_along_axis(keep & (state.col_of_row >= 0), jnp.maximum(state.row_of_col, 0), axis=1)
+    row_of_col = jnp.where(row_kept & (state.row_of_col >= 0), state.row_of_col, -1)
+    row_price, col_price = jnp.where(ok, profit, jnp.nan), jnp.where(ok, state.price, jnp.nan)
+    return (
+        col_of_row.reshape(*batch, n),
+        row_of_col.reshape(*batch, m),
+        row_price.reshape(*batch, n),
+        col_price.reshape(*batch, m),
+        state.status.reshape(batch),
+    )
+
+
+def _solve(weights: jax.Array, floor: float) -> _State:
+    n = weights.shape[1]
+    # Prices grow to at most 2 n max|w|; beyond this limit they could overflow.
+    limit = jnp.finfo(weights.dtype).max / (4 * (n + 1))
+    usable = ((jnp.abs(weights) <= limit) | (weights == -jnp.inf)).all((1, 2))
+    weights = jnp.where(usable[:, None, None], jnp.maximum(weights, floor), 0)
+
+    def search_from_next_row(state: _State, where: jax.Array) -> _State:
+        free = state.col_of_row < 0
+        start = jnp.where(free.any(1), jnp.argmax(free, 1).astype(jnp.int32), -1)
+        return state._replace(
+            start=jnp.where(where, start, state.start),
+            row=jnp.where(where, start, state.row),
+            offset=jnp.where(where, 0, state.offset),
+            distance=jnp.where(where[:, None], jnp.inf, state.distance),
+            in_tree=state.in_tree & ~where[:, None],
+        )
+
+    def step(state: _State) -> _State:
+        searching = (state.start >= 0) & (state.sink < 0)
+        state = _search(state, weights, searching)
+        state, finished = _rematch(state)
+        state = search_from_next_row(state, finished)
+        return state._replace(steps=state.steps + 1)
+
+    col_of_row, row_of_col = _first_choices(weights)
+    # Zeros made from the weights vary, inside shard_map, over the same axes as they do.
+    per_col = jnp.zeros_like(weights[:, 0, :])
+    per_problem = jnp.zeros_like(weights[:, 0, 0])
+    integer = per_problem.astype(jnp.int32)
+    state = _State(
+        price=per_col,
+        col_of_row=col_of_row,
+        row_of_col=row_of_col,
+        start=integer,
+        row=integer,
+        offset=per_problem,
+        distance=per_col,
+        predecessor=per_col.astype(jnp.int32),
+        in_tree=per_col.astype(bool),
+        sink=integer - 1,
+        status=jnp.where(usable, Status.OK, Status.NON_FINITE).astype(jnp.int32),
+        steps=jnp.zeros((), jnp.int32),
+    )
+    state = search_from_next_row(state, usable)
+    state = state._replace(start=jnp.where(usable, state.start, -1))
+    # A search for the k-th match scans at most k rows and rematches at most k columns.
+    max_steps = n * (n + 1) + n
+    state = lax.while_loop(lambda s: (s.start >= 0).any() & (s.steps < max_steps), step, state)
+    return state._replace(status=jnp.where(state.start >= 0, Status.ITERATION_LIMIT, state.status).astype(jnp.int32))
+
+
+def _first_choices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Give each column to the first row that likes it best: optimal at prices of zero, and most of the work."""
+    n, m = weights.shape[1:]
+    best = jnp.argmax(weights, axis=2).astype(jnp.int32)
+    possible = weights.max(axis=2) > -jnp.inf
+    wants = possible[:, :, None] & (best[:, :, None] == jnp.arange(m, dtype=jnp.int32))
+    winner = jnp.where(wants.any(1), jnp.argmax(wants, axis=1).astype(jnp.int32), -1)
+    won = jnp.take_along_axis(winner, best, axis=1) == jnp.arange(n, dtype=jnp.int32)
+    return jnp.where(won & possible, best, -1), winner
+
+
+def _search(state: _State, weights: jax.Array, searching: jax.Array) -> _State:
+    """Scan one row, then move to the nearest column; if that one is free, raise prices and end the search there."""
+    active = searching[:, None]
+    row_weights = jnp.take_along_axis(weights, jnp.maximum(state.row, 0)[:, None, None], axis=1)[:, 0]
+    reduced = (state.price - row_weights) + state.offset[:, None]
+    shorter = active & ~state.in_tree & (reduced < state.distance)
+    distance = jnp.where(shorter, reduced, state.distance)
+    predecessor = jnp.where(shorter, state.row[:, None], state.predecessor)
+
+    outside = jnp.where(state.in_tree, jnp.inf, distance)
+    nearest = outside.min(1)
+    possible = nearest < jnp.inf
+    is_free = state.row_of_col < 0
+    # Among equally near columns a free one is taken, since it ends the search.
+    col = jnp.argmax(jnp.where(outside == nearest[:, None], 1 + is_free.astype(jnp.int32), 0), axis=1).astype(jnp.int32)
+    here = jnp.arange(outside.shape[1], dtype=jnp.int32) == col[:, None]
+    found = searching & possible & (is_free & here).any(1)
+    go_on = searching & possible & ~found
+
+    next_row = _at(state.row_of_col, col)
+    # The next row's own match is tight, so its distance is the column's; the difference makes up for its dual variable.
+    next_weight = jnp.take_along_axis(weights, jnp.maximum(next_row, 0)[:, None, None], axis=1)[:, 0]
+    next_offset = nearest - (_at(state.price, col) - _at(next_weight, col))
+    rise = jnp.where(found[:, None] & state.in_tree, nearest[:, None] - distance, 0)
+    return state._replace(
+        price=state.price + rise,
+        distance=distance,
+        predecessor=predecessor,
+        in_tree=state.in_tree | (go_on[:, None] & here),
+        row=jnp.where(go_on, next_row, state.row),
+        offset=jnp.where(go_on, next_offset, state.offset),
+        sink=jnp.where(found, col, state.sink),
+        start=jnp.where(searching & ~possible, -1, state.start),
+        status=jnp.where(searching & ~possible, Status.INFEASIBLE, state.status).astype(jnp.int32),
+    )
+
+
+def _rematch(state: _State) -> tuple[_State, jax.Array]:
+    """Give the column at the end of a found path to the row before it; the column that this row held comes next."""
+    active = state.sink >= 0
+    col = jnp.maximum(state.sink, 0)
+    row = _at(state.predecessor, col)
+    next_col = _at(state.col_of_row, row)
+    finished = active & (row == state.start)
+    at_row = active[:, None] & (jnp.arange(state.col_of_row.shape[1], dtype=jnp.int32) == row[:, None])
+    at_col = active[:, None] & (jnp.arange(state.row_of_col.shape[1], dtype=jnp.int32) == col[:, None])
+    state = state._replace(
+        col_of_row=jnp.where(at_row, col[:, None], state.col_of_row),
+        row_of_col=jnp.where(at_col, row[:, None], state.row_of_col),
+        sink=jnp.where(finished, -1, jnp.where(active, next_col, state.sink)),
+    )
+    return state, finished
+
+
+def _at(x: jax.Array, index: jax.Array) -> jax.Array:
+    """``x[k, index[k]]`` for each k; an index of -1 reads entry 0, which the caller does not use."""
+    return jnp.take_along_axis(x, jnp.maximum(index, 0)[:, None], axis=1)[:, 0]
