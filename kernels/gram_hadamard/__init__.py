@@ -1,0 +1,3 @@
+"""Hadamard product of two Gram matrices, summed over positions."""
+
+from .api import gram_hadamard as gram_hadamard

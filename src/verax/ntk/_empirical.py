@@ -1,0 +1,259 @@
+"""The empirical neural tangent kernel."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .._errors import check_option
+from .._types import ApplyFn, PyTree
+from ..kernels._dtypes import accumulator
+from . import _factors, _gram
+from ._network import Directions, Network, ParamFilter
+from ._plan import PRECISIONS, Prepared, prepare
+from ._routes import Routes
+from ._tiles import assemble
+
+
+def empirical_ntk(
+    apply_fn: ApplyFn,
+    params: PyTree,
+    x1: PyTree,
+    x2: PyTree | None = None,
+    *,
+    output: str | int = "trace",
+    method: str = "auto",
+    precision: str = "highest",
+    block_size: int | None = None,
+    memory_budget: int | None = None,
+    param_filter: ParamFilter | None = None,
+    progress: bool = False,
+) -> Array:
+    r"""Empirical neural tangent kernel of any JAX network, exactly.
+
+    .. math:: K_{ij} = \sum_o \langle \nabla_\theta f_o(x_i), \nabla_\theta f_o(x_j) \rangle
+
+    for ``output="trace"``; all axes of the network's output but the first are flattened to O outputs.
+
+    Parameters
+    ----------
+    apply_fn : callable
+        ``apply_fn(params, x) -> [n, ...]`` in evaluation mode: no example may influence another's output. Batches of one
+        and two examples must be accepted.
+    params : pytree of real floating-point arrays
+        Where the kernel is evaluated, and what is differentiated.
+    x1, x2 : array or pytree with leading axis n
+        Examples; ``x2=None`` stands for ``x1`` and computes each pair once.
+    output : {"trace", "mean", "full", "sum"} or int
+        "trace": sum over outputs of their kernels. "mean": the trace divided by O. "full": all pairs of outputs,
+        ``[n1, n2, O, O]``. "sum": kernel of the summed outputs, not divided. An integer: kernel of that output alone.
+    method : {"auto", "jacobian", "structured", "vector_products"}
+        "structured" reads each layer's inputs and output cotangents and never forms a gradient where a product of two
+        Gram matrices is cheaper; "jacobian" forms all gradients; "vector_products" pushes gradients through the network.
+        All agree to rounding. "auto" takes the cheapest by counted operations.
+    precision : {"highest", "high", "default"}
+        Of the matrix products between examples; forward and backward passes always run at "highest". On recent GPUs
+        "default" means TF32 for float32.
+    block_size : int, optional
+        Examples in a block; chosen from ``memory_budget`` when None.
+    memory_budget : int, optional
+        Bytes to stay within; half of the host's available memory, or eight tenths of the accelerator's, when None.
+    param_filter : callable, optional
+        ``param_filter(path, leaf) -> bool`` selects leaves; ``path`` looks like ``"block/0/kernel"``.
+    progress : bool
+        Draw a progress bar.
+
+    Returns
+    -------
+    array, shape [n1, n2], or [n1, n2, O, O] for ``output="full"``
+        In the network's output dtype, float32 at least.
+
+    Raises
+    ------
+    ValueError
+        For empty or non-finite examples or parameters, ``x2`` unlike ``x1``, integer parameter leaves, an ``apply_fn``
+        that couples examples, returns a scalar, a pytree or integers, unknown options, or a budget too small for one
+        example. Under a transformation values cannot be seen, and only shapes and options are checked.
+
+    Notes
+    -----
+    With S positions, a inputs and b outputs of a layer, a pair of examples costs ``min(2 O a b, 2 S^2 (a + O b))``
+    operations a layer; :func:`ntk_plan` shows the choice. Factors of a block are formed once if all fit in
+    ``memory_budget``. The function compiles once for each ``apply_fn`` object and set of shapes: pass the same function
+    object again rather than a new lambda.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from verax.ntk import empirical_ntk
+    >>> params = {"w": jnp.array([[1.0, -1.0], [2.0, 0.5]]), "v": jnp.array([[1.0], [3.0]])}
+    >>> def network(p, x):
+    ...     return jnp.maximum(x @ p["w"], 0) @ p["v"]
+    >>> x = jnp.array([[1.0, 2.0], [0.5, -1.0], [2.0, 0.1]])
+    >>> print(empirical_ntk(network, params, x).round(2))
+    [[30.    0.   13.2 ]
+     [ 0.    0.    0.  ]
+     [13.2   0.    8.85]]
+
+    References
+    ----------
+    Jacot, Gabriel, Hongler (2018), Neural tangent kernel; Novak, Sohl-Dickstein, Schoenholz (2022), Fast finite width
+    neural tangent kernel; Wei, Hu, Steinhardt (2022), More than a toy.
+    """
+    check_option("precision", precision, PRECISIONS)
+    prepared = prepare(
+        apply_fn,
+        params,
+        x1,
+        x2,
+        output=output,
+        method=method,
+        block_size=block_size,
+        memory_budget=memory_budget,
+        param_filter=param_filter,
+    )
+    x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
+    leaves, frozen = prepared.network.split(params)
+    job = Job.of(prepared, precision)
+    kernel = assemble(
+        lambda block: _form(job, leaves, frozen, block),
+        lambda left, right: _tile(job, leaves, frozen, left, right),
+        lambda block: _diagonal_tile(job, leaves, frozen, block),
+        x1,
+        x2,
+        prepared.schedule,
+        progress,
+    )
+    return prepared.directions.finish(kernel)
+
+
+def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | int = "trace") -> Array:
+    r"""Diagonal of the empirical NTK, ``K_ii``, without any pair of examples.
+
+    .. math:: K_{ii} = \sum_o \| \nabla_\theta f_o(x_i) \|^2
+
+    Parameters
+    ----------
+    apply_fn, params, output
+        As for :func:`empirical_ntk`.
+    x : array or pytree with leading axis n
+        Examples.
+
+    Returns
+    -------
+    array, shape [n], or [n, O, O] for ``output="full"``
+
+    Raises
+    ------
+    ValueError
+        As :func:`empirical_ntk`.
+
+    Notes
+    -----
+    One forward and one backward pass an example and ``min(O a b, S^2 (a + O b))`` operations a layer.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from verax.ntk import ntk_diagonal
+    >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> print(ntk_diagonal(lambda p, x: x @ p, jnp.ones((2, 3)), x))
+    [15. 75.]
+
+    References
+    ----------
+    Goodfellow (2015), Efficient per-example gradient computations.
+    """
+    prepared = prepare(
+        apply_fn, params, x, None, output=output, method="structured", block_size=None, memory_budget=None, param_filter=None
+    )
+    leaves, frozen = prepared.network.split(params)
+    job = Job.of(prepared, "highest")
+    x = jax.tree.map(jnp.asarray, x)
+    size, num = prepared.schedule.block_size, jax.tree.leaves(x)[0].shape[0]
+    parts = [
+        _block_diagonal(job, leaves, frozen, jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x))
+        for start in range(0, num, size)
+    ]
+    return prepared.directions.finish(jnp.concatenate(parts))
+
+
+class Job(NamedTuple):
+    """The static half of a kernel computation: everything that compiled code depends on besides array values."""
+
+    network: Network
+    directions: Directions
+    routes: Routes | None  # None unless structured
+    products: bool  # by NTK-vector products
+    precision: str
+
+    @staticmethod
+    def of(prepared: Prepared, precision: str) -> "Job":
+        """Take from a plan what compiled code depends on."""
+        method = prepared.plan.method
+        routes = prepared.routes if method == "structured" else None
+        return Job(prepared.network, prepared.directions, routes, method == "vector_products", precision)
+
+
+@functools.partial(jax.jit, static_argnames=("job",))
+def _form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any:
+    if job.products:
+        return block
+    basis = job.directions.basis(job.network)
+    full = job.directions.full
+    with jax.default_matmul_precision("highest"):
+        if job.routes is not None:
+            return _factors.form_factors(job.network.uses, job.routes, leaves, frozen, block, basis, full)
+        return _jacobian_factors(job.network, leaves, frozen, block, basis, full)
+
+
+@functools.partial(jax.jit, static_argnames=("job",))
+def _tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
+    if job.products:
+        return _product_tile(job, leaves, frozen, left, right)
+    return _gram.gram(left, right, full=job.directions.full, precision=job.precision)
+
+
+@functools.partial(jax.jit, static_argnames=("job",))
+def _diagonal_tile(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
+    if job.products:
+        return _product_tile(job, leaves, frozen, block, block)
+    return _gram.gram_symmetric(block, full=job.directions.full, precision=job.precision)
+
+
+@functools.partial(jax.jit, static_argnames=("job",))
+def _block_diagonal(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
+    factors = _form(job, leaves, frozen, block)
+    return _gram.gram_diagonal(factors, full=job.directions.full, precision=job.precision)
+
+
+def _jacobian_factors(
+    network: Network, leaves: list[Array], frozen: list[Array], block: Any, basis: Array, full: bool
+) -> dict[str, list[Any]]:
+    def one(example: Any) -> list[Array]:
+        _, pull_back = jax.vjp(lambda chosen: network.apply_one(chosen, frozen, example), leaves)
+        rows = jax.vmap(lambda cotangent: pull_back(cotangent)[0])(basis)
+        return [row.reshape(row.shape[0], -1) if full else row.reshape(-1) for row in rows]
+
+    return {"gradients": jax.vmap(one)(block), "hadamard": []}
+
+
+def _product_tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
+    """Columns of the kernel: each gradient of a right example is pushed forward through the left examples."""
+    basis = job.directions.basis(job.network)
+
+    def outputs(chosen: list[Array], block: Any) -> Array:
+        return jax.vmap(lambda example: job.network.apply_one(chosen, frozen, example))(block)
+
+    def column(example: Any) -> Array:  # [n1, O, O]
+        _, pull_back = jax.vjp(lambda chosen: job.network.apply_one(chosen, frozen, example), leaves)
+        _, push = jax.linearize(lambda chosen: outputs(chosen, left), leaves)
+        pushed = jax.vmap(lambda cotangent: push(pull_back(cotangent)[0]))(basis)  # [O, n1, num_outputs]
+        return jnp.einsum("qnk,ok->noq", pushed, basis, precision="highest")
+
+    with jax.default_matmul_precision("highest"):
+        tile = jax.lax.map(column, right)  # [n2, n1, O, O]: one example at a time bounds memory to one gradient an output
+    tile = tile.transpose(1, 0, 2, 3).astype(accumulator(tile.dtype))
+    return tile if job.directions.full else jnp.trace(tile, axis1=2, axis2=3)

@@ -1,0 +1,70 @@
+"""Kernel tiles from factors: matrix products of gradients and Hadamard products of Grams."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..kernels._dtypes import accumulator
+from ..kernels.gram_hadamard import gram_hadamard
+
+# Below this a symmetric tile is computed whole: halving it further costs more in small products than it saves.
+_SMALLEST = 64
+
+
+def gram(left: dict[str, list[Any]], right: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
+    """Tile ``[n, m]`` (``[n, m, O, O]`` when full) between two blocks of factors."""
+    total = None
+    for g1, g2 in zip(left["gradients"], right["gradients"], strict=True):
+        total = _add(total, _product(g1, g2, full=full, precision=precision))
+    for (a1, b1), (a2, b2) in zip(left["hadamard"], right["hadamard"], strict=True):
+        total = _add(total, gram_hadamard(a1, b1, a2, b2, full=full, precision=precision))
+    assert total is not None
+    return total
+
+
+def gram_symmetric(factors: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
+    """Tile of a block with itself; halves are computed once, so that about half of the work is saved."""
+    num = jax.tree.leaves(factors)[0].shape[0]
+    if num < 2 * _SMALLEST:
+        return gram(factors, factors, full=full, precision=precision)
+    half = num // 2
+    top = jax.tree.map(lambda f: f[:half], factors)
+    bottom = jax.tree.map(lambda f: f[half:], factors)
+    corner = gram(bottom, top, full=full, precision=precision)
+    return jnp.concatenate(
+        [
+            jnp.concatenate(
+                [gram_symmetric(top, full=full, precision=precision), mirrored(corner)],
+                axis=1,
+            ),
+            jnp.concatenate([corner, gram_symmetric(bottom, full=full, precision=precision)], axis=1),
+        ]
+    )
+
+
+def mirrored(tile: Array) -> Array:
+    """The tile below the diagonal from the one above: examples and outputs exchanged."""
+    return tile.T if tile.ndim == 2 else tile.transpose(1, 0, 3, 2)
+
+
+def gram_diagonal(factors: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
+    """``K_ii`` of every example, ``[n]`` (``[n, O, O]`` when full), without any pair."""
+
+    def one(example: Any) -> Array:
+        single = jax.tree.map(lambda f: f[None], example)
+        return gram(single, single, full=full, precision=precision)[0, 0]
+
+    return jax.vmap(one)(factors)
+
+
+def _add(total: Array | None, tile: Array) -> Array:
+    return tile if total is None else total + tile
+
+
+def _product(g1: Array, g2: Array, *, full: bool, precision: str) -> Array:
+    accumulate = accumulator(g1.dtype)
+    if not full:
+        return jnp.einsum("ip,jp->ij", g1, g2, precision=precision, preferred_element_type=accumulate)
+    return jnp.einsum("iop,jqp->ijoq", g1, g2, precision=precision, preferred_element_type=accumulate)
