@@ -1,0 +1,87 @@
+"""Layers as pure functions, and their initialisers."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from verax._errors import check, check_floating
+
+NORM_EPSILON = 1e-5  # PyTorch's, which the stored networks were trained with
+
+
+def he_normal(key: jax.Array, shape: Sequence[int]) -> Float[Array, "..."]:
+    """Kernel of a layer that a ReLU follows: N(0, 2 / fan_in), fan_in the product of all axes but the last."""
+    return jax.random.normal(key, tuple(shape), jnp.float32) * math.sqrt(2.0 / math.prod(shape[:-1]))
+
+
+def init_head(key: jax.Array, width: int, num_outputs: int) -> dict[str, jax.Array]:
+    """Last layer: kernel N(0, 1 / width), so that logits have the scale of the features, and bias 0."""
+    kernel = jax.random.normal(key, (width, num_outputs), jnp.float32) * math.sqrt(1.0 / width)
+    return {"kernel": kernel, "bias": jnp.zeros(num_outputs, jnp.float32)}
+
+
+def init_norm(channels: int) -> dict[str, jax.Array]:
+    """Scale 1 and bias 0."""
+    return {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
+
+
+def dense(params: dict, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
+    """``x @ kernel + bias``."""
+    return x @ params["kernel"] + params["bias"]
+
+
+def group_norm(params: dict, x: Float[Array, "n h w c"], num_groups: int) -> Float[Array, "n h w c"]:
+    """Standardise each example's groups of channels over positions and channels, then scale and shift each channel."""
+    num, height, width, channels = x.shape
+    grouped = x.reshape(num, height * width, num_groups, channels // num_groups)
+    mean = grouped.mean(axis=(1, 3), keepdims=True)
+    centred = grouped - mean
+    variance = jnp.square(centred).mean(axis=(1, 3), keepdims=True)
+    standardised = (centred * lax.rsqrt(variance + NORM_EPSILON)).reshape(x.shape)
+    return standardised * params["scale"] + params["bias"]
+
+
+class Statistics(NamedTuple):
+    """Running mean and variance of a batch norm, float64 NumPy arrays of shape [channels]."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def batch_norm(params: dict, x: Float[Array, "n h w c"], statistics: Statistics | None) -> Float[Array, "n h w c"]:
+    """Standardise each channel, by the given statistics or, if None, by the batch's own (biased variance)."""
+    if statistics is None:
+        mean = x.mean(axis=(0, 1, 2))
+        inverse_deviation = lax.rsqrt(jnp.square(x - mean).mean(axis=(0, 1, 2)) + NORM_EPSILON)
+    else:
+        mean = jnp.asarray(statistics.mean, x.dtype)
+        inverse_deviation = jnp.asarray(1.0 / np.sqrt(statistics.variance + NORM_EPSILON), x.dtype)
+    # Scale and bias each meet the activations directly, not folded with the statistics: an empirical-NTK engine
+    # then recognises them as the scale and shift of a norm.
+    return (x - mean) * inverse_deviation * params["scale"] + params["bias"]
+
+
+def global_average_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
+    """Mean over positions."""
+    return x.mean(axis=(1, 2))
+
+
+def as_images(x, channels: int, kernel: jax.Array) -> jax.Array:
+    """``x`` as a JAX array, after checking that it is a batch of normalised NHWC images of the network's dtype."""
+    x = jnp.asarray(x)
+    check(x.ndim == 4, "x", f"shape {x.shape}", "images of shape [n, height, width, channels]")
+    check(x.shape[3] == channels, "x", f"shape {x.shape}", f"{channels} channels on the last axis")
+    check_network_dtype(x, kernel)
+    return x
+
+
+def check_network_dtype(x: jax.Array, kernel: jax.Array) -> None:
+    """Raise unless the input is floating (bytes have to be normalised first) and of the parameters' dtype."""
+    check_floating("x", x)
+    check(x.dtype == kernel.dtype, "x", f"dtype {x.dtype}", f"{kernel.dtype}, the dtype of the parameters")

@@ -1,0 +1,75 @@
+"""Multilayer perceptron."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from verax._errors import check, check_floating, check_integer
+from verax._types import PyTree
+
+from ._layers import check_network_dtype, dense, he_normal, init_head
+from ._network import Network
+
+
+def mlp(sizes: Sequence[int], *, key: jax.Array) -> tuple[Network, PyTree]:
+    r"""Fully connected ReLU network.
+
+    .. math:: h_0 = x, \quad h_l = \max(0, h_{l-1} W_l + b_l), \quad f(x) = h_{L-1} W_L + b_L
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Input size, hidden sizes, number of outputs; two sizes make a linear model.
+    key : jax.Array
+        Key of the random initialisation.
+
+    Returns
+    -------
+    network : Network
+        ``network(params, x) -> [n, sizes[-1]]``; x is [n, ...] with ``sizes[0]`` values an example, flattened.
+    params : dict
+        ``layers/<l>/{kernel,bias}`` and ``head/{kernel,bias}``, float32. Hidden kernels are N(0, 2 / fan_in)
+        (He et al. 2015), the head's N(0, 1 / fan_in), biases 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sizes or one is not a positive integer; when called, if x has another size or dtype.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.models import mlp
+    >>> network, params = mlp([64, 32, 10], key=jax.random.key(0))
+    >>> network(params, jax.numpy.ones((5, 8, 8, 1))).shape
+    (5, 10)
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun. Delving deep into rectifiers. ICCV 2015.
+    """
+    check(len(sizes) >= 2, "sizes", f"{len(sizes)} of them", "at least an input size and a number of outputs")
+    for position, size in enumerate(sizes):
+        check_integer(f"sizes[{position}]", size, minimum=1)
+    *hidden_keys, head_key = jax.random.split(key, len(sizes) - 1)
+    layers = [
+        {"kernel": he_normal(layer_key, (fan_in, fan_out)), "bias": jnp.zeros(fan_out, jnp.float32)}
+        for layer_key, fan_in, fan_out in zip(hidden_keys, sizes[:-2], sizes[1:-1], strict=True)
+    ]
+    params = {"layers": layers, "head": init_head(head_key, sizes[-2], sizes[-1])}
+    input_size = sizes[0]
+
+    def features(params, x):
+        x = jnp.asarray(x)
+        fits = x.ndim >= 2 and math.prod(x.shape[1:]) == input_size
+        check(fits, "x", f"shape {x.shape}", f"[n, ...] with {input_size} values an example")
+        check_floating("x", x)
+        hidden = x.reshape(x.shape[0], input_size)
+        for layer in params["layers"]:
+            check_network_dtype(hidden, layer["kernel"])
+            hidden = jax.nn.relu(dense(layer, hidden))
+        return hidden
+
+    return Network(features, sizes[-2], sizes[-1]), params

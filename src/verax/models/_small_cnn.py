@@ -1,0 +1,75 @@
+"""Small convolutional network for images of any size."""
+
+import jax
+import jax.numpy as jnp
+
+from verax._errors import check_integer, check_option
+from verax._types import PyTree
+
+from ._conv import IMPLEMENTATIONS, conv2d
+from ._layers import as_images, global_average_pool, he_normal, init_head
+from ._network import Network
+
+_CHANNELS = (32, 64, 64)
+_STRIDES = (1, 2, 2)
+
+
+def small_cnn(
+    num_outputs: int, *, in_channels: int = 1, convolution: str = "auto", key: jax.Array
+) -> tuple[Network, PyTree]:
+    """Three 3x3 convolutions with ReLU (32, 64, 64 channels; strides 1, 2, 2), global average pool, dense head.
+
+    Parameters
+    ----------
+    num_outputs : int
+        Number of logits.
+    in_channels : int
+        Channels of the images.
+    convolution : str
+        "auto" (by backend), "im2col" or "native".
+    key : jax.Array
+        Key of the random initialisation.
+
+    Returns
+    -------
+    network : Network
+        ``network(params, x) -> [n, num_outputs]``; x is normalised images [n, h, w, in_channels] of any size.
+    params : dict
+        ``layers/<l>/{kernel,bias}`` and ``head/{kernel,bias}``, float32; 56,394 numbers with one channel, 10 outputs.
+        Kernels are N(0, 2 / fan_in) (He et al. 2015), the head's N(0, 1 / 64), biases 0.
+
+    Raises
+    ------
+    ValueError
+        If a count is not a positive integer or the convolution unknown; when called, if x is not such images.
+
+    Notes
+    -----
+    5.6 million multiply-adds an image at 28x28, of which 4 % are in the first layer.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.models import small_cnn
+    >>> network, params = small_cnn(10, in_channels=3, key=jax.random.key(0))
+    >>> network(params, jax.numpy.ones((2, 32, 32, 3))).shape
+    (2, 10)
+    """
+    check_integer("num_outputs", num_outputs, minimum=1)
+    check_integer("in_channels", in_channels, minimum=1)
+    check_option("convolution", convolution, IMPLEMENTATIONS)
+    *layer_keys, head_key = jax.random.split(key, len(_CHANNELS) + 1)
+    layers = [
+        {"kernel": he_normal(layer_key, (3, 3, fan_in, fan_out)), "bias": jnp.zeros(fan_out, jnp.float32)}
+        for layer_key, fan_in, fan_out in zip(layer_keys, (in_channels, *_CHANNELS), _CHANNELS, strict=False)
+    ]
+    params = {"layers": layers, "head": init_head(head_key, _CHANNELS[-1], num_outputs)}
+
+    def features(params, x):
+        hidden = as_images(x, in_channels, params["layers"][0]["kernel"])
+        for layer, stride in zip(params["layers"], _STRIDES, strict=True):
+            hidden = conv2d(hidden, layer["kernel"], stride=stride, padding=1, implementation=convolution)
+            hidden = jax.nn.relu(hidden + layer["bias"])
+        return global_average_pool(hidden)
+
+    return Network(features, _CHANNELS[-1], num_outputs), params
