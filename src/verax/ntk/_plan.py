@@ -171,7 +171,8 @@ def prepare(
         pairs = num_rows * (num_rows + 1) // 2 if num_columns is None else num_rows * num_columns
         structured = _structured_flops(network, chosen, routes, pairs, num_rows + (num_columns or 0))
         products = pairs * chosen.num * _TANGENT_COST * _forward_flops(network)
-        method = "vector_products" if products < structured else "structured"
+        counted = all(route != "fallback" for route, _ in routes.labels)  # work inside a scan is not counted
+        method = "vector_products" if counted and products < structured else "structured"
     if memory_budget is None:
         memory_budget = default_memory_budget()
     schedule, peak = _schedule(network, chosen, routes, method, num_rows, num_columns, block_size, memory_budget)

@@ -7,7 +7,6 @@ Per pair of examples, a weight ``[a, b]`` used at S positions, with O outputs:
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -201,7 +200,8 @@ def _spans_channels(layer: Use, structure: Structure, out_shape: tuple[int, ...]
     """Whether the bias is one number an output channel, the same at all positions, each entry once."""
     form = layer.contraction
     assert form is not None
-    if structure.index.shape != out_shape or math.prod(out_shape) != form.positions * form.b or form.groups != 1:
+    if structure.index.ndim != len(out_shape) or form.groups != 1:
         return False
-    index = np.asarray(form.cotangents(structure.index)).reshape(form.positions, form.b)
+    spread = np.broadcast_to(structure.index, out_shape)  # an addition may stretch axes of length one
+    index = np.asarray(form.cotangents(spread)).reshape(form.positions, form.b)
     return bool((index == index[:1]).all()) and np.unique(index[0]).size == form.b

@@ -8,9 +8,21 @@ from verax._save import load as load
 from verax._save import register as _register
 from verax._save import save as save
 
+from ._baselines import norm_bound as norm_bound
+from ._baselines import spectrum_only_risk as spectrum_only_risk
+from ._deterministic import deterministic_risk as deterministic_risk
+from ._effective_ridge import effective_dimensions as effective_dimensions
+from ._effective_ridge import effective_ridge as effective_ridge
 from ._gcv import gcv as gcv
+from ._law import LawReport as LawReport
+from ._law import Status as Status
+from ._law import law_check as law_check
+from ._learning_curve import LearningCurve as LearningCurve
+from ._learning_curve import learning_curve as learning_curve
 from ._loo import loo_error as loo_error
 from ._loo import loo_residuals as loo_residuals
+from ._power_law import PowerLaw as PowerLaw
+from ._power_law import fit_power_law as fit_power_law
 from ._ridge_regression import KernelRidge as KernelRidge
 from ._ridge_regression import kernel_ridge_fit as kernel_ridge_fit
 from ._risk_path import RiskPath as RiskPath

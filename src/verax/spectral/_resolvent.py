@@ -80,6 +80,38 @@ def trace_sums(spectrum: Spectrum, r: Resolvent, power: int) -> np.ndarray:
     return spectrum.multiplicity @ weights.T + np.outer(spectrum.null_multiplicity, r.null_weight**power)
 
 
+class PopulationCurve(NamedTuple):
+    """What one decomposition says about the population at the effective ridges that its ridges reach; each [L]."""
+
+    effective_ridge: np.ndarray
+    df1: np.ndarray
+    df2: np.ndarray
+    bias_plus_noise: np.ndarray
+
+
+def population_curve(spectrum: Spectrum, ridges: np.ndarray) -> PopulationCurve:
+    r"""``kappa``, ``df1``, ``df2`` and ``B(kappa) + sigma^2`` at each ridge, intercept included in the dimensions.
+
+    ``kappa = ridge / t_1``, ``df1 = n (1 - t_1)``, ``df2 = n (1 - t_1^2 / t_2)``, ``B + sigma^2 = train risk / t_2`` with
+    ``t_k`` the mean of ``s^k``; all four are ratios that the scaled weights leave finite at ridge 0.
+    """
+    r = resolvent(spectrum, ridges)
+    sum1, sum2 = (over_probes(trace_sums(spectrum, r, power)) for power in (1, 2))
+    multiplicity = 1.0 if spectrum.multiplicity is None else spectrum.multiplicity.mean(0)
+    fitted = spectrum.eigenvalues / (spectrum.eigenvalues + ridges[:, None])
+    return PopulationCurve(
+        effective_ridge=r.scale * spectrum.num_samples / sum1,
+        df1=(fitted * multiplicity).sum(1) + spectrum.centered,
+        df2=spectrum.num_samples - sum1**2 / sum2,
+        bias_plus_noise=energy_sum(spectrum, r) / sum2,
+    )
+
+
+def over_probes(sums: np.ndarray) -> np.ndarray:
+    """Mean over probes of a sum that may be estimated by them."""
+    return sums if sums.ndim == 1 else sums.mean(0)
+
+
 def energy_sum(spectrum: Spectrum, r: Resolvent) -> np.ndarray:
     """``sum w^2 a^2`` over directions and targets, [L]."""
     return r.weights**2 @ spectrum.target_energy + r.null_weight**2 * spectrum.null_energy

@@ -8,7 +8,16 @@ from jaxtyping import Float
 from verax._errors import check, check_option, fail
 from verax._types import AnyArray
 
-from ._resolvent import Resolvent, check_ridges, default_ridges, energy_sum, resolvent, trace_sums
+from ._resolvent import (
+    Resolvent,
+    check_ridges,
+    default_ridges,
+    energy_sum,
+    over_probes,
+    population_curve,
+    resolvent,
+    trace_sums,
+)
 from ._spectrum import Spectrum
 
 
@@ -118,8 +127,9 @@ def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | float | None = 
     ridge = default_ridges(spectrum) if ridges is None else check_ridges(spectrum, ridges)
     n = spectrum.num_samples
     r = resolvent(spectrum, ridge)
-    probe_sum1, probe_sum2 = trace_sums(spectrum, r, 1), trace_sums(spectrum, r, 2)
-    sum1, sum2 = _over_probes(probe_sum1), _over_probes(probe_sum2)
+    probe_sum1 = trace_sums(spectrum, r, 1)
+    sum1 = over_probes(probe_sum1)
+    population = population_curve(spectrum, ridge)
     energy = energy_sum(spectrum, r)
     gcv = n * energy / sum1**2
     loo, dispersion, error = _sample_errors(spectrum, r, sum1)
@@ -140,10 +150,10 @@ def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | float | None = 
         ridge=ridge,
         train_risk=r.shrinkage**2 * energy / n,
         gcv=gcv,
-        df1=_degrees_of_freedom(spectrum, ridge),
-        df2=n - sum1**2 / sum2,
-        effective_ridge=r.scale * n / sum1,
-        bias_plus_noise=energy / sum2,
+        df1=population.df1,
+        df2=population.df2,
+        effective_ridge=population.effective_ridge,
+        bias_plus_noise=population.bias_plus_noise,
         standard_error=error,
         loo=loo,
         leverage_dispersion=dispersion,
@@ -187,21 +197,11 @@ def select_ridge(path: RiskPath, *, criterion: str = "gcv") -> float:
     return float(path.ridge[np.argmin(path.loo)])
 
 
-def _over_probes(sums: np.ndarray) -> np.ndarray:
-    return sums if sums.ndim == 1 else sums.mean(0)
-
-
 def _null_fourth(spectrum: Spectrum, r: Resolvent) -> np.ndarray:
     # Energy E spread over D Gaussian directions has variance 2 E^2 / D, which is 2/3 of this.
     if spectrum.null_count == 0:
         return np.zeros_like(r.null_weight)
     return 3 * r.null_weight**4 * spectrum.null_energy**2 / max(spectrum.null_count, 1.0)
-
-
-def _degrees_of_freedom(spectrum: Spectrum, ridge: np.ndarray) -> np.ndarray:
-    multiplicity = 1.0 if spectrum.multiplicity is None else spectrum.multiplicity.mean(0)
-    fitted = spectrum.eigenvalues / (spectrum.eigenvalues + ridge[:, None])
-    return (fitted * multiplicity).sum(1) + spectrum.centered
 
 
 def _sample_errors(spectrum: Spectrum, r: Resolvent, sum1: np.ndarray) -> tuple[Any, Any, Any]:
