@@ -18,8 +18,7 @@ BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
 MAY_IMPORT = {
-    "cli": {"papers", "report", "models", "data", "_doctor", *ROOMS, *BELOW},
-    "_doctor": {"data", *BELOW},  # what `verax doctor` prints: a part of the command line
+    "cli": {"papers", "report", "models", "data", *ROOMS, *BELOW},
     "papers": {"report", "models", "data", *ROOMS, *BELOW},
     "report": BELOW,
     "models": BELOW,
@@ -81,7 +80,7 @@ def imports(source: str, package: str) -> Iterator[Import]:
 def part(module: str) -> str:
     """The package of verax that a module belongs to: ``verax.ntk._plan`` -> ``ntk``, ``verax._tree`` -> ``helpers``."""
     name = [*module.split("."), ""][1]
-    if name.startswith("_") and not name.startswith("__") and name not in MAY_IMPORT:
+    if name.startswith("_") and not name.startswith("__"):
         return "helpers"
     return name
 
