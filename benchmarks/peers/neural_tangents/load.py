@@ -17,8 +17,6 @@ class Anything(metaclass=_AnythingMeta):
 
 
 class _Stub(types.ModuleType):
-    __path__: list[str] = []
-
     def __getattr__(self, name):
         return getattr(Anything, name)
 

@@ -1,9 +1,9 @@
 """Golden kernels from neural-tangents itself, in float64; run with the interpreter of ``requirements.txt``.
 
-For every network of ``tests/reference/ntk/golden_networks.py`` the file holds the parameters, two sets of inputs and the
-kernels ``NETWORK/kernel/CASE``, where the case names trace_axes, diagonal_axes and whether x2 is given. Each kernel is
-computed by every implementation of neural-tangents that runs, with and without ``vmap_axes=0``; they must agree before
-the Jacobian-contraction one is stored. ``NETWORK/implementations`` says which ones ran.
+For every network of ``tests/reference/ntk/golden_networks.py`` the file holds the parameters, two sets of inputs and
+the kernels ``NETWORK/kernel/CASE``, where the case names trace_axes, diagonal_axes and whether x2 is given. Each kernel
+is computed by every implementation of neural-tangents that runs, with and without ``vmap_axes=0``; they must agree
+before the Jacobian-contraction one is stored. ``NETWORK/implementations`` says which ones ran.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from support.ntk_goldens import NAMES, assert_kernel_close, golden
 
+from support.ntk_goldens import NAMES, assert_kernel_close, golden
 from verax import ntk
 
 
