@@ -54,9 +54,10 @@ def check_finite(argument: str, x: Any) -> None:
         array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
         if not jnp.issubdtype(array.dtype, jnp.inexact):
             continue
-        finite = jnp.isfinite(array) if isinstance(array, jax.Array) else np.isfinite(array)
-        if not bool(finite.all()):
-            fail(argument, f"{int((~finite).sum())} non-finite entries of {array.size}", "finite values")
+        with jax.ensure_compile_time_eval():  # a concrete array closed over by a function under `jit` can still be read
+            finite = jnp.isfinite(array) if isinstance(array, jax.Array) else np.isfinite(array)
+            if not bool(finite.all()):
+                fail(argument, f"{int((~finite).sum())} non-finite entries of {array.size}", "finite values")
 
 
 def check_floating(argument: str, x: Any) -> None:
