@@ -13,11 +13,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["_build"]
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = "Verax"
 html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
@@ -44,3 +44,38 @@ autosummary_generate = False
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
+
+
+def _mathml(translator, node, *, block):
+    """Formulas as MathML, which browsers show without a script and without fetching one."""
+    from docutils.utils.math import MathError, pick_math_environment, wrap_math_code
+    from docutils.utils.math.latex2mathml import tex2mathml
+    from sphinx.util import logging
+
+    tex = node.astext().strip().replace(r"\dots", r"\ldots")  # the converter knows the second name only
+    if block and pick_math_environment(tex).startswith("align"):
+        tex = wrap_math_code(tex, as_block=True)
+    try:
+        return tex2mathml(tex, as_block=block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula %r: %s", tex, error, location=node)
+        return f"<code>{translator.encode(tex)}</code>"
+
+
+def _visit_math(translator, node):
+    from docutils import nodes
+
+    translator.body.append(_mathml(translator, node, block=False))
+    raise nodes.SkipNode
+
+
+def _visit_math_block(translator, node):
+    from docutils import nodes
+
+    translator.body.append(f'<div class="formula">{_mathml(translator, node, block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Register the renderer of formulas."""
+    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))

@@ -37,10 +37,13 @@ _STYLE: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class StoredFigure:
-    """A figure read back from a folder: ``png`` holds the bytes of the image, ``svg`` the drawing as text."""
+    """A drawn figure: ``png`` holds the bytes of the image, ``svg`` the drawing as text; a notebook shows it."""
 
     png: bytes
     svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 @contextlib.contextmanager
