@@ -32,7 +32,7 @@ def reproduce(
         papers: Papers to run, such as gcv; all of them if none is named.
         scale: demo takes 45 seconds on data bundled with a dependency; laptop at most an hour; full is the paper's own
             setting.
-        data: Folder of data sets. The demo needs none.
+        data: Folder of data sets; the environment variable VERAX_DATA if it is not given. The demo needs none.
         out: Folder to write: index.html, and a folder for each paper.
         seed: Everything random in the run derives from it.
     """

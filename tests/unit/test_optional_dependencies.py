@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # One small call for each package.
 CALLS = {
-    "data": "assert len(verax.data.load_digits()) > 0",
+    "data": "assert verax.data.load('digits').name == 'digits'",
     "kernels": "pass",
     "matching": "assert verax.matching.solve_assignment(np.eye(3)).value == 3",
     "models": "apply_fn, params = verax.models.mlp([2, 3, 1], key=key); assert apply_fn(params, x).shape == (3, 1)",
