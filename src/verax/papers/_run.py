@@ -5,7 +5,7 @@ import pathlib
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from verax._errors import check_option
 from verax.report import Report
@@ -19,6 +19,7 @@ SCALES = ("demo", "laptop", "full")
 """45 seconds on two cores; at most an hour; hours, or a GPU."""
 
 
+@runtime_checkable
 class Config(Protocol):
     """What a run depends on: a frozen dataclass whose fields are numbers, words and tuples of them.
 
@@ -32,21 +33,22 @@ class Config(Protocol):
         ...
 
     @classmethod
-    def demo(cls) -> Self:
+    def demo(cls) -> "Config":
         """Return the configuration for a first look, within 45 seconds on data bundled with a dependency."""
         ...
 
     @classmethod
-    def laptop(cls) -> Self:
+    def laptop(cls) -> "Config":
         """Return the configuration for one to sixty minutes, on real data."""
         ...
 
     @classmethod
-    def full(cls) -> Self:
+    def full(cls) -> "Config":
         """Return the paper's own setting, or the nearest that public data allow."""
         ...
 
 
+@runtime_checkable
 class Paper(Protocol):
     """What a module in ``verax.papers`` holds."""
 
@@ -155,7 +157,7 @@ class Steps:
         """Seconds since the start, or from start to end once the block is left."""
         return (self._stopped or time.perf_counter()) - self._started
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Steps":
         if self._show:
             self._bar = _rich_bar()
         if self._bar is not None:

@@ -51,7 +51,7 @@ class Criterion:
         check(bool(self.text), "text", repr(self.text), "the rule in words")
         check_option("when_met", self.when_met, ("reproduced", "analogue only"))
 
-    def decide(self, measured: float, standard_error: float | None) -> str:
+    def decide(self, measured: float | int, standard_error: float | int | None) -> str:
         """Return the verdict on a measurement; one that is not finite never passes."""
         if self.test is None:
             fail(
@@ -104,9 +104,9 @@ class Claim:
 
     statement: str
     source: str
-    published: float | str | None
-    measured: float | None
-    standard_error: float | None
+    published: float | int | str | None
+    measured: float | int | None
+    standard_error: float | int | None
     seeds: int
     evidence: str
     criterion: Criterion

@@ -105,8 +105,8 @@ class Report:
     figures: Mapping[str, Any]
     config: Any
     environment: Mapping[str, Any]
-    seconds: float
-    planned_seconds: float | None = None
+    seconds: float | int
+    planned_seconds: float | int | None = None
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

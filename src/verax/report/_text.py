@@ -46,7 +46,7 @@ def number(value: Any) -> str:
     return f"{value:.4g}"
 
 
-def measurement(value: float | None, standard_error: float | None) -> str:
+def measurement(value: float | int | None, standard_error: float | int | None) -> str:
     """Return ``0.9731 ± 0.0042``: the error to two digits, the value to the same decimal place."""
     if value is None or standard_error is None or not math.isfinite(value) or not math.isfinite(standard_error):
         return number(value)
@@ -58,7 +58,7 @@ def measurement(value: float | None, standard_error: float | None) -> str:
     return f"{value:,.{decimals}f} ± {standard_error:,.{decimals}f}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Return ``3.2 s``, ``1 min 20 s`` or ``2 h 5 min``."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
