@@ -29,8 +29,9 @@ def problems(rng, batch, n, m, dtype):
     return weights.astype(dtype)
 
 
-@pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3)])
-@pytest.mark.parametrize("allow_unmatched", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "allow_unmatched"), [((5, 5), True), ((5, 5), False), ((3, 7), True), ((7, 3), False)]
+)
 def test_agrees_with_pure_jax(rng, x64, shape, allow_unmatched):
     dtype = np.float64 if x64 else np.float32
     weights = problems(rng, 60, *shape, dtype)
@@ -78,6 +79,9 @@ def test_gradient_is_the_matching(rng):
     gradient = jax.vmap(jax.grad(lambda w: solve_assignment(w, implementation="native").value))(weights)
     matching = np.asarray(solve_assignment(weights).col_of_row)[..., None] == np.arange(5)
     np.testing.assert_array_equal(gradient, matching)
+    tangent = rng.normal(size=weights.shape).astype(np.float32)
+    _, slope = jax.jvp(lambda w: solve_assignment(w, implementation="native").value, (weights,), (tangent,))
+    np.testing.assert_allclose(slope, (gradient * tangent).sum((1, 2)), rtol=1e-5, atol=1e-6)
 
 
 def test_large_batch_and_concurrent_calls(rng):

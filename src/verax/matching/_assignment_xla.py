@@ -22,7 +22,7 @@ class _State(NamedTuple):
     row_of_col: jax.Array  # [k, m]
     start: jax.Array  # [k] free row from which the search started; -1 = finished
     row: jax.Array  # [k] row at the tip of the search
-    offset: jax.Array  # [k] its distance
+    reached: jax.Array  # [k] distance of the column through which it was reached
     distance: jax.Array  # [k, m] shortest distance to each column so far
     predecessor: jax.Array  # [k, m] the row before each column on that path
     in_tree: jax.Array  # [k, m] columns whose distance is final
@@ -69,7 +69,7 @@ def _solve(weights: jax.Array, floor: float) -> _State:
         return state._replace(
             start=jnp.where(where, start, state.start),
             row=jnp.where(where, start, state.row),
-            offset=jnp.where(where, 0, state.offset),
+            reached=jnp.where(where, 0, state.reached),
             distance=jnp.where(where[:, None], jnp.inf, state.distance),
             in_tree=state.in_tree & ~where[:, None],
         )
@@ -92,7 +92,7 @@ def _solve(weights: jax.Array, floor: float) -> _State:
         row_of_col=row_of_col,
         start=integer,
         row=integer,
-        offset=per_problem,
+        reached=per_problem,
         distance=per_col,
         predecessor=per_col.astype(jnp.int32),
         in_tree=per_col.astype(bool),
@@ -121,35 +121,36 @@ def _first_choices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _search(state: _State, weights: jax.Array, searching: jax.Array) -> _State:
     """Scan one row, then move to the nearest column; if that one is free, raise prices and end the search there."""
-    active = searching[:, None]
-    row_weights = jnp.take_along_axis(weights, jnp.maximum(state.row, 0)[:, None, None], axis=1)[:, 0]
-    reduced = (state.price - row_weights) + state.offset[:, None]
-    shorter = active & ~state.in_tree & (reduced < state.distance)
+    row_weights = jnp.take_along_axis(
+        weights, jnp.maximum(state.row, 0)[:, None, None], axis=1, mode="promise_in_bounds"
+    )[:, 0]
+    # A matched pair is tight, so its row is as far as its column; the difference makes up for the row's dual variable.
+    via = _at(state.col_of_row, state.row)
+    offset = jnp.where(via < 0, 0, state.reached - (_at(state.price, via) - _at(row_weights, via)))
+    reduced = (state.price - row_weights) + offset[:, None]
+    shorter = searching[:, None] & ~state.in_tree & (reduced < state.distance)
     distance = jnp.where(shorter, reduced, state.distance)
     predecessor = jnp.where(shorter, state.row[:, None], state.predecessor)
 
     outside = jnp.where(state.in_tree, jnp.inf, distance)
     nearest = outside.min(1)
     possible = nearest < jnp.inf
-    is_free = state.row_of_col < 0
-    # Among equally near columns a free one is taken, since it ends the search.
-    col = jnp.argmax(jnp.where(outside == nearest[:, None], 1 + is_free.astype(jnp.int32), 0), axis=1).astype(jnp.int32)
-    here = jnp.arange(outside.shape[1], dtype=jnp.int32) == col[:, None]
-    found = searching & possible & (is_free & here).any(1)
-    go_on = searching & possible & ~found
-
+    # The first of the nearest columns; a free one where there is one, since it ends the search.
+    m = outside.shape[1]
+    index = jnp.arange(m, dtype=jnp.int32)
+    rank = jnp.where(state.row_of_col < 0, index, index + m)
+    col = jnp.where(outside == nearest[:, None], rank, 2 * m).min(1) % m
     next_row = _at(state.row_of_col, col)
-    # The next row's own match is tight, so its distance is the column's; the difference makes up for its dual variable.
-    next_weight = jnp.take_along_axis(weights, jnp.maximum(next_row, 0)[:, None, None], axis=1)[:, 0]
-    next_offset = nearest - (_at(state.price, col) - _at(next_weight, col))
+    found = searching & possible & (next_row < 0)
+    go_on = searching & possible & (next_row >= 0)
     rise = jnp.where(found[:, None] & state.in_tree, nearest[:, None] - distance, 0)
     return state._replace(
         price=state.price + rise,
         distance=distance,
         predecessor=predecessor,
-        in_tree=state.in_tree | (go_on[:, None] & here),
+        in_tree=state.in_tree | (go_on[:, None] & (index == col[:, None])),
         row=jnp.where(go_on, next_row, state.row),
-        offset=jnp.where(go_on, next_offset, state.offset),
+        reached=jnp.where(go_on, nearest, state.reached),
         sink=jnp.where(found, col, state.sink),
         start=jnp.where(searching & ~possible, -1, state.start),
         status=jnp.where(searching & ~possible, Status.INFEASIBLE, state.status).astype(jnp.int32),
@@ -175,4 +176,4 @@ def _rematch(state: _State) -> tuple[_State, jax.Array]:
 
 def _at(x: jax.Array, index: jax.Array) -> jax.Array:
     """``x[k, index[k]]`` for each k; an index of -1 reads entry 0, which the caller does not use."""
-    return jnp.take_along_axis(x, jnp.maximum(index, 0)[:, None], axis=1)[:, 0]
+    return jnp.take_along_axis(x, jnp.maximum(index, 0)[:, None], axis=1, mode="promise_in_bounds")[:, 0]

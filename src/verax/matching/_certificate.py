@@ -1,5 +1,6 @@
 """Proof of optimality by weak duality."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -79,6 +80,11 @@ def check_certificate(
     shapes = ((*batch, n), (*batch, m), (*batch, n), (*batch, m), tuple(batch), tuple(batch))
     for name, field, shape in zip(Assignment._fields, assignment, shapes, strict=True):
         check(jnp.shape(field) == shape, f"assignment.{name}", f"shape {jnp.shape(field)}", f"shape {shape}")
+    return _certify(weights, assignment, bool(maximize), bool(allow_unmatched))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _certify(weights: jax.Array, assignment: Assignment, maximize: bool, allow_unmatched: bool) -> Certificate:
     signed = weights if maximize else -weights
     primal = _attained(signed, assignment, allow_unmatched)
     dual = _bound(signed, assignment, allow_unmatched)
@@ -88,7 +94,7 @@ def check_certificate(
 
 def _attained(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) -> jax.Array:
     n, m = signed.shape[-2:]
-    col_of_row, row_of_col = jnp.asarray(assignment.col_of_row), jnp.asarray(assignment.row_of_col)
+    col_of_row, row_of_col = assignment.col_of_row, assignment.row_of_col
     chosen = col_of_row[..., :, None] == jnp.arange(m, dtype=col_of_row.dtype)
     mirrored = row_of_col[..., None, :] == jnp.arange(n, dtype=row_of_col.dtype)[:, None]
     valid = (chosen == mirrored).all((-1, -2))  # each names the other: nobody is matched twice
@@ -97,12 +103,12 @@ def _attained(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) 
         valid &= chosen.sum((-1, -2)) == min(n, m)
     total = jnp.where(chosen, signed, 0).sum((-1, -2))
     total = jnp.where(valid, total, -jnp.inf)
-    return jnp.where(jnp.asarray(assignment.status) == Status.OK, total, jnp.nan)
+    return jnp.where(assignment.status == Status.OK, total, jnp.nan)
 
 
 def _bound(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) -> jax.Array:
     n, m = signed.shape[-2:]
-    row_price, col_price = jnp.asarray(assignment.row_price), jnp.asarray(assignment.col_price)
+    row_price, col_price = assignment.row_price, assignment.col_price
     # Agents that may stay unmatched need prices of at least 0: all of them, or those of the larger side.
     if allow_unmatched or n > m:
         row_price = jnp.maximum(row_price, 0)
