@@ -206,7 +206,7 @@ def _form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any
     with jax.default_matmul_precision("highest"):
         if job.routes is not None:
             return _factors.form_factors(job.network.uses, job.routes, leaves, frozen, block, basis, full)
-        return _jacobian_factors(job.network, leaves, frozen, block, basis, full)
+        return jacobian_factors(job.network, leaves, frozen, block, basis, full)
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
@@ -229,9 +229,11 @@ def _block_diagonal(job: Job, leaves: list[Array], frozen: list[Array], block: A
     return _gram.gram_diagonal(factors, full=job.directions.full, precision=job.precision)
 
 
-def _jacobian_factors(
+def jacobian_factors(
     network: Network, leaves: list[Array], frozen: list[Array], block: Any, basis: Array, full: bool
 ) -> dict[str, list[Any]]:
+    """Form the gradients of a block: one array ``[n, O * size]`` a leaf, ``[n, O, size]`` when full."""
+
     def one(example: Any) -> list[Array]:
         _, pull_back = jax.vjp(lambda chosen: network.apply_one(chosen, frozen, example), leaves)
         rows = jax.vmap(lambda cotangent: pull_back(cotangent)[0])(basis)

@@ -255,7 +255,7 @@ def _schedule(
     kernel = num_rows * columns * itemsize * (chosen.num**2 if chosen.full else 1)
     if method == "vector_products":
         held = _example_bytes(network)
-        formation = network.num_outputs * chosen.num * itemsize * 4 + 4 * _activation_bytes(network)
+        formation = network.num_outputs * chosen.num * itemsize * 4 + 4 * activation_bytes(network)
     else:
         held = sum(size for _, size in _leaf_costs(network, chosen, routes, 1, 1))
         if method == "jacobian":
@@ -263,7 +263,7 @@ def _schedule(
             held = sum(math.prod(aval.shape) for aval in avals) * chosen.num * itemsize
         # Activations are kept for the backward pass, cotangents of every use for each output, and the factors themselves
         # are written once and once again while they are laid side by side.
-        formation = _activation_bytes(network) + chosen.num * _cotangent_bytes(network) + held
+        formation = activation_bytes(network) + chosen.num * _cotangent_bytes(network) + held
 
     def peak(size: int, resident: int) -> int:
         tile = size * size * itemsize * (chosen.num**2 if chosen.full else 1)
@@ -289,7 +289,8 @@ def _example_bytes(network: Network) -> int:
     return sum(_bytes(program.avals[slot]) for slot in program.inputs[len(network.selected) :])
 
 
-def _activation_bytes(network: Network) -> int:
+def activation_bytes(network: Network) -> int:
+    """Bytes of everything that one example's forward pass computes."""
     program = network.uses.program
     parameter_steps = {id(step) for step in network.uses.parameter_steps}
     steps = [step for step in program.steps if id(step) not in parameter_steps]
