@@ -39,13 +39,13 @@ def terminal_table(report: Report) -> "rich.table.Table":
         caption_justify="left",
         show_lines=True,
     )
-    table.add_column("Verdict")
+    table.add_column("Verdict", max_width=14)
     table.add_column("Claim", ratio=1)
-    table.add_column("Published", justify="right", max_width=24)
+    table.add_column("Published", justify="right", max_width=18)
     table.add_column("Measured", justify="right", no_wrap=True)
     for claim in report.claims:
         statement = rich.text.Text(claim.statement)
-        statement.append(f"\n{claim.criterion.text}", style="dim")
+        statement.append(f"\nCriterion: {claim.criterion.text}", style="dim")
         measured = rich.text.Text(measurement(claim.measured, claim.standard_error))
         details = ([f"{claim.seeds} seeds"] if claim.seeds > 1 else []) + [claim.evidence]
         measured.append("\n" + ", ".join(details), style="dim")
