@@ -1,0 +1,160 @@
+"""More Than a Toy: networks with a fresh scalar head, and their empirical neural tangent kernels, kept by content."""
+
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import verax
+from verax._errors import check_option, fail
+from verax._types import PyTree
+from verax.models import Network, cifar_resnet, features_of, mlp, resnet18, small_cnn, torchvision_resnet
+from verax.ntk import empirical_ntk, with_scalar_head
+
+from ._gcv_images import Images
+
+_FORMAT = "1"
+"""Part of every key: kept results of other versions of this code are not read."""
+
+_TRAINING_STEPS, _BATCH, _LEARNING_RATE, _MOMENTUM = 250, 50, 0.05, 0.9
+
+
+class Body(NamedTuple):
+    """A network without its head: ``features_fn(body, x) -> [n, width]``, and how to draw ``body`` for a seed."""
+
+    features_fn: Callable[[PyTree, Any], jax.Array]
+    width: int
+    draw: Callable[[jax.Array], PyTree]
+
+
+RANDOM = ("mlp", "cnn", "resnet")
+"""Networks with random weights; the others were trained."""
+
+
+def make_body(name: str, images: Images, arrays: Mapping[str, np.ndarray] | None) -> Body:
+    """Build a network for these images; ``arrays`` are stored weights, for the networks that have some."""
+    check_option("network", name, (*RANDOM, "trained cnn", "resnet20", "torchvision"))
+    channels, pixels = images.unseen.shape[-1], int(np.prod(images.unseen.shape[1:]))
+    if name in ("resnet20", "torchvision"):
+        if arrays is None:
+            fail("arrays", "None", f"the stored weights of the network {name!r}")
+        network, params = cifar_resnet(arrays) if name == "resnet20" else torchvision_resnet(arrays)
+        features_fn, body, width = features_of(network, params)
+        if name == "torchvision":
+            features_fn = functools.partial(_enlarged, features_fn)
+        return Body(features_fn, width, lambda key: body)  # noqa: ARG005 - stored weights are the same for every seed
+    network, make = _random_network(name.removeprefix("trained "), channels, pixels)
+    features_fn, _, width = features_of(network, make(jax.random.key(0)))
+    if name == "trained cnn":
+        trainer = small_cnn(images.num_classes, in_channels=channels, key=jax.random.key(0))[0]
+        return Body(features_fn, width, lambda key: _train(trainer, images, channels, key))
+    return Body(features_fn, width, lambda key: features_of(network, make(key))[1])
+
+
+def _enlarged(features_fn: Callable[[PyTree, Any], jax.Array], params: PyTree, x: jax.Array) -> jax.Array:
+    # Inside the network, so that only a block of images is ever held at this size.
+    return features_fn(params, jax.image.resize(x, (x.shape[0], 224, 224, x.shape[3]), "bilinear"))
+
+
+@functools.cache
+def _random_network(name: str, channels: int, pixels: int) -> tuple[Network, Callable[[jax.Array], PyTree]]:
+    def make(key: jax.Array) -> tuple[Network, PyTree]:
+        if name == "mlp":
+            return mlp([pixels, 256, 256, 1], key=key)
+        if name == "cnn":
+            return small_cnn(1, in_channels=channels, key=key)
+        return resnet18(1, in_channels=channels, width=8, key=key)
+
+    return make(jax.random.key(0))[0], lambda key: make(key)[1]
+
+
+def _train(network: Network, images: Images, channels: int, key: jax.Array) -> PyTree:
+    """Train a small network on the seen images, and on no other; its body without the head."""
+    init_key, order_key = jax.random.split(key)
+    _, params = small_cnn(images.num_classes, in_channels=channels, key=init_key)
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(order_key)).ravel().tolist())
+    for _ in range(_TRAINING_STEPS):
+        batch = rng.choice(len(images.seen_labels), _BATCH, replace=False)
+        params, velocity = _train_step(network, params, velocity, images.seen[batch], images.seen_labels[batch])
+    return features_of(network, params)[1]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _train_step(
+    network: Network, params: PyTree, velocity: PyTree, x: jax.Array, labels: jax.Array
+) -> tuple[PyTree, PyTree]:
+    def loss(params: PyTree) -> jax.Array:
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(network(params, x)), labels[:, None], axis=1))
+
+    velocity = jax.tree.map(lambda v, g: _MOMENTUM * v + g, velocity, jax.grad(loss)(params))
+    return jax.tree.map(lambda p, v: p - _LEARNING_RATE * v, params, velocity), velocity
+
+
+@functools.cache
+def _with_head(features_fn: Callable[[PyTree, Any], jax.Array], width: int) -> Callable[[PyTree, Any], jax.Array]:
+    """One function object for each network, so that its kernel is compiled once for all seeds."""
+    return with_scalar_head(features_fn, width, key=jax.random.key(0))[0]
+
+
+def kernel_of(body: Body, images: np.ndarray, *, key: jax.Array, memory_budget: int, cache: "Cache") -> np.ndarray:
+    """Kernel of all parameters of a network with a fresh random scalar head, float32 [n, n]."""
+    body_key, head_key = jax.random.split(key)
+    _, head = with_scalar_head(body.features_fn, body.width, key=head_key)
+    apply_fn = _with_head(body.features_fn, body.width)
+    params = {"features": body.draw(body_key), "head": head}
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"kernel": np.asarray(empirical_ntk(apply_fn, params, images, output=0, memory_budget=memory_budget))}
+
+    leaves = [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+    return cache.get("kernel", [images, *(part for pair in leaves for part in pair)], compute)["kernel"]
+
+
+class Cache:
+    """Arrays kept in a folder under a hash of all they were computed from; without a folder nothing is kept.
+
+    A file is written under another name and then renamed, so that an interrupted run leaves none half-written.
+    """
+
+    def __init__(self, folder: str | pathlib.Path | None):
+        self._folder = None if folder is None else pathlib.Path(folder)
+        self.computed = 0
+        self.read = 0
+
+    def get(self, kind: str, inputs: list[Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Return the arrays kept for these inputs, or compute and keep them."""
+        if self._folder is None:
+            self.computed += 1
+            return compute()
+        path = self._folder / f"{kind}-{content_hash([kind, *inputs])}.npz"
+        if path.exists():
+            self.read += 1
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        arrays = compute()
+        self.computed += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        partial.replace(path)
+        return arrays
+
+
+def content_hash(inputs: list[Any]) -> str:
+    """SHA-256 of arrays, by dtype, shape and bytes, and of anything else, by its ``repr``; and of the versions."""
+    digest = hashlib.sha256(f"{_FORMAT} {verax.__version__}".encode())
+    for item in inputs:
+        if isinstance(item, np.ndarray):
+            digest.update(f"{item.dtype} {item.shape}".encode())
+            digest.update(np.ascontiguousarray(item).data)
+        else:
+            digest.update(repr(item).encode())
+    return digest.hexdigest()[:32]
