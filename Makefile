@@ -7,57 +7,70 @@ DATA   ?= $(if $(VERAX_DATA),$(VERAX_DATA),../shared/data)
 OUT    ?= build/report
 
 # Installed again when a file joins or leaves the package, or when the build itself changes; edits of .py files need nothing.
-FILES  := $(shell find src kernels -name '*.py' -not -path '*/__pycache__/*' | sort | cksum | cut -d' ' -f1)
+FILES  := $(shell find src/verax kernels -name '*.py' -not -path 'src/verax/kernels/*' | LC_ALL=C sort | cksum | cut -d' ' -f1)
 BUILD  := pyproject.toml $(wildcard jaxlib_ext/*)
 READY  := $(VENV)/.ready-$(FILES)
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-full lint types docs bench clean
+.PHONY: demo test test-full fast newest lint types docs bench clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) --upgrade pip
 	touch $@
 
 # The build reads the XLA FFI headers of the jax that will run it, so jax comes first and no isolated build fetches another.
 $(READY): $(VENV)/.python $(BUILD)
-	$(BIN)/python -m pip install --quiet "scikit-build-core>=1.1" "cmake>=3.20" ninja "jax>=0.10" jaxlib
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
-	rm -f $(VENV)/.ready-* $(VENV)/.extra-*
+	$(PIP) "scikit-build-core>=1.1" "cmake>=3.20" ninja "jax>=0.10" jaxlib
+	$(PIP) --no-build-isolation --editable .
+	rm -f $(VENV)/.ready-*
 	touch $@
 
-$(VENV)/.extra-%: $(READY)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$*]"
+# An extra's requirements alone: installing verax[extra] would compile a second time.
+EXTRA := import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")
+$(VENV)/.extra-%: $(VENV)/.python pyproject.toml
+	$(BIN)/python -c '$(EXTRA)' $* > $(VENV)/requirements-$*.txt
+	$(PIP) --requirement $(VENV)/requirements-$*.txt
 	touch $@
 
 demo: $(READY)
 	$(BIN)/verax reproduce --scale demo --out $(OUT)
 
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
+# Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
 PYTEST := VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 CHECKS := --jaxtyping-packages=verax,beartype.beartype
 
-test: $(VENV)/.extra-test
+test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"
 	JAX_ENABLE_X64=1 $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
-	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax
+	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
 test-full: test
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
+# One leg, for another interpreter and so another JAX: `make newest PYTHON=python3.13`.
+fast: $(READY) $(VENV)/.extra-test
+	JAX_ENABLE_X64=0 $(PYTEST) -m "not slow and not gpu"
+
+newest:
+	$(MAKE) VENV=.venv-newest fast
+
 lint: $(VENV)/.extra-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror jaxlib_ext/*.cc jaxlib_ext/*.hpp
 	$(BIN)/codespell src kernels jaxlib_ext tests docs benchmarks README.md
 
-types: $(VENV)/.extra-lint
+types: $(READY) $(VENV)/.extra-lint
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-docs: $(VENV)/.extra-docs
+docs: $(READY) $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 bench: $(READY)
-	for file in benchmarks/*.py; do VERAX_DATA=$(DATA) $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/[!_]*.py; do VERAX_DATA=$(DATA) $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf build dist $(VENV)
+	rm -rf build dist $(VENV) .venv-newest
