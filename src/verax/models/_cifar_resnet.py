@@ -9,7 +9,7 @@ from jax import lax
 from verax._errors import check, check_option
 from verax._types import PyTree
 
-from ._conv import IMPLEMENTATIONS, conv2d
+from ._conv import CONVOLUTIONS, choose_convolution, conv2d
 from ._layers import as_images, batch_norm, global_average_pool
 from ._network import Network
 from ._state_dict import StateDict
@@ -33,7 +33,8 @@ def cifar_resnet(arrays: Mapping, *, train: bool = False, convolution: str = "au
         Batch norm by the batch's own mean and biased variance, so that examples are coupled: for gradient training,
         never for a kernel. The default uses the stored running statistics, which are constants of gradients too.
     convolution : str
-        "auto" (by backend), "im2col" or "native".
+        "im2col" (slices and a matrix product), "native" (XLA's convolution), or "auto": native. Take
+        im2col for gradients inside ``scan`` or ``map`` on a CPU.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def cifar_resnet(arrays: Mapping, *, train: bool = False, convolution: str = "au
     K. He, X. Zhang, S. Ren, J. Sun. Deep residual learning for image recognition. CVPR 2016, section 4.2.
     """
     check(isinstance(train, bool), "train", repr(train), "True or False")
-    check_option("convolution", convolution, IMPLEMENTATIONS)
+    check_option("convolution", convolution, CONVOLUTIONS)
     source = StateDict(arrays, ignore=("norm_mean", "norm_std"))
     params: dict = {"conv1": source.convolution("conv1", _CHANNELS[0], 3, 3)}
     params["bn1"], stem_statistics = source.batch_norm("bn1", _CHANNELS[0])
@@ -82,16 +83,17 @@ def cifar_resnet(arrays: Mapping, *, train: bool = False, convolution: str = "au
         return batch_norm(layer, x, None if train else running)
 
     def features(params, x):
+        chosen = choose_convolution(convolution, num_layers=1 + 2 * len(statistics))
         x = as_images(x, 3, params["conv1"]["kernel"])
-        hidden = conv2d(x, params["conv1"]["kernel"], padding=1, implementation=convolution)
+        hidden = conv2d(x, params["conv1"]["kernel"], padding=1, convolution=chosen)
         hidden = jax.nn.relu(norm(params["bn1"], hidden, stem_statistics))
         blocks = [block for layer in ("layer1", "layer2", "layer3") for block in params[layer]]
         for block, (first, second) in zip(blocks, statistics, strict=True):
             channels = block["conv1"]["kernel"].shape[3]
             stride = 1 if channels == hidden.shape[3] else 2
-            residual = conv2d(hidden, block["conv1"]["kernel"], stride=stride, padding=1, implementation=convolution)
+            residual = conv2d(hidden, block["conv1"]["kernel"], stride=stride, padding=1, convolution=chosen)
             residual = jax.nn.relu(norm(block["bn1"], residual, first))
-            residual = conv2d(residual, block["conv2"]["kernel"], padding=1, implementation=convolution)
+            residual = conv2d(residual, block["conv2"]["kernel"], padding=1, convolution=chosen)
             residual = norm(block["bn2"], residual, second)
             hidden = jax.nn.relu(residual + (hidden if stride == 1 else _subsample_and_widen(hidden, channels)))
         return global_average_pool(hidden)

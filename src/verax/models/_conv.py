@@ -6,37 +6,49 @@ from jax import lax
 from jaxtyping import Float
 
 from verax._errors import check, check_integer, check_option
-from verax._types import AnyArray
 
-IMPLEMENTATIONS = ("auto", "im2col", "native")
+CONVOLUTIONS = ("auto", "im2col", "native")
+
+# On a CPU a gradient through XLA's convolution is an order of magnitude slower inside `scan`, `map` or `while` than
+# outside, and slower than im2col under `vmap` over the kernels; im2col behaves alike everywhere, but outside loops its
+# forward pass is slower and each layer takes longer to compile. So im2col serves the shallow network that people train
+# in loops or by the dozen, and XLA's convolution the deep ones that are mostly evaluated. benchmarks/convolution.py
+# measures all of it; RATIOS_HERE
+_MOST_IM2COL_LAYERS = 4
+
+
+def choose_convolution(convolution: str, *, num_layers: int) -> str:
+    """Turn "auto" into "im2col" or "native", for a network with so many convolutions on the backend of this trace."""
+    check_option("convolution", convolution, CONVOLUTIONS)
+    if convolution != "auto":
+        return convolution
+    return "im2col" if _platform() == "cpu" and num_layers <= _MOST_IM2COL_LAYERS else "native"
 
 
 def conv2d(
-    x: Float[AnyArray, "n h w i"],
-    kernel: Float[AnyArray, "kh kw i o"],
+    x: Float[jax.Array, "n h w i"],
+    kernel: Float[jax.Array, "kh kw i o"],
     *,
     stride: int = 1,
     padding: int = 0,
-    implementation: str = "auto",
+    convolution: str,
 ) -> Float[jax.Array, "n p q o"]:
-    """Cross-correlate images with a kernel, zero-padded by ``padding`` pixels on every side."""
-    check_option("implementation", implementation, IMPLEMENTATIONS)
+    """Cross-correlate images with a kernel, zero-padded by ``padding`` pixels on every side: "im2col" or "native"."""
     check_integer("stride", stride, minimum=1)
     check_integer("padding", padding, minimum=0)
     check(x.ndim == 4, "x", f"shape {x.shape}", "images of shape [n, height, width, channels]")
-    check(
-        x.shape[3] == kernel.shape[2], "x", f"{x.shape[3]} channels", f"{kernel.shape[2]} channels, as the kernel has"
-    )
+    check(x.shape[3] == kernel.shape[2], "x", f"{x.shape[3]} channels", f"{kernel.shape[2]}, as the kernel has")
     smallest = min(x.shape[1] - kernel.shape[0], x.shape[2] - kernel.shape[1]) + 2 * padding
     check(smallest >= 0, "x", f"images of {x.shape[1]} by {x.shape[2]} pixels", "images no smaller than the kernel")
-    if implementation == "auto":
-        implementation = _PREFERRED.get(_platform(), "native")
-    if implementation == "native":
-        return _native(x, kernel, stride, padding)
+    if convolution == "native":
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(stride, stride),
+            padding=((padding, padding), (padding, padding)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
     return _im2col(x, kernel, stride, padding)
-
-
-_PREFERRED = {"cpu": "im2col"}
 
 
 def _platform() -> str:
@@ -47,33 +59,25 @@ def _platform() -> str:
     return device if isinstance(device, str) else device.platform
 
 
-def _native(x, kernel, stride: int, padding: int):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=((padding, padding), (padding, padding)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
 def _im2col(x, kernel, stride: int, padding: int):
     kernel_height, kernel_width = kernel.shape[:2]
     num, height, width, channels = x.shape
     height, width = height + 2 * padding, width + 2 * padding
     rows, columns = (height - kernel_height) // stride + 1, (width - kernel_width) // stride + 1
-    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))) if padding else x
+    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    # First all columns of the window, then all rows: six copies for a 3x3 kernel, not nine, and half the compile time.
+    right = (columns - 1) * stride + 1
     taps = [
-        lax.slice(
-            padded,
-            (0, top, left, 0),
-            (num, top + (rows - 1) * stride + 1, left + (columns - 1) * stride + 1, channels),
-            (1, stride, stride, 1),
-        )
-        for top in range(kernel_height)
+        lax.slice(padded, (0, 0, left, 0), (num, height, left + right, channels), (1, 1, stride, 1))
         for left in range(kernel_width)
     ]
-    patches = jnp.concatenate(taps, axis=-1) if len(taps) > 1 else taps[0]
+    bands = jnp.concatenate(taps, axis=3)
+    bottom = (rows - 1) * stride + 1
+    taps = [
+        lax.slice(bands, (0, top, 0, 0), (num, top + bottom, columns, kernel_width * channels), (1, stride, 1, 1))
+        for top in range(kernel_height)
+    ]
+    patches = jnp.concatenate(taps, axis=3)
     # The kernel enters the product as it is: an empirical-NTK engine then sees a parameter used by one dot_general.
     patches = patches.reshape(num, rows, columns, kernel_height, kernel_width, channels)
     return lax.dot_general(patches, kernel, (((3, 4, 5), (0, 1, 2)), ((), ())))

@@ -5,11 +5,13 @@ import jax
 from verax._errors import check, check_integer, check_option
 from verax._types import PyTree
 
-from ._conv import IMPLEMENTATIONS, conv2d
+from ._conv import CONVOLUTIONS, choose_convolution, conv2d
 from ._layers import as_images, global_average_pool, group_norm, he_normal, init_head, init_norm
 from ._network import Network
 
 _BLOCKS = tuple((stage, 2 if stage > 0 and index == 0 else 1) for stage in range(4) for index in range(2))
+
+_NUM_CONVOLUTIONS = 20  # the stem, two a block, three shortcuts
 
 
 def resnet18(
@@ -31,7 +33,8 @@ def resnet18(
         Channels of the first stage, even; 64 is the ResNet-18 of the literature, less is a narrow one for a CPU. From
         64 on it must be a multiple of 32.
     convolution : str
-        "auto" (by backend), "im2col" or "native".
+        "im2col" (slices and a matrix product), "native" (XLA's convolution), or "auto": native. Take
+        im2col for gradients inside ``scan`` or ``map`` on a CPU.
     key : jax.Array
         Key of the random initialisation.
 
@@ -70,7 +73,7 @@ def resnet18(
     check_integer("in_channels", in_channels, minimum=1)
     check_integer("width", width, minimum=2)
     check(width % (32 if width >= 64 else 2) == 0, "width", width, "an even number, from 64 on a multiple of 32")
-    check_option("convolution", convolution, IMPLEMENTATIONS)
+    check_option("convolution", convolution, CONVOLUTIONS)
     stem_key, head_key, *block_keys = jax.random.split(key, 2 + len(_BLOCKS))
     blocks, fan_in = [], width
     for block_key, (stage, stride) in zip(block_keys, _BLOCKS, strict=True):
@@ -83,8 +86,9 @@ def resnet18(
     }
 
     def conv(layer, x, stride: int):
+        chosen = choose_convolution(convolution, num_layers=_NUM_CONVOLUTIONS)
         kernel = layer["kernel"]
-        return conv2d(x, kernel, stride=stride, padding=kernel.shape[0] // 2, implementation=convolution)
+        return conv2d(x, kernel, stride=stride, padding=kernel.shape[0] // 2, convolution=chosen)
 
     def features(params, x):
         stem = params["stem"]

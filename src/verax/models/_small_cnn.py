@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from verax._errors import check_integer, check_option
 from verax._types import PyTree
 
-from ._conv import IMPLEMENTATIONS, conv2d
+from ._conv import CONVOLUTIONS, choose_convolution, conv2d
 from ._layers import as_images, global_average_pool, he_normal, init_head
 from ._network import Network
 
@@ -26,7 +26,8 @@ def small_cnn(
     in_channels : int
         Channels of the images.
     convolution : str
-        "auto" (by backend), "im2col" or "native".
+        "im2col" (slices and a matrix product), "native" (XLA's convolution), or "auto": im2col on a CPU,
+        where a gradient of native convolutions is slow inside loops, and native elsewhere.
     key : jax.Array
         Key of the random initialisation.
 
@@ -57,7 +58,7 @@ def small_cnn(
     """
     check_integer("num_outputs", num_outputs, minimum=1)
     check_integer("in_channels", in_channels, minimum=1)
-    check_option("convolution", convolution, IMPLEMENTATIONS)
+    check_option("convolution", convolution, CONVOLUTIONS)
     *layer_keys, head_key = jax.random.split(key, len(_CHANNELS) + 1)
     layers = [
         {"kernel": he_normal(layer_key, (3, 3, fan_in, fan_out)), "bias": jnp.zeros(fan_out, jnp.float32)}
@@ -66,9 +67,10 @@ def small_cnn(
     params = {"layers": layers, "head": init_head(head_key, _CHANNELS[-1], num_outputs)}
 
     def features(params, x):
+        chosen = choose_convolution(convolution, num_layers=len(_CHANNELS))
         hidden = as_images(x, in_channels, params["layers"][0]["kernel"])
         for layer, stride in zip(params["layers"], _STRIDES, strict=True):
-            hidden = conv2d(hidden, layer["kernel"], stride=stride, padding=1, implementation=convolution)
+            hidden = conv2d(hidden, layer["kernel"], stride=stride, padding=1, convolution=chosen)
             hidden = jax.nn.relu(hidden + layer["bias"])
         return global_average_pool(hidden)
 

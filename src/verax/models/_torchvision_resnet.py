@@ -9,7 +9,7 @@ from jax import lax
 from verax._errors import check, check_option
 from verax._types import PyTree
 
-from ._conv import IMPLEMENTATIONS, conv2d
+from ._conv import CONVOLUTIONS, choose_convolution, conv2d
 from ._layers import as_images, batch_norm, global_average_pool
 from ._network import Network
 from ._state_dict import StateDict
@@ -35,7 +35,8 @@ def torchvision_resnet(arrays: Mapping, *, train: bool = False, convolution: str
         Batch norm by the batch's own mean and biased variance, so that examples are coupled: for gradient training,
         never for a kernel. The default uses the stored running statistics, which are constants of gradients too.
     convolution : str
-        "auto" (by backend), "im2col" or "native".
+        "im2col" (slices and a matrix product), "native" (XLA's convolution), or "auto": native. Take
+        im2col for gradients inside ``scan`` or ``map`` on a CPU.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def torchvision_resnet(arrays: Mapping, *, train: bool = False, convolution: str
     K. He, X. Zhang, S. Ren, J. Sun. Deep residual learning for image recognition. CVPR 2016.
     """
     check(isinstance(train, bool), "train", repr(train), "True or False")
-    check_option("convolution", convolution, IMPLEMENTATIONS)
+    check_option("convolution", convolution, CONVOLUTIONS)
     source = StateDict(arrays)
     params: dict = {"conv1": source.convolution("conv1", None, 3, 7)}
     fan_in = params["conv1"]["kernel"].shape[3]
@@ -74,12 +75,14 @@ def torchvision_resnet(arrays: Mapping, *, train: bool = False, convolution: str
             block, block_statistics, fan_in = _read_block(source, f"{layer}.{index}", fan_in)
             params[layer].append(block)
             statistics[layer].append(block_statistics)
+    num_layers = sum(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
     params["head"] = source.dense("fc", fan_in)
     source.finish()
 
     def conv(layer, x, stride: int):
+        chosen = choose_convolution(convolution, num_layers=num_layers)
         kernel = layer["kernel"]
-        return conv2d(x, kernel, stride=stride, padding=kernel.shape[0] // 2, implementation=convolution)
+        return conv2d(x, kernel, stride=stride, padding=kernel.shape[0] // 2, convolution=chosen)
 
     def norm(layer, x, running):
         return batch_norm(layer, x, None if train else running)
