@@ -10,9 +10,11 @@ from verax._save import save as save
 
 from ._baselines import norm_bound as norm_bound
 from ._baselines import spectrum_only_risk as spectrum_only_risk
+from ._corrected import corrected_gcv as corrected_gcv
 from ._deterministic import deterministic_risk as deterministic_risk
 from ._effective_ridge import effective_dimensions as effective_dimensions
 from ._effective_ridge import effective_ridge as effective_ridge
+from ._ensemble import ensemble_gcv as ensemble_gcv
 from ._gcv import gcv as gcv
 from ._law import LawReport as LawReport
 from ._law import Status as Status

@@ -15,8 +15,8 @@ def norm_bound(spectrum: Spectrum, ridge: float | Float[AnyArray, "L"]) -> Float
     .. math:: \sqrt{\frac{\operatorname{tr} K}{n} \cdot \frac{\lVert \hat f \rVert_H^2}{n}}, \qquad
               \lVert \hat f \rVert_H^2 = \frac1n \sum_i \frac{l_i a_i^2}{(l_i + \lambda)^2}
 
-    A baseline: as a prediction of risk it has the wrong scale and, often, the wrong order. The features must be independent of
-    these labels for it to mean anything.
+    A baseline: as a prediction of risk it has the wrong scale and, often, the wrong order. The features must be
+    independent of these labels for it to mean anything.
 
     Parameters
     ----------

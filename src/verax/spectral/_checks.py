@@ -27,6 +27,11 @@ def check_kernel(kernel: Any, argument: str = "kernel") -> int:
     return kernel.shape[0]
 
 
+def is_operator(kernel: Any) -> bool:
+    """Whether a kernel is given by its products, ``v -> K v``, and not by its entries."""
+    return callable(kernel) and not hasattr(kernel, "dtype")
+
+
 def check_symmetric(argument: str, kernel: Any) -> None:
     """Raise unless a concrete matrix is symmetric up to the rounding of its dtype; traced values pass."""
     if is_traced(kernel):

@@ -47,8 +47,8 @@ def deterministic_risk(
     Returns
     -------
     array, the broadcast shape of ``num_samples`` and ``ridge``
-        Expected squared error on a fresh sample, label noise included. Infinite at ridge 0 when exactly ``n`` eigenvalues are
-        positive, the interpolation threshold.
+        Expected squared error on a fresh sample, label noise included. Infinite at ridge 0 when exactly ``n``
+        eigenvalues are positive, the interpolation threshold.
 
     Raises
     ------

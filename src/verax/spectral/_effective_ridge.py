@@ -25,13 +25,13 @@ def effective_ridge(
     Parameters
     ----------
     eigenvalues : [p]
-        Non-negative population eigenvalues ``lambda_i`` of the feature covariance (estimated by those of ``K/n`` of a sample
-        much larger than ``num_samples``).
+        Non-negative population eigenvalues ``lambda_i`` of the feature covariance (estimated by those of ``K/n`` of a
+        sample much larger than ``num_samples``).
     num_samples
         ``n``, a number or an array that broadcasts with ``ridge``.
     ridge
-        Non-negative and 1/n-normalised. At ridge 0 the result is 0 when at most ``n`` eigenvalues are positive, since the
-        data then determine every coefficient.
+        Non-negative and 1/n-normalised. At ridge 0 the result is 0 when at most ``n`` eigenvalues are positive, since
+        the data then determine every coefficient.
 
     Returns
     -------
@@ -46,8 +46,8 @@ def effective_ridge(
 
     Notes
     -----
-    Bisection of ``log kappa`` between rigorous bounds, at most 80 sums over the spectrum. The derivative in every argument
-    is that of the implicit function, ``d kappa / d ridge = 1 / (1 - df2/n)``.
+    Bisection of ``log kappa`` between rigorous bounds, at most 80 sums over the spectrum. The derivative in every
+    argument is that of the implicit function, ``d kappa / d ridge = 1 / (1 - df2/n)``.
 
     Examples
     --------
@@ -155,8 +155,8 @@ def _solve(eigenvalues: jax.Array, samples: jax.Array, ridge: jax.Array) -> jax.
     positive = eigenvalues > 0
     num_positive = jnp.sum(positive.astype(eigenvalues.dtype))
     smallest = jnp.min(jnp.where(positive, eigenvalues, jnp.inf))
-    # Bounds: n <= tr/kappa + n ridge/kappa above, kappa >= ridge below, and for ridge 0 the kappa at which equal eigenvalues
-    # of the smallest size would use up n dimensions.
+    # Bounds: n <= tr/kappa + n ridge/kappa above, kappa >= ridge below, and for ridge 0 the kappa at which equal
+    # eigenvalues of the smallest size would use up n dimensions.
     upper = jnp.log(ridge + jnp.sum(eigenvalues) / samples)
     lower = jnp.log(jnp.maximum(ridge, smallest * (num_positive / samples - 1)))
     determined = (ridge == 0) & (num_positive <= samples)

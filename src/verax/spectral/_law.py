@@ -17,7 +17,8 @@ from ._resolvent import population_curve
 from ._risk_path import risk_path
 from ._spectrum import Spectrum, kernel_spectrum
 
-# Relative to the full sample's df1, at df1 >= 10: Gaussian features stay below .06 from n = 100 and below .02 from n = 400.
+# Relative to the full sample's df1, at df1 >= 10: Gaussian features stay below .06 from n = 100 and below .02 from n =
+# 400.
 _DIMENSION_TOLERANCE = 0.1
 # Squared distance below this share of the pair's squared distances from the mean: copies, not neighbours.
 _DUPLICATE_SHARE = 1e-3
@@ -38,8 +39,8 @@ _MESSAGES = {
     Status.OK: "no violation found",
     Status.DUPLICATES: "near-duplicate samples: generalized cross-validation and leave-one-out are both too small; "
     "remove or group them",
-    Status.UNEQUAL_LEVERAGE: "GCV and leave-one-out differ by over two standard errors at some ridges: samples have unequal "
-    "leverage (rows of very different size); prefer leave-one-out there",
+    Status.UNEQUAL_LEVERAGE: "GCV and leave-one-out differ by over two standard errors at some ridges: samples have "
+    "unequal leverage (rows of very different size); prefer leave-one-out there",
     Status.INCONSISTENT_DIMENSION: "subsamples see another effective dimension at the same effective ridge: the "
     "deterministic equivalent does not hold, so learning curves are not to be trusted",
 }
@@ -63,8 +64,8 @@ class LawReport(NamedTuple):
     fractions : [F]
         Subsample fractions.
     dimension_gap : [F]
-        Largest ``|df1_sub / df1 - 1|`` over the effective ridges that both samples reach with ``df1 >= 10``; NaN where there
-        are none.
+        Largest ``|df1_sub / df1 - 1|`` over the effective ridges that both samples reach with ``df1 >= 10``; NaN where
+        there are none.
     duplicates : int [d, 2]
         Pairs of near-duplicate samples, ``i < j``; the status counts them when they involve over 1 % of the samples.
     """
@@ -95,8 +96,8 @@ def law_check(
     """Test whether the sample behaves as generalized cross-validation assumes.
 
     Three tests that need no held-out data: the effective dimension as a function of the effective ridge is the same for
-    subsamples as for all; GCV agrees with leave-one-out; no two samples are copies. They cannot see that features depend on
-    these labels, as those of a network trained on them do: only fresh data shows that.
+    subsamples as for all; GCV agrees with leave-one-out; no two samples are copies. They cannot see that features
+    depend on these labels, as those of a network trained on them do: only fresh data shows that.
 
     Parameters
     ----------
@@ -123,7 +124,8 @@ def law_check(
 
     Notes
     -----
-    One decomposition of the kernel and one for each fraction. A test passed is no proof: the law is an asymptotic statement.
+    One decomposition of the kernel and one for each fraction. A test passed is no proof: the law is an asymptotic
+    statement.
 
     Examples
     --------
@@ -140,7 +142,7 @@ def law_check(
     num_samples = check_kernel(kernel)
     sizes = [round(float(fraction) * num_samples) for fraction in fractions]
     for fraction, size in zip(fractions, sizes, strict=True):
-        check(0 < fraction < 1 and size >= 3, "fractions", f"{fraction} of {num_samples}", "0 < fraction < 1, 3 samples")
+        check(0 < fraction < 1 and size >= 3, "fractions", f"{fraction} of {num_samples}", "0 < fraction < 1, 3 left")
     seed = 0 if key is None else np.asarray(jax.random.key_data(key)).ravel().tolist()
     order = np.random.default_rng(seed).permutation(num_samples)
     spectrum = kernel_spectrum(kernel, targets, center=center, method="eigh")
@@ -152,7 +154,11 @@ def law_check(
     for size in sizes:
         chosen = np.sort(order[:size])
         part = kernel_spectrum(
-            host_kernel[np.ix_(chosen, chosen)], host_targets[chosen], center=center, method="eigh", keep_eigenvectors=False
+            host_kernel[np.ix_(chosen, chosen)],
+            host_targets[chosen],
+            center=center,
+            method="eigh",
+            keep_eigenvectors=False,
         )
         gaps.append(_dimension_gap(spectrum, part))
     duplicates = near_duplicates(host_kernel)

@@ -22,8 +22,8 @@ class LearningCurve(NamedTuple):
     risk
         Expected squared error on a fresh sample, label noise included, summed over targets.
     extrapolated : bool
-        Where the prediction needs the population below the smallest effective ridge that the fit has seen; there the power laws
-        fitted to the curve take over.
+        Where the prediction needs the population below the smallest effective ridge that the fit has seen; there the
+        power laws fitted to the curve take over.
     df1
         Effective dimension at the predicted point, intercept included.
     effective_ridge
@@ -69,8 +69,9 @@ def learning_curve(
 
     Notes
     -----
-    ``extrapolated`` predictions (more samples than the fit had, at small ridge) continue ``df1`` and ``B`` as power laws and
-    keep the fitted noise: as good as the power laws are, see `fit_power_law`. ``O(60 b m)`` for ``b`` predictions.
+    ``extrapolated`` predictions (more samples than the fit had, at small ridge) continue ``df1`` and ``B`` as power
+    laws and keep the fitted noise: as good as the power laws are, see `fit_power_law`. ``O(60 b m)`` for ``b``
+    predictions.
 
     Examples
     --------
@@ -93,7 +94,9 @@ def learning_curve(
     try:
         samples, ridges = np.broadcast_arrays(samples, ridges)
     except ValueError:
-        check(False, "num_samples", f"shapes {samples.shape} and {ridges.shape}", "shapes that broadcast with the ridge's")
+        check(
+            False, "num_samples", f"shapes {samples.shape} and {ridges.shape}", "shapes that broadcast with the ridge's"
+        )
     shape = samples.shape
     samples, ridges = samples.ravel(), ridges.ravel()
     spectrum = path.spectrum
@@ -112,7 +115,7 @@ def learning_curve(
 
 
 def lowest_ridge(spectrum: Spectrum) -> float:
-    """The smallest ridge at which the spectrum is precise enough to speak for the population."""
+    """Find the smallest ridge at which the spectrum is precise enough to speak for the population."""
     if spectrum.null_count == 0:
         return max(0.0, 30 * spectrum.precision_floor - float(spectrum.eigenvalues[-1]))
     return 1e-12 * float(spectrum.eigenvalues[0]) if _complete(spectrum) else 30 * spectrum.precision_floor
@@ -127,7 +130,9 @@ def _inside(spectrum: Spectrum, samples: np.ndarray, ridges: np.ndarray) -> tupl
     """Solve for the point of the population's curve by bisecting the fit's own ridge; and where that ends."""
     lowest = lowest_ridge(spectrum)
     shift = float(spectrum.eigenvalues[-1]) if spectrum.null_count == 0 else 0.0
-    trace = float(np.sum(spectrum.eigenvalues * (1.0 if spectrum.multiplicity is None else spectrum.multiplicity.mean(0))))
+    trace = float(
+        np.sum(spectrum.eigenvalues * (1.0 if spectrum.multiplicity is None else spectrum.multiplicity.mean(0)))
+    )
 
     def implied_ridge(curve: PopulationCurve) -> np.ndarray:
         return curve.effective_ridge * (1 - curve.df1 / samples)
@@ -145,7 +150,7 @@ def _inside(spectrum: Spectrum, samples: np.ndarray, ridges: np.ndarray) -> tupl
 
 
 def _continue(spectrum: Spectrum, samples: np.ndarray, ridges: np.ndarray) -> PopulationCurve:
-    """The curve below the smallest effective ridge seen: power laws that join it there."""
+    """Continue the curve below the smallest effective ridge seen, by power laws."""
     slopes = fit_slopes(spectrum, curve_between(spectrum, *default_df_range(spectrum)))
     edge = population_curve(spectrum, np.array([lowest_ridge(spectrum)]))
     start, top = float(edge.effective_ridge[0]), float(edge.df1[0]) - spectrum.centered

@@ -1,6 +1,6 @@
 """Power laws of the population's eigenvalues and coefficients, read off the effective dimensions."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -37,11 +37,11 @@ class PowerLaw(NamedTuple):
     df_range : (float, float)
         Effective dimensions between which the fit was made.
     range_sensitivity : [4, 4]
-        Rows ``(lowest df1, highest df1, alpha, delta)`` of fits to parts of that range: its lower and upper two thirds (in
-        ``log df1``), and without its lowest and highest sixth.
+        Rows ``(lowest df1, highest df1, alpha, delta)`` of fits to parts of that range: its lower and upper two thirds
+        (in ``log df1``), and without its lowest and highest sixth.
     saturated : bool
-        Whether the bias slope reached 2, beyond which ridge regression cannot tell smoother targets apart: delta is then a
-        lower bound.
+        Whether the bias slope reached 2, beyond which ridge regression cannot tell smoother targets apart: delta is
+        then a lower bound.
     """
 
     alpha: float
@@ -82,8 +82,8 @@ def fit_power_law(path: RiskPath, *, df_range: tuple[float, float] | None = None
     .. math:: \mathrm{df}_1(\kappa) \sim \kappa^{-1/(1+\alpha)}, \qquad
               B(\kappa) + \sigma^2 \sim \kappa^{\min(2, (\alpha + \delta)/(1 + \alpha))} + \sigma^2
 
-    A regression of the sample's log-eigenvalues on log-rank would see the distortion of its bulk instead; these two curves
-    are estimates of the population's.
+    A regression of the sample's log-eigenvalues on log-rank would see the distortion of its bulk instead; these two
+    curves are estimates of the population's.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ def fit_power_law(path: RiskPath, *, df_range: tuple[float, float] | None = None
 
     Notes
     -----
-    Real spectra are power laws over part of their range at best: read ``range_sensitivity`` before ``alpha``. Sampling errors
-    of delta come from a jackknife over interleaved eigendirections; ``df1`` is a linear statistic of the eigenvalues, whose
-    fluctuation of order one does not grow with ``n``, and enters alpha's error as such.
+    Real spectra are power laws over part of their range at best: read ``range_sensitivity`` before ``alpha``. Sampling
+    errors of delta come from a jackknife over interleaved eigendirections; ``df1`` is a linear statistic of the
+    eigenvalues, whose fluctuation of order one does not grow with ``n``, and enters alpha's error as such.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def default_df_range(spectrum: Spectrum) -> tuple[float, float]:
 
 
 def curve_between(spectrum: Spectrum, low: float, high: float) -> PopulationCurve:
-    """The population's curve at ridges spaced evenly in ``log df1`` between two effective dimensions."""
+    """Compute the population's curve at ridges spaced evenly in ``log df1`` between two effective dimensions."""
     l_max = float(spectrum.eigenvalues[0])
     smallest = max(30 * spectrum.precision_floor, 1e-14 * l_max)
     ridges = np.geomspace(smallest, 1e4 * l_max, 400)
@@ -214,7 +214,8 @@ def _fit_bias(kappa: np.ndarray, risk: np.ndarray) -> tuple[float, float, float]
     grid = np.linspace(0.02, 2, 34)
     start = int(np.argmin([solve(slope)[0] for slope in grid]))
     low, high = grid[max(start - 1, 0)], grid[min(start + 1, len(grid) - 1)]
-    slope = float(minimize_scalar(lambda s: solve(s)[0], bounds=(low, high), method="bounded", options={"xatol": 1e-5}).x)
+    best: Any = minimize_scalar(lambda s: solve(s)[0], bounds=(low, high), method="bounded")
+    slope = float(best.x)
     _, scale, noise = solve(slope)
     return slope, scale / float(np.exp(np.log(kappa).mean())) ** slope, noise
 

@@ -92,8 +92,8 @@ class PopulationCurve(NamedTuple):
 def population_curve(spectrum: Spectrum, ridges: np.ndarray) -> PopulationCurve:
     r"""``kappa``, ``df1``, ``df2`` and ``B(kappa) + sigma^2`` at each ridge, intercept included in the dimensions.
 
-    ``kappa = ridge / t_1``, ``df1 = n (1 - t_1)``, ``df2 = n (1 - t_1^2 / t_2)``, ``B + sigma^2 = train risk / t_2`` with
-    ``t_k`` the mean of ``s^k``; all four are ratios that the scaled weights leave finite at ridge 0.
+    ``kappa = ridge / t_1``, ``df1 = n (1 - t_1)``, ``df2 = n (1 - t_1^2 / t_2)``, ``B + sigma^2 = train risk / t_2``
+    with ``t_k`` the mean of ``s^k``; all four are ratios that the scaled weights leave finite at ridge 0.
     """
     r = resolvent(spectrum, ridges)
     sum1, sum2 = (over_probes(trace_sums(spectrum, r, power)) for power in (1, 2))

@@ -145,7 +145,7 @@ def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | float | None = 
         reliable &= np.abs(gcv - loo) <= 2 * error
     if spectrum.truncation is not None:
         shorter = risk_path(spectrum.truncation, ridge)
-        reliable &= np.abs(gcv - shorter.gcv) <= np.maximum(error, 0.01 * gcv)
+        reliable &= np.abs(gcv - shorter.gcv) <= np.maximum(error / 2, 0.01 * gcv)
     return RiskPath(
         ridge=ridge,
         train_risk=r.shrinkage**2 * energy / n,

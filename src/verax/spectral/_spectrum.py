@@ -1,5 +1,6 @@
 """Eigenvalues and target energies of a kernel: all that generalized cross-validation needs, for every ridge at once."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from verax._errors import check, check_finite, check_floating, check_option, fail, is_traced
 from verax._types import AnyArray
 
-from ._checks import check_center, check_kernel, check_targets
+from ._checks import check_center, check_kernel, check_targets, is_operator
 
 
 class Spectrum(NamedTuple):
@@ -72,7 +73,7 @@ class Spectrum(NamedTuple):
 
 
 def kernel_spectrum(
-    kernel: Float[AnyArray, "n n"],
+    kernel: Float[AnyArray, "n n"] | Callable[[jax.Array], jax.Array],
     targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
     *,
     center: bool = True,
@@ -92,20 +93,22 @@ def kernel_spectrum(
     Parameters
     ----------
     kernel : [n, n]
-        Gram matrix ``phi(x_i) . phi(x_j)``, not divided by ``n``. Float64 NumPy arrays keep their precision whether or
+        Gram matrix ``phi(x_i) . phi(x_j)``, not divided by ``n``; for Lanczos also a function ``v -> K v`` of ``[n,
+        k]`` arrays, such as an operator of `verax.ntk`. Float64 NumPy arrays keep their precision whether or
         not JAX's x64 mode is on.
     targets : [n] or [n, C]
         Real targets; class labels as one-hot columns. Risks sum over the C columns.
     center
         Fit an unpenalised intercept: kernel and targets are centred, and the intercept counts as one degree of freedom.
     method
-        "eigh", "lanczos", or "auto": "eigh" up to 20,000 samples, "lanczos" above.
+        "eigh", "lanczos", or "auto": "eigh" for arrays of up to 20,000 samples, "lanczos" otherwise.
     num_steps, num_probes
         For Lanczos: block steps (default 100) and Rademacher probes (default 10).
     key
         For Lanczos: a ``jax.random.key`` for the probes.
     keep_eigenvectors
-        Keep ``U``, which leave-one-out errors, leverages and their diagnostics need (``8 n^2`` bytes).
+        Keep ``U``, which leave-one-out errors, leverages and their diagnostics need (``8 n^2`` bytes). With Lanczos
+        only the standard error uses it, and there are no leave-one-out errors.
 
     Returns
     -------
@@ -126,6 +129,11 @@ def kernel_spectrum(
     decomposed there in its own dtype, with errors of order ``10 eps l_max``. Eigenvalues below the resulting tolerance
     count as zero, and `risk_path` flags the ridges for which that choice matters.
 
+    "lanczos" costs ``num_steps`` products with a block of ``C + num_probes`` vectors, in the kernel's dtype, and as
+    much again for full reorthogonalisation; memory is a centred copy of the kernel and ``n num_steps (C + num_probes)``
+    numbers. Gauss quadrature converges from below for small ridges: a comparison with three quarters of the steps marks
+    the ridges that need more (``RiskPath.reliable``).
+
     Examples
     --------
     >>> import numpy as np, verax.spectral as vs
@@ -139,11 +147,16 @@ def kernel_spectrum(
     """
     check_option("method", method, ("auto", "eigh", "lanczos"))
     _check_concrete(kernel, targets)
-    num_samples = check_kernel(kernel)
+    operator = is_operator(kernel)
+    if operator:
+        check(method != "eigh", "kernel", "a function", "an array for method='eigh'")
+        num_samples = np.shape(targets)[0] if np.ndim(targets) else 0
+    else:
+        num_samples = check_kernel(kernel)
     check_targets(targets, num_samples)
     check_center(center, num_samples)
     if method == "auto":
-        method = "eigh" if num_samples <= 20_000 else "lanczos"
+        method = "eigh" if num_samples <= 20_000 and not operator else "lanczos"
     if method == "lanczos":
         from ._lanczos import lanczos_spectrum
 
@@ -248,6 +261,16 @@ def centered_kernel(kernel: np.ndarray) -> np.ndarray:
     return kernel - row - row[:, None] + row.mean()
 
 
+def check_semidefinite(argument: str, smallest: float, largest: float, floor: float) -> None:
+    """Raise for an eigenvalue that is more negative than rounding explains."""
+    check(
+        smallest >= -max(1e3 * floor, 1.5e-8 * largest),
+        argument,
+        f"an indefinite matrix: eigenvalues of K/n from {smallest:.3g} to {largest:.3g}",
+        "a positive semi-definite Gram matrix",
+    )
+
+
 def _check_concrete(*arrays: Any) -> None:
     if is_traced(arrays):
         fail("kernel", "a traced array", "concrete arrays (under jit use verax.spectral.gcv)")
@@ -298,12 +321,7 @@ def _assemble(
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
     largest, smallest = float(values[0]), float(values[-1])
-    check(
-        smallest >= -max(1e3 * floor, 1.5e-8 * largest),
-        argument,
-        f"an indefinite matrix: eigenvalues of K/n from {smallest:.3g} to {largest:.3g}",
-        "a positive semi-definite Gram matrix",
-    )
+    check_semidefinite(argument, smallest, largest, floor)
     # Noise eigenvalues come in both signs, so the most negative one shows how large the positive ones may be.
     floor = max(floor, -2 * smallest)
     most = num_samples - int(center)
