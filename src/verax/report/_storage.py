@@ -32,6 +32,8 @@ def save_report(report: Report, folder: pathlib.Path) -> pathlib.Path:
         "seconds": report.seconds,
         "planned_seconds": report.planned_seconds,
     }
+    for stale in (folder / "figures").glob("[0-9][0-9]-*.[ps][nv]g"):  # of an earlier report in the same folder
+        stale.unlink()
     for (png, svg), figure in zip(_figure_paths(folder, list(report.figures)), report.figures.values(), strict=True):
         drawn = render(figure)
         png.parent.mkdir(exist_ok=True)

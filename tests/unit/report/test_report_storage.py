@@ -83,6 +83,15 @@ def test_a_loaded_report_saves_to_the_same_files(report, tmp_path):
     assert first == second
 
 
+def test_saving_again_leaves_no_figure_of_the_earlier_report(report, tmp_path):
+    report.save(tmp_path)
+    (tmp_path / "figures" / "notes.txt").write_text("mine")
+    fewer = dataclasses.replace(report, figures={"Only": report.figures["risk by ridge"]}, captions={})
+    fewer.save(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["01-only.png", "01-only.svg", "notes.txt"]
+    assert list(load_report(tmp_path).figures) == ["Only"]
+
+
 def test_the_file_is_strict_json(report, tmp_path):
     text = (report.save(tmp_path) / "report.json").read_text()
 
