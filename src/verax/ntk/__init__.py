@@ -5,9 +5,13 @@ from ._adapters import from_linen as from_linen
 from ._adapters import from_nnx as from_nnx
 from ._empirical import empirical_ntk as empirical_ntk
 from ._empirical import ntk_diagonal as ntk_diagonal
+from ._features import ntk_features as ntk_features
 from ._linearize import linearize as linearize
 from ._operator import ntk_operator as ntk_operator
 from ._plan import LeafPlan as LeafPlan
 from ._plan import NTKPlan as NTKPlan
 from ._plan import ntk_plan as ntk_plan
 from ._scalar_head import with_scalar_head as with_scalar_head
+from ._sketches import Coordinates as Coordinates
+from ._sketches import Kronecker as Kronecker
+from ._sketches import Rademacher as Rademacher
