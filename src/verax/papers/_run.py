@@ -133,7 +133,7 @@ class Steps:
     total
         Number of steps.
     show
-        Whether anything is shown. Without ``rich`` each step is one line on standard error.
+        Whether anything is shown: a bar in a terminal; elsewhere, or without ``rich``, one line a step.
 
     Examples
     --------
@@ -189,11 +189,14 @@ def _rich_bar() -> Any:
         import rich.progress
     except ImportError:
         return None
+    console = rich.console.Console(stderr=True)
+    if not console.is_terminal:  # a log wants lines
+        return None
     return rich.progress.Progress(
         rich.progress.TextColumn("[bold]{task.description}"),
         rich.progress.BarColumn(bar_width=24),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeElapsedColumn(),
         rich.progress.TextColumn("{task.fields[step]}"),
-        console=rich.console.Console(stderr=True),
+        console=console,
     )

@@ -67,13 +67,14 @@ def test_the_clock_stops_with_the_block():
     assert 0 <= running <= stopped == steps.seconds
 
 
-def test_steps_are_shown_on_standard_error_with_and_without_rich(capfd, monkeypatch):
+def test_steps_are_a_bar_in_a_terminal_and_lines_elsewhere(capfd, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
     with Steps("title", 1) as steps:
         steps("only")
     captured = capfd.readouterr()
-    assert "title" in captured.err
+    assert "1/1" in captured.err
     assert captured.out == ""
-    monkeypatch.setattr(verax.papers._run, "_rich_bar", lambda: None)
+    monkeypatch.setenv("TTY_COMPATIBLE", "0")
     with Steps("title", 2) as steps:
         steps("kernels")
         steps("risks")
