@@ -55,7 +55,7 @@ def reproduce(
     for name in dict.fromkeys(papers or known):
         try:
             report = verax.papers.reproduce(name, scale=scale, key=jax.random.key(seed), data=data)
-            report.save(out / name)
+            report = verax.report.load_report(report.save(out / name))  # with its figures drawn, which takes seconds
         except Exception:  # one paper that fails must not cost the others their report
             traceback.print_exc()
             failed.append(name)
