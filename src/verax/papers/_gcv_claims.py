@@ -25,7 +25,8 @@ from ._gcv_results import (
 from ._gcv_theorem import rate
 
 R_SQUARED = Criterion(
-    "R^2 of at least 0.95 within every ridge, over networks and sample sizes: the least of them", lambda m, se: m >= 0.95
+    "R^2 of at least 0.95 within every ridge, over networks and sample sizes: the least of them",
+    lambda m, se: m >= 0.95,
 )
 CLOSE = Criterion("within 5 % of the held-out risk at 90 % or more of the reliable points", lambda m, se: m >= 0.90)
 RANKS = Criterion(
@@ -36,10 +37,14 @@ BASELINES = Criterion(
     "along some axis the mean rank correlation is at most 0.5, for each of the two: the larger of their least",
     lambda m, se: m <= 0.5,
 )
-LEAKAGE = Criterion("GCV over held-out risk of at most 0.9 on images the network was trained on", lambda m, se: m <= 0.9)
+LEAKAGE = Criterion(
+    "GCV over held-out risk of at most 0.9 on images the network was trained on", lambda m, se: m <= 0.9
+)
 RATE = Criterion("relative error ~ n^-r with r at least 0.4", lambda m, se: m >= 0.4)
 SILENT = Criterion("no violation reported in at least 90 % of the samples", lambda m, se: m >= 0.9)
-FIRES = Criterion("GCV off by more than 10 %, and a violation reported, in at least 90 % of the samples", lambda m, se: m >= 0.9)
+FIRES = Criterion(
+    "GCV off by more than 10 %, and a violation reported, in at least 90 % of the samples", lambda m, se: m >= 0.9
+)
 DUPLICATES = Criterion(
     "GCV off by more than 10 %, and duplicates reported, in at least 90 % of the kernels", lambda m, se: m >= 0.9
 )
@@ -51,7 +56,9 @@ LOWER_RISK = Criterion(
     "ratio below 1 by two standard errors, for every pair: the largest", lambda m, se: m + 2 * (se or 0.0) < 1
 )
 SPECTRUM_ORDER = Criterion("the spectrum alone right in at most half of the clear comparisons", lambda m, se: m <= 0.5)
-ORDERING = Criterion("GCV right in at least 95 % of the comparisons that the spectrum gets wrong", lambda m, se: m >= 0.95)
+ORDERING = Criterion(
+    "GCV right in at least 95 % of the comparisons that the spectrum gets wrong", lambda m, se: m >= 0.95
+)
 CURVE = Criterion("within 10 % of the held-out risk at 90 % or more of the reliable points", lambda m, se: m >= 0.90)
 EXPONENT = Criterion(
     "predicted minus measured exponent within 0.05, or within the measured one's 95 % interval: the worst network",
@@ -87,9 +94,7 @@ def make_claims(results: Results) -> list[Claim]:
             CLOSE,
             verdict=_NOT_HERE if small else "",
         ),
-        on_images(
-            "GCV ranks risks along the ridge, the sample size and the networks", _least(ranks[:, 0]), RANKS
-        ),
+        on_images("GCV ranks risks along the ridge, the sample size and the networks", _least(ranks[:, 0]), RANKS),
         on_images(
             "Norm-based and spectrum-only predictions do not rank them along every axis",
             max((_least(ranks[:, column]) for column in (1, 2)), key=lambda estimate: estimate.value),

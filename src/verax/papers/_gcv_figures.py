@@ -41,7 +41,9 @@ def _scatter(results: Results) -> tuple[Any, str]:
     shown = held < 5 * held[:, :, -1:].max()
     for i, name in enumerate(results.names):
         good, bad = shown[i] & reliable[i], shown[i] & ~reliable[i]
-        axes[0].errorbar(held[i][good], gcv[i][good], xerr=error[i][good], fmt="o", markersize=3, color=f"C{i}", label=name)
+        axes[0].errorbar(
+            held[i][good], gcv[i][good], xerr=error[i][good], fmt="o", markersize=3, color=f"C{i}", label=name
+        )
         axes[0].plot(held[i][bad], gcv[i][bad], "x", markersize=4, color=f"C{i}")
         axes[1].plot(held[i][good], (gcv / held)[i][good], "o", markersize=3, color=f"C{i}")
         axes[1].plot(held[i][bad], (gcv / held)[i][bad], "x", markersize=4, color=f"C{i}")
@@ -50,7 +52,9 @@ def _scatter(results: Results) -> tuple[Any, str]:
     axes[0].set(xscale="log", yscale="log", xlabel="held-out risk", ylabel="GCV", title="Predicted against true")
     axes[0].legend()
     axes[1].axhspan(0.95, 1.05, color="C5", alpha=0.2, linewidth=0)
-    axes[1].set(xscale="log", xlabel="held-out risk", ylabel="GCV / held-out risk", title="Their ratio, with a band of 5 %")
+    axes[1].set(
+        xscale="log", xlabel="held-out risk", ylabel="GCV / held-out risk", title="Their ratio, with a band of 5 %"
+    )
     caption = "Every network, size and ridge, averaged over seeds; bars are one standard error, crosses are flagged as unreliable."
     return figure, caption
 
@@ -66,7 +70,10 @@ def _ridges(results: Results) -> tuple[Any, str]:
         axes.set(xscale="log", yscale="log", xlabel="relative ridge", title=name)
     panels[0].set_ylabel("risk")
     panels[0].legend()
-    return figure, "Lines are GCV, from the training samples alone; points are the held-out risk with one standard error."
+    return (
+        figure,
+        "Lines are GCV, from the training samples alone; points are the held-out risk with one standard error.",
+    )
 
 
 def _curves(results: Results) -> tuple[Any, str]:
@@ -126,7 +133,10 @@ def _convergence(results: Results) -> tuple[Any, str]:
     figure, axes = subplots(width=4.6, height=3.2)
     sizes = np.array(results.config.theorem_sizes)
     for kind, name in enumerate(KINDS):
-        for errors, line, label in ((results.convergence.gcv, "-", "GCV"), (results.convergence.loo, "--", "leave-one-out")):
+        for errors, line, label in (
+            (results.convergence.gcv, "-", "GCV"),
+            (results.convergence.loo, "--", "leave-one-out"),
+        ):
             spread = np.sqrt(np.mean(errors[kind] ** 2, axis=(0, 2)))
             axes.plot(sizes, spread, line, marker="o", color=f"C{kind}", label=f"{name}, {label}")
     reference = np.sqrt(np.mean(results.convergence.gcv[0, :, 0] ** 2)) * np.sqrt(sizes[0] / sizes)

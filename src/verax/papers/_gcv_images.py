@@ -34,15 +34,16 @@ class Sample(NamedTuple):
 def load_images(dataset: str, data: str | pathlib.Path | None, *, num_seen: int, rng: np.random.Generator) -> Images:
     """Load a data set and set apart what networks may be trained on.
 
-    Digits come as one set, of which ``num_seen`` images drawn at random are set apart. Of CIFAR-10 the test images are
-    unseen. Of Fashion-MNIST and CIFAR-100, on which none of the networks was trained, all are unseen.
+    Digits come as one set, of which twice ``num_seen`` images drawn at random are set apart. Of CIFAR-10 the training
+    images count as seen, the test images as unseen. Of Fashion-MNIST and CIFAR-100, on which none of the networks was trained, all are unseen.
     """
     if dataset == "digits":
         digits = load("digits")
         order = rng.permutation(len(digits.y_train) + len(digits.y_test))
         images = digits.normalise(np.concatenate([digits.x_train, digits.x_test])[order])
         labels = np.concatenate([digits.y_train, digits.y_test])[order]
-        return Images(images[num_seen:], labels[num_seen:], images[:num_seen], labels[:num_seen], digits.num_classes)
+        apart = 2 * num_seen
+        return Images(images[apart:], labels[apart:], images[:apart], labels[:apart], digits.num_classes)
     if dataset == "cifar10":
         source = _cifar10(data)
         # Test images that the archive holds only in a lossy copy are another distribution: left out where marked.
@@ -77,7 +78,11 @@ def load_weights(path: str, data: str | pathlib.Path | None) -> Mapping[str, np.
     folder = os.environ.get("VERAX_DATA", "") if data is None else str(data)
     place = pathlib.Path(folder) / pathlib.Path(path).expanduser()
     if not path or not place.is_file():
-        fail("weights", f"no file {place}", "an .npz file of arrays under PyTorch's names, in the data folder or by its path")
+        fail(
+            "weights",
+            f"no file {place}",
+            "an .npz file of arrays under PyTorch's names, in the data folder or by its path",
+        )
     with np.load(place, allow_pickle=False) as file:
         return dict(file)
 

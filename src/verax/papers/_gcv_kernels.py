@@ -22,7 +22,7 @@ from ._gcv_images import Images
 _FORMAT = "1"
 """Part of every key: kept results of other versions of this code are not read."""
 
-_TRAINING_STEPS, _BATCH, _LEARNING_RATE, _MOMENTUM = 250, 50, 0.05, 0.9
+_TRAINING_STEPS, _BATCH, _LEARNING_RATE, _MOMENTUM = 150, 50, 0.05, 0.9
 
 
 class Body(NamedTuple):
@@ -52,8 +52,7 @@ def make_body(name: str, images: Images, arrays: Mapping[str, np.ndarray] | None
     network, make = _random_network(name.removeprefix("trained "), channels, pixels)
     features_fn, _, width = features_of(network, make(jax.random.key(0)))
     if name == "trained cnn":
-        trainer = small_cnn(images.num_classes, in_channels=channels, key=jax.random.key(0))[0]
-        return Body(features_fn, width, lambda key: _train(trainer, images, channels, key))
+        return Body(features_fn, width, lambda key: _train(images, channels, key))
     return Body(features_fn, width, lambda key: features_of(network, make(key))[1])
 
 
@@ -74,8 +73,14 @@ def _random_network(name: str, channels: int, pixels: int) -> tuple[Network, Cal
     return make(jax.random.key(0))[0], lambda key: make(key)[1]
 
 
-def _train(network: Network, images: Images, channels: int, key: jax.Array) -> PyTree:
+@functools.cache
+def _classifier(num_classes: int, channels: int) -> Network:
+    return small_cnn(num_classes, in_channels=channels, key=jax.random.key(0))[0]
+
+
+def _train(images: Images, channels: int, key: jax.Array) -> PyTree:
     """Train a small network on the seen images, and on no other; its body without the head."""
+    network = _classifier(images.num_classes, channels)
     init_key, order_key = jax.random.split(key)
     _, params = small_cnn(images.num_classes, in_channels=channels, key=init_key)
     velocity = jax.tree.map(jnp.zeros_like, params)
@@ -103,7 +108,9 @@ def _with_head(features_fn: Callable[[PyTree, Any], jax.Array], width: int) -> C
     return with_scalar_head(features_fn, width, key=jax.random.key(0))[0]
 
 
-def kernel_of(body: Body, images: np.ndarray, *, key: jax.Array, memory_budget: int, cache: "Cache") -> np.ndarray:
+def kernel_of(
+    body: Body, images: np.ndarray, *, key: jax.Array, memory_budget: int, block_size: int | None, cache: "Cache"
+) -> np.ndarray:
     """Kernel of all parameters of a network with a fresh random scalar head, float32 [n, n]."""
     body_key, head_key = jax.random.split(key)
     _, head = with_scalar_head(body.features_fn, body.width, key=head_key)
@@ -111,9 +118,12 @@ def kernel_of(body: Body, images: np.ndarray, *, key: jax.Array, memory_budget: 
     params = {"features": body.draw(body_key), "head": head}
 
     def compute() -> dict[str, np.ndarray]:
-        return {"kernel": np.asarray(empirical_ntk(apply_fn, params, images, output=0, memory_budget=memory_budget))}
+        kernel = empirical_ntk(apply_fn, params, images, output=0, memory_budget=memory_budget, block_size=block_size)
+        return {"kernel": np.asarray(kernel)}
 
-    leaves = [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+    leaves = [
+        (jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    ]
     return cache.get("kernel", [images, *(part for pair in leaves for part in pair)], compute)["kernel"]
 
 

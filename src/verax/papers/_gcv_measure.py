@@ -117,7 +117,12 @@ def measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan
 
 
 def held_out_losses(
-    spectrum: vs.Spectrum, kernel: np.ndarray, cross: np.ndarray, targets: np.ndarray, truth: np.ndarray, ridges: np.ndarray
+    spectrum: vs.Spectrum,
+    kernel: np.ndarray,
+    cross: np.ndarray,
+    targets: np.ndarray,
+    truth: np.ndarray,
+    ridges: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared errors [ridges, m] on held-out samples, summed over targets, and whether the class is wrong [ridges, m].
 

@@ -37,7 +37,8 @@ class Results(NamedTuple):
     ) -> Self:
         """Stack measurements [settings][seeds]."""
         fields = [
-            np.stack([np.stack([getattr(m, name) for m in row]) for row in measurements]) for name in Measurement._fields
+            np.stack([np.stack([getattr(m, name) for m in row]) for row in measurements])
+            for name in Measurement._fields
         ]
         return cls(config, np.array(config.sizes), np.array(ridges), Measurement(*fields), convergence)
 

@@ -112,7 +112,8 @@ def _flagged(results: Results) -> tuple[Table, str]:
 def _ranks(results: Results) -> tuple[Table, str]:
     values = rank_correlations(results)
     rows = [
-        (predictor, *(_show(over_seeds(values[:, p, a]), 2) for a in range(len(AXES)))) for p, predictor in enumerate(PREDICTORS)
+        (predictor, *(_show(over_seeds(values[:, p, a]), 2) for a in range(len(AXES))))
+        for p, predictor in enumerate(PREDICTORS)
     ]
     return Table(("prediction", *(f"along {axis}" for axis in AXES)), rows), (
         "Spearman's rank correlation with the held-out risk along one axis, averaged over the others."
@@ -228,7 +229,9 @@ def _fit_range(results: Results) -> tuple[Table, str]:
                 if not np.isnan(low).any():
                     span = f"{low.mean():.0f} to {high.mean():.0f}"
                     rows.append((name, int(size), span, _show(over_seeds(alpha), 2), _show(over_seeds(delta), 2)))
-    caption = "How the fitted exponents move with the range of effective dimensions that they are fitted on, and with n."
+    caption = (
+        "How the fitted exponents move with the range of effective dimensions that they are fitted on, and with n."
+    )
     return Table(("setting", "fit to n", "effective dimensions", "alpha", "delta"), rows), caption
 
 
@@ -236,7 +239,9 @@ def _cases(results: Results) -> tuple[Table, str]:
     points, rows = results.points, []
     pick = [results.ridge_index(relative) for relative in (1e-5, 1e-4, 1e-3, 1e-2)]
 
-    def row(name: str, case: str, gcv: np.ndarray, loo: np.ndarray | None, held: np.ndarray, status: np.ndarray) -> None:
+    def row(
+        name: str, case: str, gcv: np.ndarray, loo: np.ndarray | None, held: np.ndarray, status: np.ndarray
+    ) -> None:
         found = ", ".join(sorted({Status(int(code)).name.lower().replace("_", " ") for code in status}))
         ratios = [_show(over_seeds(gcv[:, r] / held[:, r]), 2) for r in pick]
         leave = [] if loo is None else [_show(over_seeds(loo[:, r] / held[:, r]), 2) for r in pick[1:3]]

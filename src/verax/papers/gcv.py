@@ -4,12 +4,14 @@ Kernel ridge regression on empirical neural tangent kernels of image classifiers
 the held-out truth, over networks, numbers of samples and six decades of ridges.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Self
 
 import jax
 import numpy as np
+import threadpoolctl
 
 from verax._errors import check, check_integer, check_option
 from verax.report import Report, environment
@@ -63,6 +65,9 @@ class Config:
         File with the arrays of the "resnet20" or "torchvision" network, relative to the data folder or absolute.
     memory_budget
         Bytes that the computation of a kernel may use.
+    block_size
+        Images in a block of a kernel; None to choose it from the budget. Numbers of images that are multiples of it spare
+        compilations.
     cache
         Folder for kernels and measurements, by a hash of their content, so that an interrupted run resumes; "" for none.
     stand_in
@@ -87,6 +92,7 @@ class Config:
     max_repeats: int = 4
     weights: str = ""
     memory_budget: int = 2 * 2**30
+    block_size: int | None = None
     cache: str = ""
     stand_in: bool = False
 
@@ -98,7 +104,9 @@ class Config:
         check(rising and self.sizes[0] >= 10, "sizes", self.sizes, "at least two, ascending, from 10 on")
         inside = bool(self.curve_sizes) and set(self.curve_sizes) <= set(self.sizes)
         check(inside, "curve_sizes", self.curve_sizes, f"some of the sizes {self.sizes}")
-        check(self.law_size <= max(self.sizes), "law_size", self.law_size, f"at most the largest size {max(self.sizes)}")
+        check(
+            self.law_size <= max(self.sizes), "law_size", self.law_size, f"at most the largest size {max(self.sizes)}"
+        )
         check(0 < self.lowest_ridge < self.highest_ridge, "lowest_ridge", self.lowest_ridge, "0 < lowest < highest")
 
     @classmethod
@@ -107,17 +115,17 @@ class Config:
         return cls(
             planned_seconds=40.0,
             settings=(("mlp", "digits"), ("cnn", "digits"), ("trained cnn", "digits")),
-            sizes=(40, 80, 160, 320, 640),
-            num_held_out=657,
-            num_seen=500,
+            sizes=(32, 64, 128, 256, 512),
+            num_held_out=768,
+            num_seen=256,
             num_seeds=3,
-            curve_sizes=(160,),
-            law_size=320,
-            reliable_size=160,
-            theorem_sizes=(100, 200, 400),
-            theorem_features=1000,
-            theorem_seeds=10,
-            memory_budget=2**29,
+            curve_sizes=(128,),
+            law_size=200,
+            reliable_size=128,
+            theorem_sizes=(50, 100, 200, 400),
+            theorem_features=800,
+            theorem_seeds=16,
+            block_size=256,
             stand_in=True,
         )
 
@@ -240,15 +248,19 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                 body = make_body(network, images, arrays)
                 kernel_key = jax.random.fold_in(jax.random.fold_in(key, 1000 + repeat), position)
                 kernel = kernel_of(
-                    body, sample.images, key=kernel_key, memory_budget=config.memory_budget, cache=cache
+                    body,
+                    sample.images,
+                    key=kernel_key,
+                    memory_budget=config.memory_budget,
+                    block_size=config.block_size,
+                    cache=cache,
                 )
                 steps(f"fits to {network} on {dataset}, seed {repeat + 1}")
-                measurements[position].append(
-                    _measure(kernel, sample.labels, images.num_classes, plan, salt, cache)
-                )
+                measurements[position].append(_measure(kernel, sample.labels, images.num_classes, plan, salt, cache))
         steps("synthetic features that obey the law, and that do not")
         salt = _integers(jax.random.fold_in(key, 2000))
-        convergence = converge(config.theorem_sizes, config.theorem_features, config.theorem_seeds, salt)
+        with _few_threads(max(config.theorem_sizes)):
+            convergence = converge(config.theorem_sizes, config.theorem_features, config.theorem_seeds, salt)
         steps("tables and figures")
         results = Results.of(config, ridges, measurements, convergence)
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
@@ -273,12 +285,16 @@ _SEEN = {("trained cnn", "digits"), ("resnet20", "cifar10")}
 def _measure(
     kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan, salt: list[int], cache: Cache
 ) -> Measurement:
-    arrays = cache.get(
-        "measurement",
-        [kernel, labels, num_classes, plan, salt],
-        lambda: measure(kernel, labels, num_classes, plan, salt)._asdict(),
-    )
-    return Measurement(**arrays)
+    def compute() -> dict[str, np.ndarray]:
+        with _few_threads(max(plan.sizes)):
+            return measure(kernel, labels, num_classes, plan, salt)._asdict()
+
+    return Measurement(**cache.get("measurement", [kernel, labels, num_classes, plan, salt], compute))
+
+
+def _few_threads(size: int) -> contextlib.AbstractContextManager:
+    """One thread for decompositions of small matrices, on which BLAS threads mostly wait for each other."""
+    return threadpoolctl.threadpool_limits(1) if size <= 600 else contextlib.nullcontext()
 
 
 def _integers(key: jax.Array) -> list[int]:
