@@ -37,7 +37,7 @@ def check_symmetric(argument: str, kernel: Any) -> None:
     if is_traced(kernel):
         return
     tolerance = symmetry_tolerance(kernel.dtype)
-    asymmetry, scale = (float(x) for x in _asymmetry(kernel))
+    asymmetry, scale = _asymmetry(kernel)
     check(
         asymmetry <= tolerance * scale,
         argument,
@@ -51,9 +51,10 @@ def symmetry_tolerance(dtype: Any) -> float:
     return min(max(1e-6, 1e3 * float(jnp.finfo(dtype).eps)), 0.05)
 
 
-def _asymmetry(kernel: Any) -> tuple[Any, Any]:
+def _asymmetry(kernel: Any) -> tuple[float, float]:
     if isinstance(kernel, jax.Array):
-        return jnp.max(jnp.abs(kernel - kernel.T)), jnp.max(jnp.abs(kernel))
+        with jax.ensure_compile_time_eval():  # also for a concrete array that a function under `jit` closes over
+            return float(jnp.max(jnp.abs(kernel - kernel.T))), float(jnp.max(jnp.abs(kernel)))
     # Row blocks, so that no third n x n array is alive for large kernels.
     rows = max(1, 2**22 // kernel.shape[0])
     worst, scale = 0.0, 0.0

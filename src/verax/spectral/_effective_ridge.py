@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from verax._errors import check, check_finite, check_floating, is_traced
@@ -130,24 +131,26 @@ def check_eigenvalues(eigenvalues: Any) -> jax.Array:
     check_floating("eigenvalues", eigenvalues)
     check_nonnegative("eigenvalues", eigenvalues)
     if not is_traced(eigenvalues):
-        check(bool((eigenvalues > 0).any()), "eigenvalues", "zeros only", "at least one positive eigenvalue")
+        check(
+            bool((np.asarray(eigenvalues) > 0).any()), "eigenvalues", "zeros only", "at least one positive eigenvalue"
+        )
     return jnp.asarray(eigenvalues)
 
 
 def check_nonnegative(argument: str, value: Any) -> None:
     """Raise unless a concrete number or array is finite and non-negative."""
     if not is_traced(value):
-        check_finite(argument, jnp.asarray(value))
-        least = jnp.min(jnp.asarray(value))
-        check(bool(least >= 0), argument, f"{float(least):.3g}", "values >= 0")
+        values = np.asarray(value)
+        check_finite(argument, values)
+        check(bool((values >= 0).all()), argument, f"{float(values.min()):.3g}", "values >= 0")
 
 
 def check_positive(argument: str, value: Any) -> None:
     """Raise unless a concrete number or array is finite and positive."""
     if not is_traced(value):
-        check_finite(argument, jnp.asarray(value))
-        least = jnp.min(jnp.asarray(value))
-        check(bool(least > 0), argument, f"{float(least):.3g}", "values > 0")
+        values = np.asarray(value)
+        check_finite(argument, values)
+        check(bool((values > 0).all()), argument, f"{float(values.min()):.3g}", "values > 0")
 
 
 @jax.custom_jvp

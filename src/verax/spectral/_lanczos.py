@@ -33,7 +33,7 @@ def lanczos_spectrum(
     num_probes = 10 if num_probes is None else num_probes
     check_integer("num_steps", num_steps, minimum=4)
     check_integer("num_probes", num_probes, minimum=2)
-    if key is None or not jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
+    if key is None or not _is_key(key):
         fail("key", type(key).__name__, "a jax.random.key for the probes of method='lanczos'")
     y = centered_targets(targets, center=center)
     num_samples = len(y)
@@ -59,6 +59,10 @@ def lanczos_spectrum(
         )
     shorter, full = spectra
     return full._replace(truncation=shorter if len(sizes) > 1 else None)
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, jax.Array) and bool(jnp.issubdtype(key.dtype, jax.dtypes.prng_key))
 
 
 def _product(kernel: Any, num_samples: int, *, center: bool) -> tuple[Callable[[Any], Any], Any, float]:

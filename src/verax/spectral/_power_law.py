@@ -40,8 +40,8 @@ class PowerLaw(NamedTuple):
         Rows ``(lowest df1, highest df1, alpha, delta)`` of fits to parts of that range: its lower and upper two thirds
         (in ``log df1``), and without its lowest and highest sixth.
     saturated : bool
-        Whether the bias slope reached 2, beyond which ridge regression cannot tell smoother targets apart: delta is
-        then a lower bound.
+        Whether the bias slope came near 2 (above 1.6, since a finite range reaches it slowly), beyond which ridge
+        regression cannot tell smoother targets apart: delta is then a lower bound.
     """
 
     alpha: float
@@ -158,7 +158,7 @@ def fit_power_law(path: RiskPath, *, df_range: tuple[float, float] | None = None
         upper=centre + 1.96 * error,
         df_range=(low, high),
         range_sensitivity=table[:, :4],
-        saturated=bool(slopes.bias_slope > 1.99),
+        saturated=bool(slopes.bias_slope > 1.6),
     )
 
 

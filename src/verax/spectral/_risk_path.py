@@ -39,8 +39,8 @@ class RiskPath(NamedTuple):
     bias_plus_noise
         ``B(kappa) + sigma^2``: what the risk would be were the sampling variance absent.
     standard_error
-        Of ``gcv``: from the spread of the per-sample squared errors when eigenvectors were kept, from the energies
-        otherwise; with Lanczos, the probes' error included.
+        Of ``gcv``: from the spread of the per-sample squared errors when eigenvectors were kept, that of Gaussian
+        residuals otherwise; with Lanczos, the probes' error included.
     loo
         Mean squared leave-one-out error, None without eigenvectors.
     leverage_dispersion
@@ -134,9 +134,7 @@ def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | float | None = 
     gcv = n * energy / sum1**2
     loo, dispersion, error = _sample_errors(spectrum, r, sum1)
     if error is None:
-        # Energies a_i^2 of Gaussian coefficients have variance 2/3 of their mean fourth power.
-        fourth = r.weights**4 @ spectrum.target_energy**2 + _null_fourth(spectrum, r)
-        error = np.sqrt(2 / 3 * fourth) * n / sum1**2
+        error = np.sqrt(2 / n) * gcv  # the spread that Gaussian residuals of one target have
     if probe_sum1.ndim == 2 and len(probe_sum1) > 1:
         relative = probe_sum1.std(0, ddof=1) / np.sqrt(len(probe_sum1)) / sum1
         error = np.hypot(error, 2 * relative * gcv)
@@ -195,13 +193,6 @@ def select_ridge(path: RiskPath, *, criterion: str = "gcv") -> float:
     if path.loo is None:
         fail("criterion", "'loo' for a path without eigenvectors", "kernel_spectrum(..., keep_eigenvectors=True)")
     return float(path.ridge[np.argmin(path.loo)])
-
-
-def _null_fourth(spectrum: Spectrum, r: Resolvent) -> np.ndarray:
-    # Energy E spread over D Gaussian directions has variance 2 E^2 / D, which is 2/3 of this.
-    if spectrum.null_count == 0:
-        return np.zeros_like(r.null_weight)
-    return 3 * r.null_weight**4 * spectrum.null_energy**2 / max(spectrum.null_count, 1.0)
 
 
 def _sample_errors(spectrum: Spectrum, r: Resolvent, sum1: np.ndarray) -> tuple[Any, Any, Any]:
