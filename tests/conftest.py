@@ -23,7 +23,7 @@ def rng(request):
 
 @pytest.fixture(scope="session")
 def data_dir():
-    """The data folder; a test that needs it is skipped with a reason where there is none, and fails where one is required."""
+    """The data folder; a test that needs it is skipped where there is none, and fails where one is required."""
     folder = pathlib.Path(os.environ.get("VERAX_DATA", "../shared/data"))
     if not folder.is_dir():
         message = f"the data folder {folder} does not exist; set VERAX_DATA"

@@ -5,7 +5,9 @@ from jax import Array
 from .xla import gram_hadamard_xla
 
 
-def gram_hadamard(a1: Array, b1: Array, a2: Array, b2: Array, *, full: bool = False, precision: str = "highest") -> Array:
+def gram_hadamard(
+    a1: Array, b1: Array, a2: Array, b2: Array, *, full: bool = False, precision: str = "highest"
+) -> Array:
     r"""Kernel tile of a layer whose per-example gradient is a sum of outer products.
 
     .. math:: K_{ij} = \sum_{s,t} (a_{is} \cdot a'_{jt}) \sum_o (b_{iso} \cdot b'_{jto})
@@ -15,7 +17,8 @@ def gram_hadamard(a1: Array, b1: Array, a2: Array, b2: Array, *, full: bool = Fa
     Parameters
     ----------
     a1, a2 : array, shape [n, S, a] and [m, S, a], or integer [n, S] and [m, S]
-        Layer inputs at S positions. Integers stand for rows of an identity matrix (a table lookup); negative ones for zero.
+        Layer inputs at S positions. Integers stand for rows of an identity matrix (a table lookup), negative ones for
+        zero.
     b1, b2 : array, shape [n, S, O, b] and [m, S, O, b]
         Derivatives of the O outputs with respect to the layer's results.
     full : bool
@@ -29,7 +32,8 @@ def gram_hadamard(a1: Array, b1: Array, a2: Array, b2: Array, *, full: bool = Fa
 
     Notes
     -----
-    ``2 n m S^2 (a + O b)`` operations (``O^2`` for full). The Grams ``[n S, m S]`` are formed by rows of at most 32 MiB.
+    ``2 n m S^2 (a + O b)`` operations (``O^2`` for full). The Grams ``[n S, m S]`` are formed by rows of at most
+    32 MiB.
 
     Examples
     --------

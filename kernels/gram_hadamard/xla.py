@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .._dtypes import accumulator
+from kernels._dtypes import accumulator
 
 _ROW_BYTES = 32 * 2**20  # of one Gram of positions: large enough for the matrix product, small enough for the cache
 
@@ -46,6 +46,4 @@ def _tile(a1: Array, b1: Array, a2: Array, b2: Array, *, full: bool, precision: 
 
 
 def _product(x: Array, y: Array, precision: str, accumulate: jnp.dtype) -> Array:
-    return jax.lax.dot_general(
-        x, y, (((1,), (1,)), ((), ())), precision=precision, preferred_element_type=accumulate
-    )
+    return jax.lax.dot_general(x, y, (((1,), (1,)), ((), ())), precision=precision, preferred_element_type=accumulate)

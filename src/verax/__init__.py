@@ -1,4 +1,4 @@
-"""Verax: how far can a model, a market or an algorithm be trusted when the ground truth is missing?
+"""How far a model, a market or an algorithm can be trusted when the ground truth is missing.
 
 Every room (``verax.ntk``, ``verax.spectral``, ...) is imported when it is first used.
 """

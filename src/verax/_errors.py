@@ -32,7 +32,7 @@ def check_integer(argument: str, value: object, *, minimum: int) -> None:
 
 
 def is_traced(x: object) -> bool:
-    """Whether any leaf of ``x`` is an abstract value inside a JAX transformation, so that its entries cannot be read."""
+    """Whether any leaf of ``x`` is an abstract value inside a JAX transformation: its entries cannot be read."""
     return any(_leaf_is_traced(leaf) for leaf in jax.tree.leaves(x))
 
 

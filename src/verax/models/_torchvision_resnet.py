@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from verax._errors import check, check_option
@@ -128,4 +128,5 @@ def _read_block(source: StateDict, name: str, fan_in: int) -> tuple[dict, dict, 
 def _max_pool(x):
     """Maximum over 3x3 windows, stride 2, one pixel of padding."""
     window, strides, padding = (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
-    return lax.reduce_window(x, jnp.asarray(-jnp.inf, x.dtype), lax.max, window, strides, padding)
+    # The start value is a constant of NumPy: JAX then knows this as a maximum, which has a gradient.
+    return lax.reduce_window(x, np.asarray(-np.inf, x.dtype), lax.max, window, strides, padding)

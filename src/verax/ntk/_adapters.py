@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from .._errors import fail
-from .._types import ApplyFn, PyTree
+from verax._errors import fail
+from verax._types import ApplyFn, PyTree
 
 if TYPE_CHECKING:
     from flax import linen, nnx

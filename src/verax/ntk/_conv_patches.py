@@ -1,4 +1,4 @@
-"""Windows of a convolution as rows, by strided slices: on CPU far cheaper than a convolution with an identity kernel."""
+"""Windows of a convolution as rows, by strided slices: cheaper on CPU than convolving with an identity kernel."""
 
 import itertools
 import math

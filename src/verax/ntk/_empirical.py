@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import check_option
-from .._types import ApplyFn, PyTree
-from ..kernels._dtypes import accumulator
+from verax._errors import check_option
+from verax._types import ApplyFn, PyTree
+from verax.kernels._dtypes import accumulator
+
 from . import _factors, _gram
 from ._network import Directions, Network, ParamFilter
 from ._plan import PRECISIONS, Prepared, prepare
@@ -40,8 +41,8 @@ def empirical_ntk(
     Parameters
     ----------
     apply_fn : callable
-        ``apply_fn(params, x) -> [n, ...]`` in evaluation mode: no example may influence another's output. Batches of one
-        and two examples must be accepted.
+        ``apply_fn(params, x) -> [n, ...]`` in evaluation mode: no example may influence another's output. It must
+        accept batches of one and of two examples.
     params : pytree of real floating-point arrays
         Where the kernel is evaluated, and what is differentiated.
     x1, x2 : array or pytree with leading axis n
@@ -50,9 +51,9 @@ def empirical_ntk(
         "trace": sum over outputs of their kernels. "mean": the trace divided by O. "full": all pairs of outputs,
         ``[n1, n2, O, O]``. "sum": kernel of the summed outputs, not divided. An integer: kernel of that output alone.
     method : {"auto", "jacobian", "structured", "vector_products"}
-        "structured" reads each layer's inputs and output cotangents and never forms a gradient where a product of two
-        Gram matrices is cheaper; "jacobian" forms all gradients; "vector_products" pushes gradients through the network.
-        All agree to rounding. "auto" takes the cheapest by counted operations.
+        "structured" reads each layer's inputs and output cotangents and forms no gradient where a product of two Gram
+        matrices is cheaper; "jacobian" forms all gradients; "vector_products" pushes gradients forward through the
+        network. All agree to rounding. "auto" takes the cheapest by counted operations.
     precision : {"highest", "high", "default"}
         Of the matrix products between examples; forward and backward passes always run at "highest". On recent GPUs
         "default" means TF32 for float32.
@@ -117,6 +118,8 @@ def empirical_ntk(
     x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
     leaves, frozen = prepared.network.split(params)
     job = Job.of(prepared, precision)
+    if x2 is None and job.routes is not None and not job.directions.full and prepared.plan.formed == 1:
+        return prepared.directions.finish(_fused_kernel(job, leaves, frozen, x1))
     kernel = assemble(
         lambda block: _form(job, leaves, frozen, block),
         lambda left, right: _tile(job, leaves, frozen, left, right),
@@ -167,7 +170,15 @@ def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | 
     Goodfellow (2015), Efficient per-example gradient computations.
     """
     prepared = prepare(
-        apply_fn, params, x, None, output=output, method="structured", block_size=None, memory_budget=None, param_filter=None
+        apply_fn,
+        params,
+        x,
+        None,
+        output=output,
+        method="structured",
+        block_size=None,
+        memory_budget=None,
+        param_filter=None,
     )
     leaves, frozen = prepared.network.split(params)
     job = Job.of(prepared, "highest")
@@ -220,7 +231,16 @@ def _tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: 
 def _diagonal_tile(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
     if job.products:
         return _product_tile(job, leaves, frozen, block, block)
-    return _gram.gram_symmetric(block, full=job.directions.full, precision=job.precision)
+    num = jax.tree.leaves(block)[0].shape[0]
+    return _gram.gram_symmetric(block, num=num, full=job.directions.full, precision=job.precision)
+
+
+@functools.partial(jax.jit, static_argnames=("job",))
+def _fused_kernel(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
+    assert job.routes is not None
+    basis = job.directions.basis(job.network)
+    with jax.default_matmul_precision("highest"):
+        return _factors.fused_kernel(job.network.uses, job.routes, leaves, frozen, block, basis, job.precision)
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
@@ -256,6 +276,8 @@ def _product_tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any,
         return jnp.einsum("qnk,ok->noq", pushed, basis, precision="highest")
 
     with jax.default_matmul_precision("highest"):
-        tile = jax.lax.map(column, right)  # [n2, n1, O, O]: one example at a time bounds memory to one gradient an output
+        tile = jax.lax.map(
+            column, right
+        )  # [n2, n1, O, O]: one example at a time bounds memory to one gradient an output
     tile = tile.transpose(1, 0, 2, 3).astype(accumulator(tile.dtype))
     return tile if job.directions.full else jnp.trace(tile, axis1=2, axis2=3)

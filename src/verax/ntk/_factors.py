@@ -1,11 +1,15 @@
 """The per-example factors from which every tile of the kernel is made: one forward and one backward pass a block."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from verax.kernels._dtypes import accumulator
+
+from ._gram import gram_symmetric
 from ._routes import Piece, Routes
 from ._uses import Use, Uses
 
@@ -37,24 +41,80 @@ def form_factors(
         ``"gradients"``: arrays ``[n, D]`` (``[n, O, D]`` when full); ``"hadamard"``: pairs of inputs ``[n, S, a]`` (or
         tokens ``[n, S]``) and cotangents ``[n, S, O, b]``.
     """
+    parts_of = _parts_of(uses, routes, leaves, frozen, basis)
+
+    def one(example: Any) -> dict[str, list[Any]]:
+        parts = parts_of(example)
+        gradients = [_outer(inputs, outer) for inputs, outer in parts.contractions]
+        if full:
+            rows = [g.transpose(2, 0, 1, 3).reshape(basis.shape[0], -1) for g in gradients]
+            rows += [row.reshape(basis.shape[0], -1) for row in parts.rows]
+        else:  # the order of entries is free, as long as it is the same for all examples
+            rows = [g.reshape(-1) for g in (*gradients, *parts.rows)]
+        return {"gradients": _side_by_side(rows), "hadamard": parts.hadamard}
+
+    return jax.vmap(one)(x_block)
+
+
+def fused_kernel(
+    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], x_block: Any, basis: Any, precision: str
+) -> Array:
+    """Kernel ``[n, n]`` of one block with itself, summed over outputs, without holding the factors.
+
+    The gradient of one layer and one output direction is formed, multiplied and dropped while it is still in the cache.
+    Arguments as for :func:`form_factors`.
+    """
+    parts_of = _parts_of(uses, routes, leaves, frozen, basis)
+    num_contractions = sum(not piece.hadamard for piece in routes.pieces)
+    output_first = _Parts(contractions=[(0, 1)] * num_contractions, hadamard=0, rows=0)
+    parts = jax.vmap(parts_of, out_axes=output_first)(x_block)
+    num = jax.tree.leaves(x_block)[0].shape[0]
+    kernel = jnp.zeros((num, num), accumulator(basis.dtype))
+    if parts.rows or parts.hadamard:
+        rows = _side_by_side([row.reshape(num, -1) for row in parts.rows])
+        factors = {"gradients": rows, "hadamard": parts.hadamard}
+        kernel = gram_symmetric(factors, num=num, full=False, precision=precision)
+    for inputs, outer in parts.contractions:
+
+        def add_output(total: Array, one_output: Array, inputs: Array = inputs) -> tuple[Array, None]:
+            gradient = jnp.einsum("nsga,nsgb->ngab", inputs, one_output, precision="highest").reshape(num, -1)
+            factors = {"gradients": [gradient], "hadamard": []}
+            return total + gram_symmetric(factors, num=num, full=False, precision=precision), None
+
+        kernel, _ = jax.lax.scan(add_output, kernel, outer)
+    return kernel
+
+
+class _Parts(NamedTuple):
+    """What one forward and backward pass leaves behind for one example."""
+
+    contractions: Any  # pairs of inputs [S, g, a] and cotangents [O, S, g, b]
+    hadamard: Any  # pairs of inputs [S, a] (tokens [S] for a lookup) and cotangents [S, O, b]
+    rows: Any  # explicit gradients [O, ...] of the other leaves
+
+
+def _parts_of(
+    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], basis: Any
+) -> Callable[[Any], _Parts]:
     program = uses.program
     known = dict(zip(program.inputs, [*leaves, *frozen], strict=False))
     known = program.evaluate(known, uses.parameter_steps)
-    weights_fn = _generic_weights(uses, routes, leaves, known)
-    pull_back = jax.vjp(weights_fn, [leaves[leaf] for leaf in routes.generic])[1] if routes.generic else None
+    weights_fn = _generic_weights(uses, routes, known)
+    _, pull_back = jax.vjp(weights_fn, [leaves[leaf] for leaf in routes.generic])
 
-    def one(example: Any) -> dict[str, list[Any]]:
+    def parts_of(example: Any) -> _Parts:
         data, cotangents = _capture(uses, known, jax.tree.leaves(example), basis)
-        gradients = [_piece_gradient(piece, data, cotangents) for piece in routes.pieces if not piece.hadamard]
-        hadamard = [_piece_factors(piece, data, cotangents) for piece in routes.pieces if piece.hadamard]
-        rows = [g if full else g.reshape(-1) for g in gradients]
-        if pull_back is not None:
-            weight_cotangents = _weight_cotangents(uses, routes, known, data, cotangents)
-            leaf_rows = jax.vmap(lambda c: pull_back(c)[0])(weight_cotangents)
-            rows += [row.reshape(row.shape[0], -1) if full else row.reshape(-1) for row in leaf_rows]
-        return {"gradients": _side_by_side(rows), "hadamard": hadamard}
+        rows: list[Array] = []
+        if routes.generic:
+            weight_cotangents = _weight_cotangents(uses, routes, data, cotangents)
+            rows = jax.vmap(lambda c: pull_back(c)[0])(weight_cotangents)
+        return _Parts(
+            [_contraction_parts(piece, data, cotangents) for piece in routes.pieces if not piece.hadamard],
+            [_hadamard_parts(piece, data, cotangents) for piece in routes.pieces if piece.hadamard],
+            rows,
+        )
 
-    return jax.vmap(one)(x_block)
+    return parts_of
 
 
 def _capture(uses: Uses, known: dict[int, Any], example: list[Array], basis: Any) -> tuple[dict, dict]:
@@ -111,7 +171,7 @@ def _add_probes(outputs: tuple[int | None, ...], results: list[Any], probes: lis
     ]
 
 
-def _piece_factors(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:
+def _hadamard_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:
     """Inputs ``[S, a]`` (tokens ``[S]`` for a lookup) and cotangents ``[S, O, b]``."""
     inputs, outer = [], []
     for use in piece.uses:
@@ -128,18 +188,16 @@ def _piece_factors(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, A
     return jnp.concatenate([left, *constants], axis=1), right
 
 
-def _piece_gradient(piece: Piece, data: dict, cotangents: dict) -> Array:
-    """Explicit gradient ``[O, groups * a * b]`` of one example, biases as further rows of a."""
-    total = None
+def _contraction_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:
+    """Inputs ``[S, g, a]``, biases as further columns, and cotangents ``[O, S, g, b]``, one use after the other."""
+    inputs, outer = [], []
     for use in piece.uses:
-        form = use.contraction
-        assert form is not None
-        rows = _scaled(form.inputs(data[use.step][use.data]), piece.scale)
-        constants = [jnp.full((*rows.shape[:2], 1), scale, rows.dtype) for _, scale in piece.biases]
-        gradient = _outer(jnp.concatenate([rows, *constants], axis=2), _outer_cotangents(use, cotangents))
-        total = gradient if total is None else total + gradient
-    assert total is not None
-    return total.reshape(total.shape[0], -1)
+        assert use.contraction is not None
+        inputs.append(use.contraction.inputs(data[use.step][use.data]))
+        outer.append(_outer_cotangents(use, cotangents))
+    left = _scaled(jnp.concatenate(inputs), piece.scale)
+    constants = [jnp.full((*left.shape[:2], 1), scale, left.dtype) for _, scale in piece.biases]
+    return jnp.concatenate([left, *constants], axis=2), jnp.concatenate(outer, axis=1)
 
 
 def _outer_cotangents(use: Use, cotangents: dict) -> Array:
@@ -148,15 +206,15 @@ def _outer_cotangents(use: Use, cotangents: dict) -> Array:
 
 
 def _outer(inputs: Array, outer: Array) -> Array:
-    """``sum_s a_s b_s^T``: inputs ``[S, g, a]``, cotangents ``[O, S, g, b]`` to ``[O, g, a, b]``."""
-    return jnp.einsum("sga,osgb->ogab", inputs, outer, precision="highest")
+    """``sum_s a_s b_s^T``: inputs ``[S, g, a]``, cotangents ``[O, S, g, b]`` to ``[g, a, O, b]``."""
+    return jnp.einsum("sga,osgb->gaob", inputs, outer, precision="highest")
 
 
 def _scaled(x: Array, scale: float) -> Array:
     return x if scale == 1.0 else x * jnp.asarray(scale, x.dtype)
 
 
-def _generic_weights(uses: Uses, routes: Routes, leaves: list[Array], known: dict[int, Any]):
+def _generic_weights(uses: Uses, routes: Routes, known: dict[int, Any]) -> Callable[[list[Array]], list[Array]]:
     """The map from the generic leaves to the weights that the uses read."""
     program = uses.program
 
@@ -174,7 +232,7 @@ def _generic_slots(uses: Uses, routes: Routes) -> list[int]:
     return [slot for slot in uses.weight_slots if uses.leaves_of[slot] & generic]
 
 
-def _weight_cotangents(uses: Uses, routes: Routes, known: dict, data: dict, cotangents: dict) -> list[Array]:
+def _weight_cotangents(uses: Uses, routes: Routes, data: dict, cotangents: dict) -> list[Array]:
     """Derivative ``[O, *weight]`` with respect to each weight that depends on a generic leaf."""
     slots = _generic_slots(uses, routes)
     total: dict[int, Any] = dict.fromkeys(slots)
@@ -186,7 +244,7 @@ def _weight_cotangents(uses: Uses, routes: Routes, known: dict, data: dict, cota
         form = use.contraction
         if form is not None and not form.is_lookup:
             gradient = _outer(form.inputs(data[use.step][use.data]), _outer_cotangents(use, cotangents))
-            found = [jax.vmap(form.from_weight)(gradient)]
+            found = [jax.vmap(form.from_weight, in_axes=2)(gradient)]
         else:
             found = _step_cotangents(uses, use, positions, data[use.step], cotangents[use.step])
         for position, value in zip(positions, found, strict=True):

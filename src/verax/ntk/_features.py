@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import check_integer, fail
-from .._progress import progress_bar
-from .._types import ApplyFn, PyTree
+from verax._errors import check_integer, fail
+from verax._progress import progress_bar
+from verax._types import ApplyFn, PyTree
+
 from ._empirical import jacobian_factors
 from ._factors import form_factors
 from ._network import Directions, Network, directions, read_network

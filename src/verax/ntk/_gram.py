@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..kernels._dtypes import accumulator
-from ..kernels.gram_hadamard import gram_hadamard
+from verax.kernels._dtypes import accumulator
+from verax.kernels.gram_hadamard import gram_hadamard
 
-# Below this a symmetric tile is computed whole: halving it further costs more in small products than it saves.
-_SMALLEST = 64
+# Symmetric tiles below twice this are computed whole: smaller matrix products lose more speed than halving saves.
+_SMALLEST = 128
 
 
 def gram(left: dict[str, list[Any]], right: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
@@ -24,23 +24,18 @@ def gram(left: dict[str, list[Any]], right: dict[str, list[Any]], *, full: bool,
     return total
 
 
-def gram_symmetric(factors: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
-    """Tile of a block with itself; halves are computed once, so that about half of the work is saved."""
-    num = jax.tree.leaves(factors)[0].shape[0]
+def gram_symmetric(factors: dict[str, list[Any]], *, num: int, full: bool, precision: str) -> Array:
+    """Tile of a block of ``num`` examples with itself; halves are computed once, which saves up to half of the work."""
     if num < 2 * _SMALLEST:
         return gram(factors, factors, full=full, precision=precision)
     half = num // 2
     top = jax.tree.map(lambda f: f[:half], factors)
     bottom = jax.tree.map(lambda f: f[half:], factors)
     corner = gram(bottom, top, full=full, precision=precision)
+    upper = gram_symmetric(top, num=half, full=full, precision=precision)
+    lower = gram_symmetric(bottom, num=num - half, full=full, precision=precision)
     return jnp.concatenate(
-        [
-            jnp.concatenate(
-                [gram_symmetric(top, full=full, precision=precision), mirrored(corner)],
-                axis=1,
-            ),
-            jnp.concatenate([corner, gram_symmetric(bottom, full=full, precision=precision)], axis=1),
-        ]
+        [jnp.concatenate([upper, mirrored(corner)], axis=1), jnp.concatenate([corner, lower], axis=1)]
     )
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import jax
 
-from .._errors import fail
-from .._types import ApplyFn, PyTree
+from verax._errors import fail
+from verax._types import ApplyFn, PyTree
 
 
 def linearize(apply_fn: ApplyFn, params: PyTree) -> ApplyFn:

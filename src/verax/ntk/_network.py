@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._errors import check_finite, fail, is_traced
-from .._tree import leading_size, leaf_paths
-from .._types import ApplyFn, PyTree
+from verax._errors import check_finite, fail, is_traced
+from verax._tree import leading_size, leaf_paths
+from verax._types import ApplyFn, PyTree
+
 from ._program import trace_program
 from ._uses import Uses, find_uses
 
@@ -21,7 +22,7 @@ ParamFilter = Callable[[str, Any], bool]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """Everything about ``apply_fn`` that depends on shapes only; hashed by identity, so that it can be a static argument."""
+    """What can be known of ``apply_fn`` from shapes; hashed by identity, so that it can be a static argument."""
 
     apply_fn: ApplyFn
     treedef: Any
@@ -89,7 +90,7 @@ def directions(output: str | int, network: Network) -> Directions:
 def read_network(
     apply_fn: ApplyFn, params: PyTree, x: PyTree, *, param_filter: ParamFilter | None = None, argument: str = "x1"
 ) -> Network:
-    """Check the arguments that every function of the room shares, and analyse the network (once for each set of shapes)."""
+    """Check the arguments that all functions of the room share; analyse the network, once for each set of shapes."""
     if not callable(apply_fn):
         fail("apply_fn", type(apply_fn).__name__, "a function apply_fn(params, x) -> [n, ...]")
     num = leading_size(x, argument)
@@ -102,7 +103,9 @@ def read_network(
     if not any(selected):
         fail("params", "no leaf selected", "at least one parameter array; see param_filter")
     for path, leaf, keep in zip(paths, leaves, selected, strict=True):
-        if keep and not jnp.issubdtype(jnp.asarray(leaf).dtype if not hasattr(leaf, "dtype") else leaf.dtype, jnp.floating):
+        if keep and not jnp.issubdtype(
+            jnp.asarray(leaf).dtype if not hasattr(leaf, "dtype") else leaf.dtype, jnp.floating
+        ):
             fail(
                 f"params[{path!r}]",
                 f"dtype {getattr(leaf, 'dtype', type(leaf).__name__)}",
@@ -122,7 +125,8 @@ class _Hashable:
     def __init__(self, fn: ApplyFn):
         self.fn = fn
         try:
-            self.key: Any = fn if hash(fn) is not None else fn
+            hash(fn)
+            self.key: Any = fn
         except TypeError:
             self.key = id(fn)
 
@@ -144,7 +148,13 @@ def _example_spec(x: PyTree) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ..
 
 @functools.lru_cache(maxsize=64)
 def _analyse(
-    apply_fn: _Hashable, treedef: Any, specs: Any, selected: tuple[bool, ...], paths: tuple[str, ...], x_tree: Any, x_specs: Any
+    apply_fn: _Hashable,
+    treedef: Any,
+    specs: Any,
+    selected: tuple[bool, ...],
+    paths: tuple[str, ...],
+    x_tree: Any,
+    x_specs: Any,
 ) -> Network:
     fn = apply_fn.fn
     example = jax.tree.unflatten(x_tree, [jax.ShapeDtypeStruct(*spec) for spec in x_specs])

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import check_finite, check_integer, fail
-from .._types import AnyArray, ApplyFn, PyTree
+from verax._errors import check_finite, check_integer, fail
+from verax._types import AnyArray, ApplyFn, PyTree
+
 from ._network import Network, directions, read_network
 from ._plan import activation_bytes, default_memory_budget
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._errors import check_integer, check_option, fail
-from .._types import ApplyFn, PyTree
+from verax._errors import check_integer, check_option, fail
+from verax._types import ApplyFn, PyTree
+
 from ._network import Directions, Network, ParamFilter, directions, read_network
 from ._routes import Routes, choose_routes, example_cost, pair_cost
 from ._tiles import Schedule, num_formed
@@ -219,7 +220,9 @@ def _structured_flops(network: Network, chosen: Directions, routes: Routes, pair
     return backward + sum(flops for flops, _ in leaves)
 
 
-def _leaf_costs(network: Network, chosen: Directions, routes: Routes, pairs: int, examples: int) -> list[tuple[float, int]]:
+def _leaf_costs(
+    network: Network, chosen: Directions, routes: Routes, pairs: int, examples: int
+) -> list[tuple[float, int]]:
     """Operations for the kernel and bytes of factors for one example, of each leaf."""
     itemsize = jnp.dtype(network.output_dtype).itemsize
     avals = [network.uses.program.avals[slot] for slot in network.uses.program.inputs[: network.uses.num_leaves]]
@@ -261,8 +264,8 @@ def _schedule(
         if method == "jacobian":
             avals = [network.uses.program.avals[s] for s in network.uses.program.inputs[: network.uses.num_leaves]]
             held = sum(math.prod(aval.shape) for aval in avals) * chosen.num * itemsize
-        # Activations are kept for the backward pass, cotangents of every use for each output, and the factors themselves
-        # are written once and once again while they are laid side by side.
+        # Activations are kept for the backward pass, cotangents of every use for each output, and the factors are
+        # written once, and once again while narrow ones are laid side by side.
         formation = activation_bytes(network) + chosen.num * _cotangent_bytes(network) + held
 
     def peak(size: int, resident: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-# Calls without a derivative rule of their own are opened; custom_jvp and custom_vjp stay whole so that their rules hold.
+# Calls without a derivative rule of their own are opened; custom_jvp and custom_vjp stay whole: their rules must hold.
 _INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"})
 
 
@@ -42,7 +42,7 @@ class Program:
 
 
 def trace_program(fn: Callable[..., Any], *args: Any) -> Program:
-    """Trace ``fn`` at the shapes of ``args`` (arrays or ``ShapeDtypeStruct``); nested calls are opened, dead steps dropped."""
+    """Trace ``fn`` at the shapes of ``args``; nested calls are opened and dead steps dropped."""
     closed = jax.make_jaxpr(fn)(*args)
     builder = _Builder()
     inputs = [builder.new_slot(var.aval) for var in closed.jaxpr.invars]

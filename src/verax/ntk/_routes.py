@@ -7,6 +7,7 @@ Per pair of examples, a weight ``[a, b]`` used at S positions, with O outputs:
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,8 +53,9 @@ class Routes:
     labels: tuple[tuple[str, str], ...]  # (route, reason) of each leaf
 
 
+@functools.lru_cache(maxsize=256)
 def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
-    """Assign every leaf to pieces or to the generic route."""
+    """Assign every leaf to pieces or to the generic route; cached, since compiled code is keyed by the result."""
     by_leaf: list[list[Use]] = [[] for _ in range(uses.num_leaves)]
     for use in uses.uses:
         for leaf in frozenset().union(*(uses.leaves_of[slot] for slot in _weight_slots(uses, use))):
@@ -70,13 +72,15 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
             generic.append(leaf)
             labels[leaf] = _generic_label(uses, leaf_uses)
         else:
-            chosen = [dataclasses.replace(piece, hadamard=_prefers_hadamard(piece, num_outputs, full)) for piece in found]
+            chosen = [
+                dataclasses.replace(piece, hadamard=_prefers_hadamard(piece, num_outputs, full)) for piece in found
+            ]
             if any(_is_lookup(piece) and not piece.hadamard for piece in chosen):
                 generic.append(leaf)
                 labels[leaf] = ("contraction", "table lookup, dense gradient is cheaper")
             else:
                 pieces += chosen
-                labels[leaf] = _piece_label(chosen, num_outputs, full)
+                labels[leaf] = _piece_label(chosen)
 
     for leaf in list(generic):
         target = _bias_target(uses, leaf, by_leaf[leaf], pieces)
@@ -146,9 +150,7 @@ def _prefers_hadamard(piece: Piece, num_outputs: int, full: bool) -> bool:
     return hadamard < contraction + formation / _TYPICAL_BLOCK
 
 
-def _piece_label(pieces: Sequence[Piece], num_outputs: int, full: bool) -> tuple[str, str]:
-    if not pieces:
-        return "contraction", "unused"
+def _piece_label(pieces: Sequence[Piece]) -> tuple[str, str]:
     piece = pieces[0]
     groups, a, b = piece.shape
     group_text = f", {groups} groups" if groups > 1 else ""

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import check_integer, fail
-from .._types import ApplyFn
+from verax._errors import check_integer, fail
+from verax._types import ApplyFn
 
 
 def with_scalar_head(features_fn: ApplyFn, width: int, *, key: Array) -> tuple[ApplyFn, dict[str, Array]]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .._errors import check_integer
+from verax._errors import check_integer
 
 
 @dataclasses.dataclass(frozen=True)

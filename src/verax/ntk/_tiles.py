@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .._errors import is_traced
-from .._progress import progress_bar
+from verax._errors import is_traced
+from verax._progress import progress_bar
+
 from ._gram import mirrored
 
 
@@ -32,8 +33,8 @@ def assemble(
 ) -> Array:
     """Compute a kernel tile by tile.
 
-    ``resident`` blocks of rows are formed and held; every later block of columns is formed once for each such group, so a
-    kernel whose factors fit in memory forms each block exactly once.
+    ``resident`` blocks of rows are formed and held; every later block of columns is formed once for each such group, so
+    a kernel whose factors fit in memory forms each block exactly once.
     """
     size, resident = schedule
     num_rows = _num(x1)
@@ -90,7 +91,7 @@ def _num(x: Any) -> int:
 
 
 def _block(x: Any, start: int, size: int) -> Any:
-    """A block of exactly ``size`` examples; a short last one repeats its last example, and the tile is cut afterwards."""
+    """A block of exactly ``size`` examples; a short last one repeats its last example, and the tile is cut later."""
 
     def cut(leaf: Any) -> Any:
         leaf = leaf[start : start + size]

@@ -1,8 +1,8 @@
 """Where a network meets its parameters: the steps that read both the input and a parameter, in canonical form.
 
-A use is one step that multiplies, adds or otherwise combines something computed from the input with something computed
-from the parameters alone. For a contraction (a matrix product or a convolution) the gradient of one example with respect
-to the weight ``[groups, a, b]`` is a sum over ``positions`` s of outer products,
+A use is one step that multiplies, adds or otherwise combines something computed from the input with something
+computed from the parameters alone. For a contraction (a matrix product or a convolution) the gradient of one example
+with respect to the weight ``[groups, a, b]`` is a sum over ``positions`` s of outer products,
 
     G_i = sum_s a_is b_is^T,
 
@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import is_traced
+from verax._errors import is_traced
+
 from ._conv_patches import patches
 from ._program import Program, Step
-
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def _make_use(program: Program, number: int, step: Step, weights: tuple[int, ...
     return Use(number, weights, contraction, data)
 
 
-def _dot(params: dict[str, Any], shapes: Sequence[tuple[int, ...]], out: tuple[int, ...], weight: int) -> Contraction:
+def _dot(params: dict[str, Any], shapes: Sequence[tuple[int, ...]], _: tuple[int, ...], weight: int) -> Contraction:
     (contract, batch) = params["dimension_numbers"]
     data = 1 - weight
     w_shape, x_shape = shapes[weight], shapes[data]
@@ -233,9 +233,7 @@ _CANONICAL = {"dot_general": _dot, "conv_general_dilated": _conv, "gather": _loo
 
 
 # Steps that only move entries, so that a weight built by them is an index into its leaf.
-_MOVES = frozenset(
-    {"reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "slice", "rev", "copy"}
-)
+_MOVES = frozenset({"reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "slice", "rev", "copy"})
 
 
 def _structures(

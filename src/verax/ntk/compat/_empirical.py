@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..._errors import fail
-from ..._tree import leading_size
-from ..._types import ApplyFn, PyTree
-from .._empirical import empirical_ntk, ntk_diagonal
+from verax._errors import fail
+from verax._tree import leading_size
+from verax._types import ApplyFn, PyTree
+from verax.ntk._empirical import empirical_ntk, ntk_diagonal
 
 Axes: TypeAlias = int | Sequence[int]
 

@@ -17,7 +17,7 @@ import jax.core
 import jax.extend.core
 import jax.interpreters.ad
 
-from ..._errors import fail
+from verax._errors import fail
 
 _VERSION = "0.6.5"
 _INSTALL = f"pip install --no-deps neural-tangents=={_VERSION} frozendict"
