@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax import export
-from support.ntk_networks import NETWORKS
 
+from support.ntk_networks import NETWORKS
 from verax import matching, models, ntk, spectral
 
 KERNEL = jax.ShapeDtypeStruct((6, 6), jnp.float32)
