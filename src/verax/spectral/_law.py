@@ -11,7 +11,7 @@ from jaxtyping import Float
 from verax._errors import check
 from verax._types import AnyArray
 
-from ._checks import check_kernel
+from ._checks import check_kernel, check_targets
 from ._learning_curve import lowest_ridge
 from ._resolvent import population_curve
 from ._risk_path import risk_path
@@ -140,6 +140,7 @@ def law_check(
     True
     """
     num_samples = check_kernel(kernel)
+    check_targets(targets, num_samples)
     sizes = [round(float(fraction) * num_samples) for fraction in fractions]
     for fraction, size in zip(fractions, sizes, strict=True):
         check(0 < fraction < 1 and size >= 3, "fractions", f"{fraction} of {num_samples}", "0 < fraction < 1, 3 left")
