@@ -41,19 +41,15 @@ def form_factors(
         ``"gradients"``: arrays ``[n, D]`` (``[n, O, D]`` when full); ``"hadamard"``: pairs of inputs ``[n, S, a]`` (or
         tokens ``[n, S]``) and cotangents ``[n, S, O, b]``.
     """
-    parts_of = _parts_of(uses, routes, leaves, frozen, basis)
-
-    def one(example: Any) -> dict[str, list[Any]]:
-        parts = parts_of(example)
-        gradients = [_outer(inputs, outer) for inputs, outer in parts.contractions]
-        if full:
-            rows = [g.transpose(2, 0, 1, 3).reshape(basis.shape[0], -1) for g in gradients]
-            rows += [row.reshape(basis.shape[0], -1) for row in parts.rows]
-        else:  # the order of entries is free, as long as it is the same for all examples
-            rows = [g.reshape(-1) for g in (*gradients, *parts.rows)]
-        return {"gradients": _side_by_side(rows), "hadamard": parts.hadamard}
-
-    return jax.vmap(one)(x_block)
+    parts = jax.vmap(_parts_of(uses, routes, leaves, frozen, basis))(x_block)
+    gradients = [_gradients(piece, raw) for piece, raw in zip(routes.explicit, parts.contractions, strict=True)]
+    num, outputs = jax.tree.leaves(x_block)[0].shape[0], basis.shape[0]
+    if full:
+        rows = [g.transpose(0, 3, 1, 2, 4).reshape(num, outputs, -1) for g in gradients]
+        rows += [row.reshape(num, outputs, -1) for row in parts.rows]
+    else:  # the order of entries is free, as long as it is the same for all examples
+        rows = [g.reshape(num, -1) for g in (*gradients, *parts.rows)]
+    return {"gradients": _side_by_side(rows), "hadamard": parts.hadamard}
 
 
 def fused_kernel(
@@ -64,22 +60,25 @@ def fused_kernel(
     The gradient of one layer and one output direction is formed, multiplied and dropped while it is still in the cache.
     Arguments as for :func:`form_factors`.
     """
-    parts_of = _parts_of(uses, routes, leaves, frozen, basis)
-    num_contractions = sum(not piece.hadamard for piece in routes.pieces)
-    output_first = _Parts(contractions=[(0, 1)] * num_contractions, hadamard=0, rows=0)
-    parts = jax.vmap(parts_of, out_axes=output_first)(x_block)
+    parts = jax.vmap(_parts_of(uses, routes, leaves, frozen, basis))(x_block)
     num = jax.tree.leaves(x_block)[0].shape[0]
+
+    def symmetric(gradients: list[Array], hadamard: list[Any]) -> Array:
+        factors = {"gradients": gradients, "hadamard": hadamard}
+        return gram_symmetric(factors, num=num, full=False, precision=precision)
+
     kernel = jnp.zeros((num, num), accumulator(basis.dtype))
     if parts.rows or parts.hadamard:
-        rows = _side_by_side([row.reshape(num, -1) for row in parts.rows])
-        factors = {"gradients": rows, "hadamard": parts.hadamard}
-        kernel = gram_symmetric(factors, num=num, full=False, precision=precision)
-    for inputs, outer in parts.contractions:
+        kernel = symmetric(_side_by_side([row.reshape(num, -1) for row in parts.rows]), parts.hadamard)
+    for piece, raw in zip(routes.explicit, parts.contractions, strict=True):
+        if basis.shape[0] == 1:
+            kernel = kernel + symmetric([_gradients(piece, raw).reshape(num, -1)], [])
+            continue
+        inputs, outer = jax.vmap(lambda raw, piece=piece: _contraction_parts(piece, *raw), out_axes=(0, 1))(raw)
 
         def add_output(total: Array, one_output: Array, inputs: Array = inputs) -> tuple[Array, None]:
-            gradient = jnp.einsum("nsga,nsgb->ngab", inputs, one_output, precision="highest").reshape(num, -1)
-            factors = {"gradients": [gradient], "hadamard": []}
-            return total + gram_symmetric(factors, num=num, full=False, precision=precision), None
+            gradients = jnp.einsum("nsga,nsgb->ngab", inputs, one_output, precision="highest")
+            return total + symmetric([gradients.reshape(num, -1)], []), None
 
         kernel, _ = jax.lax.scan(add_output, kernel, outer)
     return kernel
@@ -88,7 +87,7 @@ def fused_kernel(
 class _Parts(NamedTuple):
     """What one forward and backward pass leaves behind for one example."""
 
-    contractions: Any  # pairs of inputs [S, g, a] and cotangents [O, S, g, b]
+    contractions: Any  # for each explicit piece, the inputs and cotangents of its uses, as the network has them
     hadamard: Any  # pairs of inputs [S, a] (tokens [S] for a lookup) and cotangents [S, O, b]
     rows: Any  # explicit gradients [O, ...] of the other leaves
 
@@ -109,7 +108,7 @@ def _parts_of(
             weight_cotangents = _weight_cotangents(uses, routes, data, cotangents)
             rows = jax.vmap(lambda c: pull_back(c)[0])(weight_cotangents)
         return _Parts(
-            [_contraction_parts(piece, data, cotangents) for piece in routes.pieces if not piece.hadamard],
+            [_of_uses(piece, data, cotangents) for piece in routes.explicit],
             [_hadamard_parts(piece, data, cotangents) for piece in routes.pieces if piece.hadamard],
             rows,
         )
@@ -186,6 +185,32 @@ def _hadamard_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, 
     left = _scaled(left, piece.scale)
     constants = [jnp.full((left.shape[0], 1), scale, left.dtype) for _, scale in piece.biases]
     return jnp.concatenate([left, *constants], axis=1), right
+
+
+def _of_uses(piece: Piece, data: dict, cotangents: dict) -> tuple[dict, dict]:
+    """The captured values that one piece needs."""
+    inputs = {use.step: {use.data: data[use.step][use.data]} for use in piece.uses}
+    return inputs, {use.step: cotangents[use.step] for use in piece.uses}
+
+
+def _gradients(piece: Piece, raw: tuple[dict, dict]) -> Array:
+    """Explicit gradients ``[n, g, a, O, b]`` of a block, a few examples at a time so that windows stay in the cache."""
+    num = jax.tree.leaves(raw)[0].shape[0]
+    groups, a, _ = piece.shape
+    window_bytes = piece.positions * groups * a * jax.tree.leaves(raw)[0].dtype.itemsize
+    at_once = max(1, _window_bytes() // window_bytes)
+
+    def one(raw: tuple[dict, dict]) -> Array:
+        return _outer(*_contraction_parts(piece, *raw))
+
+    if at_once >= num:
+        return jax.vmap(one)(raw)
+    return jax.lax.map(one, raw, batch_size=max(k for k in range(1, at_once + 1) if num % k == 0))
+
+
+def _window_bytes() -> int:
+    # A core's share of the last cache on CPU; accelerators want few, large steps.
+    return 4 * 2**20 if jax.default_backend() == "cpu" else 2**30
 
 
 def _contraction_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:

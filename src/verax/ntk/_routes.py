@@ -52,6 +52,11 @@ class Routes:
     generic: tuple[int, ...]
     labels: tuple[tuple[str, str], ...]  # (route, reason) of each leaf
 
+    @property
+    def explicit(self) -> tuple[Piece, ...]:
+        """The pieces whose gradients are formed."""
+        return tuple(piece for piece in self.pieces if not piece.hadamard)
+
 
 @functools.lru_cache(maxsize=256)
 def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:

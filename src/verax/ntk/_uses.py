@@ -172,22 +172,26 @@ def _conv(params, shapes, out, weight) -> Contraction | None:
     b, a = rhs[0] // groups, math.prod(rhs[1:])
     positions = result[0] * math.prod(result[2:])
 
+    channels_last = [dims.lhs_spec[0], *dims.lhs_spec[2:], dims.lhs_spec[1]]
+
     def cotangents(c):
         c = c.transpose(dims.out_spec).reshape(result[0], groups, b, -1)
         return c.transpose(0, 3, 1, 2).reshape(positions, groups, b)
 
+    order = [*dims.rhs_spec[2:], dims.rhs_spec[1], dims.rhs_spec[0]]  # window, in channels, out channels
+
     def weight_form(w):
-        return w.transpose(dims.rhs_spec).reshape(groups, b, a).transpose(0, 2, 1)
+        return w.transpose(order).reshape(a, groups, b).swapaxes(0, 1)
 
     def from_weight(g):
-        return g.transpose(0, 2, 1).reshape(rhs).transpose(np.argsort(dims.rhs_spec))
+        return g.swapaxes(0, 1).reshape([shapes[1][d] for d in order]).transpose(np.argsort(order))
 
     return Contraction(
         positions,
         groups,
         a,
         b,
-        inputs=lambda x: patches(x.transpose(dims.lhs_spec), rhs[2:], params, groups),
+        inputs=lambda x: patches(x.transpose(channels_last), rhs[2:], params, groups),
         cotangents=cotangents,
         weight=weight_form,
         from_weight=from_weight,
