@@ -9,12 +9,12 @@ from verax._errors import check, check_integer, check_option
 
 CONVOLUTIONS = ("auto", "im2col", "native")
 
-# Measured by benchmarks/convolution.py on two CPU cores (JAX 0.10.2, small CNN, 64 images of 32x32, native's time over
-# im2col's): gradient inside `scan` 44, gradient under `vmap` over eight kernels 2.3, per-example gradients 1.3, gradient
-# 1.3, forward 0.32. So im2col behaves alike everywhere and XLA's convolution is an order of magnitude slower in loops;
-# but im2col takes three to ten times as long to compile, layer by layer, and a ResNet's gradient outside loops is slower
-# with it (0.59). Hence im2col serves the shallow network that people train in loops or by the dozen, and XLA's
-# convolution the deep ones that are mostly evaluated. Accelerators take XLA's; no measurement there yet says otherwise.
+# Measured by benchmarks/convolution.py on two busy CPU cores (JAX 0.10.2; small CNN, 64 images of 32x32; native's time
+# over im2col's): gradient inside `scan` 22, under `vmap` over eight kernels 2.9, gradient 1.3, per-example
+# gradients 1.2, forward 0.37. So im2col behaves alike everywhere and XLA's convolution is far slower in loops;
+# but im2col takes longer to compile, layer by layer (32 s against 26 s for a ResNet-18's gradient), and
+# runs that gradient slower (0.63). Hence im2col serves the shallow network that people train in loops or by
+# the dozen, and XLA's convolution the deep ones. Accelerators take XLA's; nothing has been measured there.
 _MOST_IM2COL_LAYERS = 4
 
 

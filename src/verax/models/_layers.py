@@ -1,5 +1,6 @@
 """Layers as pure functions, and their initialisers."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,20 +16,31 @@ from verax._errors import check, check_floating
 NORM_EPSILON = 1e-5  # PyTorch's, which the stored networks were trained with
 
 
-def he_normal(key: jax.Array, shape: Sequence[int]) -> Float[Array, "..."]:
-    """Kernel of a layer that a ReLU follows: N(0, 2 / fan_in), fan_in the product of all axes but the last."""
-    return jax.random.normal(key, tuple(shape), jnp.float32) * math.sqrt(2.0 / math.prod(shape[:-1]))
+def init_kernels(
+    key: jax.Array, hidden: Sequence[tuple[int, ...]], head: tuple[int, int]
+) -> tuple[list[Float[Array, "..."]], dict[str, jax.Array]]:
+    """Random kernels of the hidden layers, one a shape, and the last layer.
+
+    A hidden kernel, which a ReLU follows, is N(0, 2 / fan_in), fan_in the product of all axes but the last. The head is
+    N(0, 1 / fan_in), so that logits have the scale of the features, with bias 0.
+    """
+    shapes = (*map(tuple, hidden), head)
+    variances = (*(2.0 / math.prod(shape[:-1]) for shape in hidden), 1.0 / head[0])
+    *kernels, last = _draw_normal(key, shapes, tuple(map(math.sqrt, variances)))
+    return kernels, {"kernel": last, "bias": jnp.asarray(np.zeros(head[1], np.float32))}
 
 
-def init_head(key: jax.Array, width: int, num_outputs: int) -> dict[str, jax.Array]:
-    """Last layer: kernel N(0, 1 / width), so that logits have the scale of the features, and bias 0."""
-    kernel = jax.random.normal(key, (width, num_outputs), jnp.float32) * math.sqrt(1.0 / width)
-    return {"kernel": kernel, "bias": jnp.zeros(num_outputs, jnp.float32)}
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _draw_normal(key: jax.Array, shapes: tuple[tuple[int, ...], ...], deviations: tuple[float, ...]) -> list[jax.Array]:
+    """Split one draw into arrays: a draw for each shape would be compiled for each shape, seconds for a ResNet."""
+    sizes = [math.prod(shape) for shape in shapes]
+    parts = jnp.split(jax.random.normal(key, (sum(sizes),), jnp.float32), np.cumsum(sizes[:-1]))
+    return [part.reshape(shape) * deviation for part, shape, deviation in zip(parts, shapes, deviations, strict=True)]
 
 
 def init_norm(channels: int) -> dict[str, jax.Array]:
     """Scale 1 and bias 0."""
-    return {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
+    return {"scale": jnp.asarray(np.ones(channels, np.float32)), "bias": jnp.asarray(np.zeros(channels, np.float32))}
 
 
 def dense(params: dict, x: Float[Array, "n i"]) -> Float[Array, "n o"]:

@@ -1,15 +1,17 @@
 """Multilayer perceptron."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from verax._errors import check, check_floating, check_integer
 from verax._types import PyTree
 
-from ._layers import check_network_dtype, dense, he_normal, init_head
+from ._layers import check_network_dtype, dense, init_kernels
 from ._network import Network
 
 
@@ -53,12 +55,10 @@ def mlp(sizes: Sequence[int], *, key: jax.Array) -> tuple[Network, PyTree]:
     check(len(sizes) >= 2, "sizes", f"{len(sizes)} of them", "at least an input size and a number of outputs")
     for position, size in enumerate(sizes):
         check_integer(f"sizes[{position}]", size, minimum=1)
-    *hidden_keys, head_key = jax.random.split(key, len(sizes) - 1)
-    layers = [
-        {"kernel": he_normal(layer_key, (fan_in, fan_out)), "bias": jnp.zeros(fan_out, jnp.float32)}
-        for layer_key, fan_in, fan_out in zip(hidden_keys, sizes[:-2], sizes[1:-1], strict=True)
-    ]
-    params = {"layers": layers, "head": init_head(head_key, sizes[-2], sizes[-1])}
+    shapes = list(itertools.pairwise(int(size) for size in sizes))
+    kernels, head = init_kernels(key, shapes[:-1], shapes[-1])
+    layers = [{"kernel": kernel, "bias": jnp.asarray(np.zeros(kernel.shape[1], np.float32))} for kernel in kernels]
+    params = {"layers": layers, "head": head}
     input_size = sizes[0]
 
     def features(params, x):

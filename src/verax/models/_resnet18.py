@@ -1,12 +1,14 @@
 """ResNet-18 with group norm, for 32x32 images."""
 
+from collections.abc import Iterator
+
 import jax
 
 from verax._errors import check, check_integer, check_option
 from verax._types import PyTree
 
 from ._conv import CONVOLUTIONS, choose_convolution, conv2d
-from ._layers import as_images, global_average_pool, group_norm, he_normal, init_head, init_norm
+from ._layers import as_images, global_average_pool, group_norm, init_kernels, init_norm
 from ._network import Network
 
 _BLOCKS = tuple((stage, 2 if stage > 0 and index == 0 else 1) for stage in range(4) for index in range(2))
@@ -62,7 +64,7 @@ def resnet18(
     >>> from verax.models import resnet18
     >>> network, params = resnet18(10, width=8, key=jax.random.key(0))
     >>> network.width, sum(leaf.size for leaf in jax.tree.leaves(params))
-    (64, 175970)
+    (64, 176402)
 
     References
     ----------
@@ -74,15 +76,19 @@ def resnet18(
     check_integer("width", width, minimum=2)
     check(width % (32 if width >= 64 else 2) == 0, "width", width, "an even number, from 64 on a multiple of 32")
     check_option("convolution", convolution, CONVOLUTIONS)
-    stem_key, head_key, *block_keys = jax.random.split(key, 2 + len(_BLOCKS))
-    blocks, fan_in = [], width
-    for block_key, (stage, stride) in zip(block_keys, _BLOCKS, strict=True):
-        blocks.append(_init_block(block_key, fan_in, width << stage, projected=stride > 1))
-        fan_in = width << stage
+    in_channels, width = int(in_channels), int(width)
+    shapes, fan_in = [(3, 3, in_channels, width)], width
+    for stage, stride in _BLOCKS:
+        channels = width << stage
+        shapes += [(3, 3, fan_in, channels), (3, 3, channels, channels)]
+        shapes += [(1, 1, fan_in, channels)] if stride > 1 else []
+        fan_in = channels
+    kernels, head = init_kernels(key, shapes, (fan_in, int(num_outputs)))
+    rest = iter(kernels)
     params = {
-        "stem": {"conv": {"kernel": he_normal(stem_key, (3, 3, in_channels, width))}, "norm": init_norm(width)},
-        "blocks": blocks,
-        "head": init_head(head_key, fan_in, num_outputs),
+        "stem": {"conv": {"kernel": next(rest)}, "norm": init_norm(width)},
+        "blocks": [_init_block(rest, width << stage, projected=stride > 1) for stage, stride in _BLOCKS],
+        "head": head,
     }
 
     def conv(layer, x, stride: int):
@@ -109,15 +115,14 @@ def _norm(layer, x):
     return group_norm(layer, x, min(32, x.shape[-1] // 2))
 
 
-def _init_block(key: jax.Array, fan_in: int, channels: int, *, projected: bool) -> dict:
-    first, second, third = jax.random.split(key, 3)
+def _init_block(kernels: Iterator[jax.Array], channels: int, *, projected: bool) -> dict:
     block = {
-        "conv1": {"kernel": he_normal(first, (3, 3, fan_in, channels))},
+        "conv1": {"kernel": next(kernels)},
         "norm1": init_norm(channels),
-        "conv2": {"kernel": he_normal(second, (3, 3, channels, channels))},
+        "conv2": {"kernel": next(kernels)},
         "norm2": init_norm(channels),
     }
     if projected:
-        block["shortcut"] = {"kernel": he_normal(third, (1, 1, fan_in, channels))}
+        block["shortcut"] = {"kernel": next(kernels)}
         block["shortcut_norm"] = init_norm(channels)
     return block

@@ -1,13 +1,16 @@
 """Small convolutional network for images of any size."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from verax._errors import check_integer, check_option
 from verax._types import PyTree
 
 from ._conv import CONVOLUTIONS, choose_convolution, conv2d
-from ._layers import as_images, global_average_pool, he_normal, init_head
+from ._layers import as_images, global_average_pool, init_kernels
 from ._network import Network
 
 _CHANNELS = (32, 64, 64)
@@ -59,12 +62,10 @@ def small_cnn(
     check_integer("num_outputs", num_outputs, minimum=1)
     check_integer("in_channels", in_channels, minimum=1)
     check_option("convolution", convolution, CONVOLUTIONS)
-    *layer_keys, head_key = jax.random.split(key, len(_CHANNELS) + 1)
-    layers = [
-        {"kernel": he_normal(layer_key, (3, 3, fan_in, fan_out)), "bias": jnp.zeros(fan_out, jnp.float32)}
-        for layer_key, fan_in, fan_out in zip(layer_keys, (in_channels, *_CHANNELS), _CHANNELS, strict=False)
-    ]
-    params = {"layers": layers, "head": init_head(head_key, _CHANNELS[-1], num_outputs)}
+    shapes = [(3, 3, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise((int(in_channels), *_CHANNELS))]
+    kernels, head = init_kernels(key, shapes, (_CHANNELS[-1], int(num_outputs)))
+    layers = [{"kernel": kernel, "bias": jnp.asarray(np.zeros(kernel.shape[3], np.float32))} for kernel in kernels]
+    params = {"layers": layers, "head": head}
 
     def features(params, x):
         chosen = choose_convolution(convolution, num_layers=len(_CHANNELS))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from verax.models._layers import Statistics, batch_norm, group_norm, he_normal, init_head
+from verax.models._layers import Statistics, batch_norm, group_norm, init_kernels
 
 
 def affine(rng, channels):
@@ -40,9 +40,11 @@ def test_batch_norm_against_the_formula(rng):
 
 
 def test_initialisers_have_the_stated_variance():
-    kernel = np.asarray(he_normal(jax.random.key(0), (3, 3, 16, 200)), np.float64)
-    head = np.asarray(init_head(jax.random.key(1), 300, 100)["kernel"], np.float64)
-    for got, variance in ((kernel, 2 / (9 * 16)), (head, 1 / 300)):
+    kernels, head = init_kernels(jax.random.key(0), [(3, 3, 16, 200), (50, 300)], (300, 100))
+    assert [kernel.shape for kernel in kernels] == [(3, 3, 16, 200), (50, 300)]
+    assert not np.asarray(head["bias"]).any()
+    draws = [np.asarray(kernel, np.float64) for kernel in (*kernels, head["kernel"])]
+    for got, variance in zip(draws, (2 / (9 * 16), 2 / 50, 1 / 300), strict=True):
         # The sample variance of N normal numbers has relative standard deviation sqrt(2 / N).
         assert abs(np.square(got).mean() / variance - 1) < 4 * np.sqrt(2 / got.size)
         assert abs(got.mean()) < 4 * np.sqrt(variance / got.size)
