@@ -14,8 +14,8 @@ def leaf_paths(tree: Any) -> list[str]:
 def leading_size(x: Any, argument: str) -> int:
     """Length of the leading axis that all leaves of ``x`` share."""
     leaves = jax.tree.leaves(x)
-    sizes = {leaf.shape[0] if getattr(leaf, "ndim", 0) else None for leaf in leaves}
-    if not leaves or len(sizes) != 1 or None in sizes:
+    sizes = {int(leaf.shape[0]) if getattr(leaf, "ndim", 0) else -1 for leaf in leaves}
+    if len(sizes) != 1 or -1 in sizes:
         raise ValueError(
             f"{argument}: got leaves of shapes {[getattr(leaf, 'shape', type(leaf).__name__) for leaf in leaves]}; "
             "need arrays that share one leading axis of examples"

@@ -209,7 +209,7 @@ def _gradients(piece: Piece, raw: tuple[dict, dict]) -> Array:
 
 
 def _window_bytes() -> int:
-    # About two second-level caches on CPU, the fastest of 0.5 to 8 MiB for ResNet-20; accelerators want few, large steps.
+    # On CPU about the second-level caches, the fastest of 0.5 to 8 MiB for ResNet-20; accelerators want large steps.
     return 2**20 if jax.default_backend() == "cpu" else 2**30
 
 
