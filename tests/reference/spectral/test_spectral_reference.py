@@ -83,7 +83,7 @@ def test_gcv_estimates_the_true_risk(center):
         assert path.reliable.all()
         return [g / true_risk(p, *fit) for g, fit in zip(path.gcv, fits, strict=True)]
 
-    logs, error = ratios_to_truth(estimate, seeds=12, num_samples=150, num_features=600, noise=0.3)
+    logs, error = ratios_to_truth(estimate, seeds=10, num_samples=100, num_features=400, noise=0.3)
     assert (np.abs(logs.mean(0)) < 4 * error + 0.02).all()
     assert (logs.std(0) < 0.25).all()
 
@@ -102,24 +102,24 @@ def test_standard_errors_are_the_spread_over_samples():
 def test_deterministic_risk_and_estimated_dimensions_match_simulations():
     ridges = np.array([1e-4, 1e-2])
     rows = []
-    for seed in range(10):
-        p = power_law_problem(200, 800, seed=seed, noise=0.2)
+    for seed in range(8):
+        p = power_law_problem(120, 480, seed=seed, noise=0.2)
         path = vs.risk_path(vs.kernel_spectrum(p.kernel, p.targets, center=False), ridges)
-        df1, df2 = vs.effective_dimensions(p.eigenvalues, vs.effective_ridge(p.eigenvalues, 200, ridges))
+        df1, df2 = vs.effective_dimensions(p.eigenvalues, vs.effective_ridge(p.eigenvalues, 120, ridges))
         fits = [fit_primal(p.features, p.targets, r, center=False)[0] for r in ridges]
         theory = vs.deterministic_risk(
-            p.eigenvalues, p.eigenvalues * p.coefficients[:, 0] ** 2, 200, ridges, noise_variance=p.noise_variance
+            p.eigenvalues, p.eigenvalues * p.coefficients[:, 0] ** 2, 120, ridges, noise_variance=p.noise_variance
         )
         truth = [true_risk(p, fit) for fit in fits]
         rows.append([path.df1 / df1, path.df2 / df2, truth / theory, path.gcv / theory])
     rows = np.array(rows)
-    mean, error = rows.mean(0), rows.std(0, ddof=1) / np.sqrt(10)
+    mean, error = rows.mean(0), rows.std(0, ddof=1) / np.sqrt(8)
     assert (np.abs(mean - 1) < 4 * error + 0.01).all()
     assert (np.abs(mean[:2] - 1) < 0.02).all()
 
 
 def test_corrected_gcv_estimates_the_risk_of_correlated_samples():
-    n, ridges = 150, [0.0, 1e-2]
+    n, ridges = 100, [0.0, 1e-2]
     correlation = 0.7 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     root = np.linalg.cholesky(correlation)
 
@@ -135,7 +135,7 @@ def test_corrected_gcv_estimates_the_risk_of_correlated_samples():
             row += [corrected / truth, vs.gcv(kernel, targets, ridge, center=False) / truth]
         return row
 
-    logs, error = ratios_to_truth(estimate, seeds=16, num_samples=n, num_features=450, noise=0.3)
+    logs, error = ratios_to_truth(estimate, seeds=12, num_samples=n, num_features=300, noise=0.3)
     assert (np.abs(logs.mean(0)) < 4 * error + 0.03)[[0, 2]].all()
     assert (logs.mean(0) < -5 * error)[[1, 3]].all()  # plain GCV is too small, which is why the correction exists
 
@@ -144,11 +144,11 @@ def test_corrected_gcv_estimates_the_risk_of_correlated_samples():
 def test_ensemble_gcv_estimates_the_risk_of_the_average(center):
     def estimate(p):
         rng = np.random.default_rng(int(1e6 * abs(p.features[0, 0])))
-        subsets = [rng.permutation(150)[:80] for _ in range(3)]
+        subsets = [rng.permutation(100)[:55] for _ in range(3)]
         fits = [fit_primal(p.features[s], p.targets[s], 1e-2, center=center) for s in subsets]
         truth = true_risk(p, sum(f[0] for f in fits) / 3, sum(f[1] for f in fits) / 3)
         return [vs.ensemble_gcv(p.kernel, p.targets, 1e-2, subsets, center=center) / truth]
 
-    logs, error = ratios_to_truth(estimate, seeds=16, num_samples=150, num_features=450, noise=1.0)
+    logs, error = ratios_to_truth(estimate, seeds=12, num_samples=100, num_features=300, noise=1.0)
     assert (np.abs(logs.mean(0)) < 4 * error + 0.02).all()
     assert (logs.std(0) < 0.3).all()
