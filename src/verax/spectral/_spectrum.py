@@ -264,7 +264,7 @@ def centered_kernel(kernel: np.ndarray) -> np.ndarray:
 def check_semidefinite(argument: str, smallest: float, largest: float, floor: float) -> None:
     """Raise for an eigenvalue that is more negative than rounding explains."""
     check(
-        smallest >= -max(1e3 * floor, 1.5e-8 * largest),
+        bool(smallest >= -max(1e3 * floor, 1.5e-8 * largest)),
         argument,
         f"an indefinite matrix: eigenvalues of K/n from {smallest:.3g} to {largest:.3g}",
         "a positive semi-definite Gram matrix",
