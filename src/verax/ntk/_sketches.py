@@ -64,7 +64,7 @@ def draw_coordinates(size: int, num_features: int, dtype: Any, key: Array) -> Dr
     """Choose one of each of ``num_features`` stretches of ``size`` coordinates."""
     edges = [index * size // num_features for index in range(num_features + 1)]
     lengths = jnp.asarray([after - before for before, after in itertools.pairwise(edges)], jnp.int32)
-    chosen = jnp.asarray(edges[:-1], jnp.int32) + jax.random.randint(key, (num_features,), 0, lengths)
+    chosen = jnp.asarray(edges[:-1], jnp.int32) + jax.random.randint(key, (num_features,), 0, lengths, jnp.int32)
     return Draws(jnp.sqrt(lengths.astype(dtype)), chosen)
 
 
