@@ -323,7 +323,7 @@ def _assemble(
     largest, smallest = float(values[0]), float(values[-1])
     check_semidefinite(argument, smallest, largest, floor)
     # Noise eigenvalues come in both signs, so the most negative one shows how large the positive ones may be.
-    floor = max(floor, -2 * smallest)
+    floor = float(max(floor, -2 * smallest))
     most = num_samples - int(center)
     rank = min(int(np.sum(values > floor)), most)
     check(rank > 0, argument, "a matrix that vanishes" + " after centring" * center, "at least one positive eigenvalue")
