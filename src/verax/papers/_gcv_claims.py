@@ -26,45 +26,43 @@ from ._gcv_theorem import rate
 
 R_SQUARED = Criterion(
     "R^2 of at least 0.95 within every ridge, over networks and sample sizes: the least of them",
-    lambda m, se: m >= 0.95,
+    lambda m, _: m >= 0.95,
 )
-CLOSE = Criterion("within 5 % of the held-out risk at 90 % or more of the reliable points", lambda m, se: m >= 0.90)
+CLOSE = Criterion("within 5 % of the held-out risk at 90 % or more of the reliable points", lambda m, _: m >= 0.90)
 RANKS = Criterion(
     "mean rank correlation of at least 0.9 along each of ridge, samples and networks: the least of the three",
-    lambda m, se: m >= 0.9,
+    lambda m, _: m >= 0.9,
 )
 BASELINES = Criterion(
     "along some axis the mean rank correlation is at most 0.5, for each of the two: the larger of their least",
-    lambda m, se: m <= 0.5,
+    lambda m, _: m <= 0.5,
 )
-LEAKAGE = Criterion(
-    "GCV over held-out risk of at most 0.9 on images the network was trained on", lambda m, se: m <= 0.9
-)
-RATE = Criterion("relative error ~ n^-r with r at least 0.4", lambda m, se: m >= 0.4)
-SILENT = Criterion("no violation reported in at least 90 % of the samples", lambda m, se: m >= 0.9)
+LEAKAGE = Criterion("GCV over held-out risk of at most 0.9 on images the network was trained on", lambda m, _: m <= 0.9)
+RATE = Criterion("relative error ~ n^-r with r at least 0.4", lambda m, _: m >= 0.4)
+SILENT = Criterion("no violation reported in at least 90 % of the samples", lambda m, _: m >= 0.9)
 FIRES = Criterion(
-    "GCV off by more than 10 %, and a violation reported, in at least 90 % of the samples", lambda m, se: m >= 0.9
+    "GCV off by more than 10 %, and a violation reported, in at least 90 % of the samples", lambda m, _: m >= 0.9
 )
 DUPLICATES = Criterion(
-    "GCV off by more than 10 %, and duplicates reported, in at least 90 % of the kernels", lambda m, se: m >= 0.9
+    "GCV off by more than 10 %, and duplicates reported, in at least 90 % of the kernels", lambda m, _: m >= 0.9
 )
-FLAGGED = Criterion("at least 80 % of the points that are off by more than 10 % are flagged", lambda m, se: m >= 0.8)
+FLAGGED = Criterion("at least 80 % of the points that are off by more than 10 % are flagged", lambda m, _: m >= 0.8)
 DIMENSION = Criterion(
     "ratio above 1 by two standard errors, for every pair: the smallest", lambda m, se: m - 2 * (se or 0.0) > 1
 )
 LOWER_RISK = Criterion(
     "ratio below 1 by two standard errors, for every pair: the largest", lambda m, se: m + 2 * (se or 0.0) < 1
 )
-SPECTRUM_ORDER = Criterion("the spectrum alone right in at most half of the clear comparisons", lambda m, se: m <= 0.5)
+SPECTRUM_ORDER = Criterion("the spectrum alone right in at most half of the clear comparisons", lambda m, _: m <= 0.5)
 ORDERING = Criterion(
-    "GCV right in at least 95 % of the comparisons that the spectrum gets wrong", lambda m, se: m >= 0.95
+    "GCV right in at least 95 % of the comparisons that the spectrum gets wrong", lambda m, _: m >= 0.95
 )
-CURVE = Criterion("within 10 % of the held-out risk at 90 % or more of the reliable points", lambda m, se: m >= 0.90)
+CURVE = Criterion("within 10 % of the held-out risk at 90 % or more of the reliable points", lambda m, _: m >= 0.90)
 EXPONENT = Criterion(
     "predicted minus measured exponent within 0.05, or within the measured one's 95 % interval: the worst network",
     lambda m, se: abs(m) <= max(0.05, 1.96 * (se or 0.0)),
 )
-FIGURE_1 = Criterion("test error within 0.03 of the published one", lambda m, se: abs(m - 0.199) <= 0.03)
+FIGURE_1 = Criterion("test error within 0.03 of the published one", lambda m, _: abs(m - 0.199) <= 0.03)
 
 _NOT_HERE = "not tested at this scale"
 

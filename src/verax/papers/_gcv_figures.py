@@ -55,7 +55,10 @@ def _scatter(results: Results) -> tuple[Any, str]:
     axes[1].set(
         xscale="log", xlabel="held-out risk", ylabel="GCV / held-out risk", title="Their ratio, with a band of 5 %"
     )
-    caption = "Every network, size and ridge, averaged over seeds; bars are one standard error, crosses are flagged as unreliable."
+    caption = (
+        "Every network, size and ridge, averaged over seeds; bars are one standard error, crosses are flagged as "
+        "unreliable."
+    )
     return figure, caption
 
 
@@ -95,8 +98,8 @@ def _curves(results: Results) -> tuple[Any, str]:
     panels[0].set_ylabel("risk")
     panels[0].legend()
     caption = (
-        f"Lines are predicted from one fit to {results.config.curve_sizes[0]:,} samples (dotted), with the spread over seeds; "
-        "points are refits, judged on held-out images."
+        f"Lines are predicted from one fit to {results.config.curve_sizes[0]:,} samples (dotted), with the spread over "
+        "seeds; points are refits, judged on held-out images."
     )
     return figure, caption
 

@@ -35,7 +35,8 @@ def load_images(dataset: str, data: str | pathlib.Path | None, *, num_seen: int,
     """Load a data set and set apart what networks may be trained on.
 
     Digits come as one set, of which twice ``num_seen`` images drawn at random are set apart. Of CIFAR-10 the training
-    images count as seen, the test images as unseen. Of Fashion-MNIST and CIFAR-100, on which none of the networks was trained, all are unseen.
+    images count as seen, the test images as unseen. Of Fashion-MNIST and CIFAR-100, on which none of the networks was
+    trained, all are unseen.
     """
     if dataset == "digits":
         digits = load("digits")

@@ -14,13 +14,10 @@ import numpy as np
 import verax
 from verax._errors import check_option, fail
 from verax._types import PyTree
-from verax.models import Network, cifar_resnet, features_of, mlp, resnet18, small_cnn, torchvision_resnet
+from verax.models import Network, cifar_resnet, features_of, mlp, small_cnn, torchvision_resnet
 from verax.ntk import empirical_ntk, with_scalar_head
 
 from ._gcv_images import Images
-
-_FORMAT = "1"
-"""Part of every key: kept results of other versions of this code are not read."""
 
 _TRAINING_STEPS, _BATCH, _LEARNING_RATE, _MOMENTUM = 150, 50, 0.05, 0.9
 
@@ -33,27 +30,70 @@ class Body(NamedTuple):
     draw: Callable[[jax.Array], PyTree]
 
 
-RANDOM = ("mlp", "cnn", "resnet")
-"""Networks with random weights; the others were trained."""
+_RANDOM = ("mlp", "cnn")
+_STORED = {"resnet20": cifar_resnet, "torchvision": torchvision_resnet}
+_NETWORKS = (*_RANDOM, "trained cnn", *_STORED, *(f"random {name}" for name in _STORED))
+
+
+def is_random(name: str) -> bool:
+    """Whether a network has random weights; the others were trained."""
+    return name in _RANDOM or name.startswith("random ")
+
+
+def needs_weights(name: str) -> bool:
+    """Whether a network is built from stored arrays, be it only for its shapes."""
+    return name.removeprefix("random ") in _STORED
 
 
 def make_body(name: str, images: Images, arrays: Mapping[str, np.ndarray] | None) -> Body:
     """Build a network for these images; ``arrays`` are stored weights, for the networks that have some."""
-    check_option("network", name, (*RANDOM, "trained cnn", "resnet20", "torchvision"))
-    channels, pixels = images.unseen.shape[-1], int(np.prod(images.unseen.shape[1:]))
-    if name in ("resnet20", "torchvision"):
+    check_option("network", name, _NETWORKS)
+    if needs_weights(name):
         if arrays is None:
             fail("arrays", "None", f"the stored weights of the network {name!r}")
-        network, params = cifar_resnet(arrays) if name == "resnet20" else torchvision_resnet(arrays)
-        features_fn, body, width = features_of(network, params)
-        if name == "torchvision":
-            features_fn = functools.partial(_enlarged, features_fn)
-        return Body(features_fn, width, lambda key: body)  # noqa: ARG005 - stored weights are the same for every seed
+        return _stored_body(name, arrays)
+    channels, pixels = images.unseen.shape[-1], int(np.prod(images.unseen.shape[1:]))
     network, make = _random_network(name.removeprefix("trained "), channels, pixels)
     features_fn, _, width = features_of(network, make(jax.random.key(0)))
     if name == "trained cnn":
         return Body(features_fn, width, lambda key: _train(images, channels, key))
     return Body(features_fn, width, lambda key: features_of(network, make(key))[1])
+
+
+def _stored_body(name: str, arrays: Mapping[str, np.ndarray]) -> Body:
+    build = _STORED[name.removeprefix("random ")]
+    if not is_random(name):
+        network, params = build(arrays)
+        features_fn, body, width = features_of(network, params)
+        return Body(_sized(name, features_fn), width, lambda _: body)
+    # Frozen statistics 0 and 1, as of a new network in evaluation mode, do not depend on the draw.
+    network, params = build(_randomised(arrays, jax.random.key(0)))
+    features_fn, _, width = features_of(network, params)
+    return Body(
+        _sized(name, features_fn), width, lambda key: features_of(network, build(_randomised(arrays, key))[1])[1]
+    )
+
+
+def _randomised(arrays: Mapping[str, np.ndarray], key: jax.Array) -> dict[str, np.ndarray]:
+    """Weights of a new network of the same shapes: N(0, 2 / fan_in) kernels, normalisation that does nothing yet."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    fresh = {}
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        if array.ndim >= 2:
+            fan_in = array[0].size
+            fresh[name] = (rng.normal(size=array.shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+        elif name.endswith((".running_var", ".weight")):
+            fresh[name] = np.ones(array.shape, np.float32)
+        elif name.endswith((".running_mean", ".bias")):
+            fresh[name] = np.zeros(array.shape, np.float32)
+        else:
+            fresh[name] = array
+    return fresh
+
+
+def _sized(name: str, features_fn: Callable[[PyTree, Any], jax.Array]) -> Callable[[PyTree, Any], jax.Array]:
+    return functools.partial(_enlarged, features_fn) if name.endswith("torchvision") else features_fn
 
 
 def _enlarged(features_fn: Callable[[PyTree, Any], jax.Array], params: PyTree, x: jax.Array) -> jax.Array:
@@ -66,9 +106,7 @@ def _random_network(name: str, channels: int, pixels: int) -> tuple[Network, Cal
     def make(key: jax.Array) -> tuple[Network, PyTree]:
         if name == "mlp":
             return mlp([pixels, 256, 256, 1], key=key)
-        if name == "cnn":
-            return small_cnn(1, in_channels=channels, key=key)
-        return resnet18(1, in_channels=channels, width=8, key=key)
+        return small_cnn(1, in_channels=channels, key=key)
 
     return make(jax.random.key(0))[0], lambda key: make(key)[1]
 
@@ -124,7 +162,7 @@ def kernel_of(
     leaves = [
         (jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     ]
-    return cache.get("kernel", [images, *(part for pair in leaves for part in pair)], compute)["kernel"]
+    return cache.get("kernel1", [images, *(part for pair in leaves for part in pair)], compute)["kernel"]
 
 
 class Cache:
@@ -139,7 +177,10 @@ class Cache:
         self.read = 0
 
     def get(self, kind: str, inputs: list[Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Return the arrays kept for these inputs, or compute and keep them."""
+        """Return the arrays kept for these inputs, or compute and keep them.
+
+        ``kind`` names the computation and its version: one that computes something else needs another name.
+        """
         if self._folder is None:
             self.computed += 1
             return compute()
@@ -159,8 +200,8 @@ class Cache:
 
 
 def content_hash(inputs: list[Any]) -> str:
-    """SHA-256 of arrays, by dtype, shape and bytes, and of anything else, by its ``repr``; and of the versions."""
-    digest = hashlib.sha256(f"{_FORMAT} {verax.__version__}".encode())
+    """SHA-256 of arrays, by dtype, shape and bytes, and of anything else, by its ``repr``; and of the version."""
+    digest = hashlib.sha256(verax.__version__.encode())
     for item in inputs:
         if isinstance(item, np.ndarray):
             digest.update(f"{item.dtype} {item.shape}".encode())

@@ -1,4 +1,4 @@
-"""More Than a Toy: what is measured on one kernel: estimates, held-out truth, baselines, learning curves, diagnostics."""
+"""More Than a Toy: what is measured on one kernel: estimates, truth, baselines, learning curves, diagnostics."""
 
 from typing import Any, NamedTuple
 
@@ -94,7 +94,7 @@ def measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan
             spectrum, path, results = _fit(kernel, targets, chosen, held, ridges)
             fits.append(results)
             if size in plan.curve_sizes and repeat == 0:
-                curve = vs.learning_curve(path, np.array(plan.sizes, float)[:, None], ridges)
+                curve = vs.learning_curve(path, *np.meshgrid(np.array(plan.sizes, float), ridges, indexing="ij"))
                 curves.append(curve.risk)
                 extrapolated.append(curve.extrapolated)
                 law, sensitivity = _power_law(path)

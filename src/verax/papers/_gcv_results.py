@@ -1,11 +1,11 @@
 """More Than a Toy: measurements of all settings and seeds, and the statistics that claims and tables quote."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._gcv_kernels import RANDOM
+from ._gcv_kernels import is_random
 from ._gcv_measure import Measurement
 from ._gcv_theorem import Convergence
 
@@ -34,7 +34,7 @@ class Results(NamedTuple):
     @classmethod
     def of(
         cls, config: Any, ridges: tuple[float, ...], measurements: list[list[Measurement]], convergence: Convergence
-    ) -> Self:
+    ) -> "Results":
         """Stack measurements [settings][seeds]."""
         fields = [
             np.stack([np.stack([getattr(m, name) for m in row]) for row in measurements])
@@ -48,13 +48,13 @@ class Results(NamedTuple):
         return [f"{network}, {dataset}" for network, dataset in self.config.settings]
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Settings (trained, random) on the same data set."""
+        """Return the settings (trained, random) on the same data set."""
         settings = self.config.settings
         return [
             (i, j)
             for i, (trained, dataset) in enumerate(settings)
             for j, (other, same) in enumerate(settings)
-            if dataset == same and trained not in RANDOM and other in RANDOM
+            if dataset == same and not is_random(trained) and is_random(other)
         ]
 
     def ridge_index(self, relative: float) -> int:
@@ -62,11 +62,11 @@ class Results(NamedTuple):
         return int(np.argmin(np.abs(np.log(self.ridges / relative))))
 
     def chosen(self) -> np.ndarray:
-        """[settings, seeds, sizes] position of the ridge that GCV chooses."""
+        """Return [settings, seeds, sizes] the position of the ridge that GCV chooses."""
         return self.points.gcv.argmin(-1)
 
     def at_chosen(self, field: np.ndarray) -> np.ndarray:
-        """[settings, seeds, sizes] a field at the ridge that GCV chooses."""
+        """Return [settings, seeds, sizes] a field at the ridge that GCV chooses."""
         return np.take_along_axis(field, self.chosen()[..., None], axis=-1)[..., 0]
 
 
@@ -80,17 +80,18 @@ def over_seeds(values: np.ndarray) -> Estimate:
 
 
 def jackknife(statistic: Callable[[np.ndarray], float], num_seeds: int) -> Estimate:
-    """A statistic of chosen seeds, with its jackknife standard error."""
+    """Compute a statistic of chosen seeds, with its jackknife standard error."""
     seeds = np.arange(num_seeds)
     value = statistic(seeds)
     if num_seeds < 2:
         return Estimate(value, None, num_seeds)
     without = np.array([statistic(np.delete(seeds, seed)) for seed in seeds])
-    return Estimate(value, float(np.sqrt((num_seeds - 1) * without.var())), num_seeds)
+    error = float(np.sqrt((num_seeds - 1) * without.var()))
+    return Estimate(value, None if np.isnan(error) else error, num_seeds)
 
 
 def r_squared(results: Results) -> np.ndarray:
-    """[seeds, ridges]: of GCV as a prediction of the held-out risk over settings and sizes, within each ridge."""
+    """R^2 [seeds, ridges] of GCV as a prediction of the held-out risk over settings and sizes, within each ridge."""
     gcv, held = results.points.gcv, results.points.held_out
     residual = np.sum((held - gcv) ** 2, axis=(0, 2))
     return 1 - residual / np.sum((held - held.mean((0, 2), keepdims=True)) ** 2, axis=(0, 2))
@@ -103,7 +104,7 @@ def worst_r_squared(results: Results) -> Estimate:
 
 
 def point_ratios(results: Results, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """GCV over held-out risk of points averaged over seeds, [settings, sizes, ridges], and which are flagged reliable."""
+    """GCV over held-out risk of points averaged over seeds, [settings, sizes, ridges], and which are reliable."""
     points = results.points
     ratio = points.gcv[:, seeds].mean(1) / points.held_out[:, seeds].mean(1)
     return ratio, points.reliable[:, seeds].mean(1) >= 0.5
@@ -132,7 +133,10 @@ def flagged_share(results: Results, tolerance: float = 0.10) -> Estimate:
 
 
 def rank_correlations(results: Results) -> np.ndarray:
-    """[seeds, predictors, axes]: Spearman's correlation with the held-out risk along one axis, averaged over the others."""
+    """Compute Spearman's correlation with the held-out risk along one axis, averaged over the others.
+
+    Returns [seeds, predictors, axes].
+    """
     points = results.points
     output = np.empty((results.config.num_seeds, len(PREDICTORS), len(AXES)))
     datasets = np.array([dataset for _, dataset in results.config.settings])
@@ -154,10 +158,11 @@ def _spearman(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
 
 
 def ordering(results: Results) -> np.ndarray:
-    """[seeds, 3]: comparisons of a trained with a random network, where the spectrum alone is right, GCV where it is not.
+    """Compare trained with random networks: by the spectrum alone, and by GCV where the spectrum is wrong.
 
-    Columns: number of comparisons (a size and a ridge) whose held-out risks differ by over two standard errors; share of
-    them that the spectrum alone orders rightly; share of the others that GCV orders rightly, NaN where there are none.
+    Returns [seeds, 3]: number of comparisons (a size and a ridge) whose held-out risks differ by over two standard
+    errors; share of them that the spectrum alone orders rightly; share of the others that GCV orders rightly, NaN where
+    there are none.
     """
     points = results.points
     rows = []
@@ -175,7 +180,7 @@ def ordering(results: Results) -> np.ndarray:
 
 
 def pair_ratio(results: Results, field: np.ndarray, *, worst: str) -> Estimate:
-    """Trained over random of a [settings, seeds] field, for the pair with the "smallest" or the "largest" mean ratio."""
+    """Trained over random of a [settings, seeds] field, for the pair of the "smallest" or "largest" mean ratio."""
     pairs = results.pairs()
     if not pairs:
         return Estimate(float("nan"), None, 0)
@@ -194,7 +199,7 @@ def curve_share(results: Results, tolerance: float = 0.10) -> Estimate:
 
 
 def exponents(results: Results, fit: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """[settings, seeds] measured and predicted exponents of the risk at the best ridge of each size, ``risk ~ n^-e``."""
+    """Fit ``risk ~ n^-e`` at the best ridge of each size: measured and predicted e, each [settings, seeds]."""
     points = results.points
     measured = points.held_out.min(-1)
     predicted = points.curves[:, :, fit].min(-1)
@@ -216,7 +221,7 @@ def worst_exponent(results: Results) -> Estimate:
 
 
 def seen_ratio(results: Results) -> Estimate:
-    """GCV over held-out risk of fits to images that the network was trained on, at relative ridges from 1e-4 to 1e-2."""
+    """GCV over held-out risk of fits to images seen in training, at relative ridges from 1e-4 to 1e-2."""
     inside = (results.ridges > 0.9e-4) & (results.ridges < 1.1e-2)
     ratios = (results.points.seen_gcv / results.points.seen_held_out)[..., inside].mean(-1)
     ratios = ratios[~np.isnan(ratios).any(1)]

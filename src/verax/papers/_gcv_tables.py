@@ -54,8 +54,8 @@ def _risks(results: Results) -> tuple[Table, str]:
             rows.append((name, int(size), f"{ridge:.0e}", *(_show(over_seeds(field[i, :, n])) for field in fields)))
     caption = (
         "At the ridge that GCV chooses (relative to the mean kernel diagonal): squared error summed over classes, "
-        "estimated and on held-out images, and the share of held-out images that is misclassified; ± one standard error "
-        "over seeds."
+        "estimated and on held-out images, and the share of held-out images that is misclassified; ± one standard "
+        "error over seeds."
     )
     return Table(("setting", "n", "ridge", "GCV", "leave-one-out", "held-out", "error"), rows), caption
 
@@ -80,8 +80,8 @@ def _agreement(results: Results) -> tuple[Table, str]:
         )
     columns = ("relative ridge", "R^2", "median |ratio - 1|", "largest", "reliable points", "of them within 5 %")
     caption = (
-        "GCV as a prediction of the held-out risk within each ridge, over settings and sizes. Ratios are of averages over "
-        f"seeds; the last two columns count points with n >= {results.config.reliable_size:,}."
+        "GCV as a prediction of the held-out risk within each ridge, over settings and sizes. Ratios are of averages "
+        f"over seeds; the last two columns count points with n >= {results.config.reliable_size:,}."
     )
     return Table(columns, rows), caption
 
@@ -105,7 +105,9 @@ def _flagged(results: Results) -> tuple[Table, str]:
         or (abs(ratio[i, n, r] - 1) > 0.05 and results.sizes[n] >= results.config.reliable_size)
     ]
     columns = ("setting", "n", "relative ridge", "GCV / held-out", "LOO / held-out", "leverage dispersion", "")
-    caption = "Every point that at least half of the fits flag, and every reliable one of enough samples that is off by over 5 %."
+    caption = (
+        "Every point that over half of the fits flag, and every reliable one of enough samples that is off by over 5 %."
+    )
     return Table(columns, rows), caption
 
 
@@ -124,7 +126,7 @@ def _representations(results: Results) -> tuple[Table, str]:
     points, rows = results.points, []
     ridge = results.ridge_index(1e-3)
     for i, name in enumerate(results.names):
-        law = points.power_law[i, :, -1 if len(results.config.curve_sizes) == 1 else 0]
+        law = points.power_law[i, :, 0]
         rows.append(
             (
                 name,
@@ -149,8 +151,9 @@ def _representations(results: Results) -> tuple[Table, str]:
     )
     caption = (
         f"At n = {results.sizes[-1]:,}: exponent of the eigenvalues' power law (from a fit to "
-        f"{results.config.curve_sizes[0]:,} samples), effective dimension at relative ridge 1e-3, kernel-target alignment, share "
-        "of the targets' energy along the leading eigenvectors, and, at the ridge that GCV chooses, the risk and the two baselines."
+        f"{results.config.curve_sizes[0]:,} samples), effective dimension at relative ridge 1e-3, kernel-target "
+        "alignment, share of the targets' energy along the leading eigenvectors, and, at the ridge that GCV chooses, "
+        "the risk and the two baselines."
     )
     return Table(columns, rows), caption
 
@@ -181,7 +184,10 @@ def _curves(results: Results) -> tuple[Table, str]:
                     _show(over_seeds(points.held_out[i, :, n, best])),
                 )
             )
-    caption = f"At the best ridge of each size: risk predicted from one fit to {results.config.curve_sizes[0]:,} samples, and refits."
+    caption = (
+        "At the best ridge of each size: risk predicted from one fit to "
+        f"{results.config.curve_sizes[0]:,} samples, and refits."
+    )
     return Table(("setting", "n", "ridge", "predicted", "extrapolated", "held-out"), rows), caption
 
 
@@ -213,8 +219,9 @@ def _exponents(results: Results) -> tuple[Table, str]:
         "power law, noise and best ridge",
     )
     caption = (
-        f"Exponent e of risk ~ n^-e between n = {results.sizes[0]:,} and {results.sizes[-1]:,} at the best ridge of each size. "
-        "The last two columns are asymptotic exponents of the fitted power laws, for the part of the risk that vanishes."
+        f"Exponent e of risk ~ n^-e between n = {results.sizes[0]:,} and {results.sizes[-1]:,} at the best ridge of "
+        "each size. The last two columns are asymptotic exponents of the fitted power laws, for the part of the risk "
+        "that vanishes."
     )
     return Table(columns, rows), caption
 
@@ -257,8 +264,8 @@ def _cases(results: Results) -> tuple[Table, str]:
     columns = (*columns, *(f"LOO at {results.ridges[r]:.0e}" for r in pick[1:3]), "diagnostic")
     caption = (
         f"Ratio of estimates to the held-out risk, fits to {results.config.law_size:,} images "
-        f"({results.config.num_seen:,} of those seen in training, judged on unseen ones), and what `law_check` reports. It "
-        "cannot see that a network knows its training labels; only fresh images show that."
+        f"({results.config.num_seen:,} of those seen in training, judged on unseen ones), and what `law_check` "
+        "reports. It cannot see that a network knows its training labels; only fresh images show that."
     )
     return Table(columns, rows), caption
 

@@ -57,7 +57,7 @@ def converge(sizes: tuple[int, ...], num_features: int, num_seeds: int, seed: li
 
 
 def rate(errors: np.ndarray, sizes: tuple[int, ...]) -> tuple[float, float]:
-    """Exponent r of ``rms error ~ n^-r``, and its jackknife standard error over seeds; errors [seeds, sizes, ridges]."""
+    """Exponent r of ``rms error ~ n^-r``, and its jackknife standard error; errors [seeds, sizes, ridges]."""
 
     def exponent(part: np.ndarray) -> float:
         return -float(np.polyfit(np.log(sizes), np.log(np.sqrt(np.mean(part**2, axis=(0, 2)))), 1)[0])
