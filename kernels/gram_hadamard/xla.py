@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from verax.kernels._dtypes import accumulator
+from .._dtypes import accumulator
 
 _ROW_BYTES = 32 * 2**20  # of one Gram of positions: large enough for the matrix product, small enough for the cache
 
