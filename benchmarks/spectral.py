@@ -1,6 +1,8 @@
 """One decomposition for every ridge, against refits and against scikit-learn's RidgeCV.
 
-Run: ``python benchmarks/spectral.py [--num-samples 2000] [--repeats 3]``; writes ``results/<device>/spectral.json``.
+Run: ``python benchmarks/spectral.py [--num-samples 2000] [--repeats 3] [--threads 1]``.
+Writes ``results/<device>/spectral.json``. ``verax`` has leave-one-out errors, as RidgeCV has; ``verax_gcv_only`` has
+the risk at every ridge without them, where the loop of refits has no risk at all.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import numpy as np
 from _harness import environment, interleaved, ratios, write
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeCV
+from threadpoolctl import threadpool_limits
 
 import verax.spectral as vs
 
@@ -37,6 +40,9 @@ def path_against_peers(num_samples: int, num_targets: int, num_ridges: int, repe
     def ours():
         found["ours"] = vs.risk_path(vs.kernel_spectrum(kernel, targets, center=False), ridges)
 
+    def gcv_only():
+        vs.risk_path(vs.kernel_spectrum(kernel, targets, center=False, keep_eigenvectors=False), ridges)
+
     def kernel_ridge_loop():
         for ridge in ridges:
             found["refit"] = KernelRidge(alpha=num_samples * ridge, kernel="precomputed").fit(kernel, targets)
@@ -46,7 +52,11 @@ def path_against_peers(num_samples: int, num_targets: int, num_ridges: int, repe
             alphas=num_samples * ridges, gcv_mode="eigen", fit_intercept=False, store_cv_results=True
         ).fit(factor, targets)
 
-    seconds = interleaved({"verax": ours, "kernel_ridge_loop": kernel_ridge_loop, "ridge_cv": ridge_cv}, repeats)
+    seconds = interleaved(
+        {"verax": ours, "verax_gcv_only": gcv_only, "kernel_ridge_loop": kernel_ridge_loop, "ridge_cv": ridge_cv},
+        repeats,
+    )
+    peers = {name: seconds[name] for name in ("kernel_ridge_loop", "ridge_cv")}
     path = found["ours"]
     theirs = np.sum(found["ridge_cv"].cv_results_, axis=1).mean(0)  # leave-one-out risks, summed over targets
     return {
@@ -56,7 +66,9 @@ def path_against_peers(num_samples: int, num_targets: int, num_ridges: int, repe
         "precision": "float64",
         "seconds": seconds,
         "median_seconds": {name: float(np.median(times)) for name, times in seconds.items()},
-        "median_ratio": ratios(seconds, ours="verax"),
+        "median_ratio": {
+            ours: ratios({**peers, ours: seconds[ours]}, ours=ours) for ours in ("verax", "verax_gcv_only")
+        },
         "largest_relative_difference_of_loo_from_ridge_cv": float(np.max(np.abs(path.loo / theirs - 1))),
         "selected_ridge": vs.select_ridge(path, criterion="loo"),
         "selected_ridge_of_ridge_cv": float(found["ridge_cv"].alpha_) / num_samples,
@@ -107,20 +119,28 @@ def main() -> None:
     parser.add_argument("--num-samples", type=int, default=2000)
     parser.add_argument("--num-ridges", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
+    # On a machine that others use, threads that wait for each other measure the others.
+    parser.add_argument("--threads", type=int, default=None, help="threads of the linear algebra, for all alike")
     arguments = parser.parse_args()
-    path = path_against_peers(arguments.num_samples, 10, arguments.num_ridges, arguments.repeats)
+    with threadpool_limits(arguments.threads):
+        path = path_against_peers(arguments.num_samples, 10, arguments.num_ridges, arguments.repeats)
     gradient = gradient_against_refits(min(arguments.num_samples, 500))
     targets = {"kernel_ridge_loop": 8.0, "ridge_cv": 2.0}
     record = {
         "environment": environment("scikit-learn"),
+        "threads": arguments.threads,
         "path": path,
         "target_ratio": targets,
-        "met": {name: path["median_ratio"][name] >= target for name, target in targets.items()},
+        "met": {
+            ours: {name: measured[name] >= target for name, target in targets.items()}
+            for ours, measured in path["median_ratio"].items()
+        },
         "gradient": gradient,
     }
     print(write("spectral", record))
-    for name, target in targets.items():
-        print(f"{name}: {path['median_ratio'][name]:.1f}x (target {target:g}x)")
+    for ours, measured in path["median_ratio"].items():
+        for name, target in targets.items():
+            print(f"{ours} against {name}: {measured[name]:.1f}x (target {target:g}x)")
 
 
 if __name__ == "__main__":
