@@ -38,21 +38,23 @@ demo: $(READY)
 	$(BIN)/verax reproduce --scale demo --out $(OUT)
 
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
+# Compilation is most of the time, so only the second leg runs fully optimised programs.
 # Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
 PYTEST := VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+QUICK  := JAX_DISABLE_MOST_OPTIMIZATIONS=1
 CHECKS := --jaxtyping-packages=verax,beartype.beartype
 
 test: $(READY) $(VENV)/.extra-test
-	JAX_ENABLE_X64=0 $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"
 	JAX_ENABLE_X64=1 $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
-	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
 test-full: test
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
 # One leg, for another interpreter and so another JAX: `make newest PYTHON=python3.13`.
 fast: $(READY) $(VENV)/.extra-test
-	JAX_ENABLE_X64=0 $(PYTEST) -m "not slow and not gpu"
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu"
 
 newest:
 	$(MAKE) VENV=.venv-newest fast

@@ -203,9 +203,10 @@ def _check_examples_apart(network: Network, params: PyTree, x: PyTree, num: int)
     first = jax.tree.leaves(x)[0]
     candidates = np.asarray(first[: min(num, 64)]).reshape(min(num, 64), -1).astype(np.float64)
     other = int(np.argmax(((candidates - candidates[0]) ** 2).sum(1)))
-    pair = jax.tree.map(lambda leaf: jnp.stack([leaf[0], leaf[other] if other else jnp.zeros_like(leaf[0])]), x)
-    together, apart = _together_and_apart(network, *network.split(params), pair)
-    gap, scale = float(jnp.abs(together - apart).max()), float(jnp.abs(apart).max())
+    with jax.ensure_compile_time_eval():  # concrete values stay concrete inside somebody else's trace
+        pair = jax.tree.map(lambda leaf: jnp.stack([leaf[0], leaf[other] if other else jnp.zeros_like(leaf[0])]), x)
+        together, apart = _together_and_apart(network, *network.split(params), pair)
+        gap, scale = float(jnp.abs(together - apart).max()), float(jnp.abs(apart).max())
     tolerance = 10 * float(jnp.finfo(together.dtype).eps) ** 0.5
     if gap > tolerance * scale:
         fail(

@@ -133,6 +133,9 @@ def test_jit_vmap_and_grad():
     expected = empirical_ntk(apply_fn, params, x)
     assert_same(jax.jit(lambda p, x: empirical_ntk(apply_fn, p, x, block_size=3))(params, x), expected)
 
+    closed_over = jax.jit(lambda scale: scale * empirical_ntk(apply_fn, params, x))
+    assert_same(closed_over(jnp.ones((), x.dtype)), expected)
+
     doubled = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), params)
     batched = jax.vmap(lambda p: empirical_ntk(apply_fn, p, x))(doubled)
     assert_same(batched[0], expected)
