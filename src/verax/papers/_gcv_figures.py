@@ -33,6 +33,11 @@ def _grid(num_panels: int, *, height: float = 2.6) -> tuple[Any, list[Any]]:
     return figure, axes[:num_panels]
 
 
+def _tick_sizes(axes: Any, sizes: np.ndarray) -> None:
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
+
+
 def _scatter(results: Results) -> tuple[Any, str]:
     figure, axes = subplots(1, 2, width=8.4, height=3.8)
     _, reliable = point_ratios(results, np.arange(results.config.num_seeds))
@@ -69,6 +74,8 @@ def _ridges(results: Results) -> tuple[Any, str]:
             held, gcv = results.points.held_out[i, :, n], results.points.gcv[i, :, n].mean(0)
             error = held.std(0, ddof=1) / np.sqrt(len(held))
             axes.plot(results.ridges, gcv, color=f"C{color}", label=f"n = {results.sizes[n]:,}")
+            loo = results.points.loo[i, :, n].mean(0)
+            axes.plot(results.ridges, loo, "--", linewidth=0.8, color=f"C{color}")
             axes.errorbar(results.ridges, held.mean(0), yerr=error, fmt="o", markersize=3, color=f"C{color}")
         axes.set(xscale="log", yscale="log", xlabel="relative ridge", title=name)
     panels[0].set_ylabel("risk")
@@ -95,6 +102,7 @@ def _curves(results: Results) -> tuple[Any, str]:
             axes.errorbar(results.sizes, held.mean(0), yerr=error, fmt="o", markersize=3, color=f"C{color}")
         axes.axvline(results.config.curve_sizes[0], color="C5", linewidth=0.8, linestyle=":")
         axes.set(xscale="log", yscale="log", xlabel="samples", title=name)
+        _tick_sizes(axes, results.sizes)
     panels[0].set_ylabel("risk")
     panels[0].legend()
     caption = (
@@ -145,5 +153,6 @@ def _convergence(results: Results) -> tuple[Any, str]:
     reference = np.sqrt(np.mean(results.convergence.gcv[0, :, 0] ** 2)) * np.sqrt(sizes[0] / sizes)
     axes.plot(sizes, reference, ":", color="C5", label="n^-1/2")
     axes.set(xscale="log", yscale="log", xlabel="samples", ylabel="rms relative error", title="Error of the estimates")
+    _tick_sizes(axes, sizes)
     axes.legend()
     return figure, "Synthetic features, for which the true risk is a formula."

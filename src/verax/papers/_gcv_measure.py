@@ -7,6 +7,8 @@ import numpy as np
 import verax.spectral as vs
 from verax._errors import check
 
+from ._gcv_threads import few_threads
+
 _RESCALING = 0.75
 """Standard deviation of the logarithm of the factors that rescale samples, in the case made to fail."""
 
@@ -81,6 +83,12 @@ def measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan
     largest = max(plan.sizes)
     total = largest + plan.num_held_out + plan.num_seen
     check(kernel.shape == (total, total), "kernel", f"shape {kernel.shape}", f"({total}, {total}), as planned")
+    with few_threads(largest):
+        return _measure(kernel, labels, num_classes, plan, seed)
+
+
+def _measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan, seed: list[int]) -> Measurement:
+    largest = max(plan.sizes)
     targets = one_hot(labels, num_classes)
     held = np.arange(largest, largest + plan.num_held_out)
     ridges = np.array(plan.relative_ridges) * float(np.mean(np.diagonal(kernel)[:largest]))

@@ -10,6 +10,8 @@ import numpy as np
 
 import verax.spectral as vs
 
+from ._gcv_threads import few_threads
+
 _DECAY, _SMOOTHNESS, _NOISE = 1.4, 1.2, 0.1
 RELATIVE_RIDGES = (1e-4, 1e-3, 1e-2)
 """Over the mean squared norm of a feature vector, which is the trace of the covariance."""
@@ -30,6 +32,11 @@ KINDS = ("Gaussian rows", "rescaled rows")
 
 def converge(sizes: tuple[int, ...], num_features: int, num_seeds: int, seed: list[int]) -> Convergence:
     """Relative errors of GCV and leave-one-out at growing sample sizes."""
+    with few_threads(max(sizes)):
+        return _converge(sizes, num_features, num_seeds, seed)
+
+
+def _converge(sizes: tuple[int, ...], num_features: int, num_seeds: int, seed: list[int]) -> Convergence:
     shape = (len(KINDS), num_seeds, len(sizes), len(RELATIVE_RIDGES))
     gcv, loo, fires = np.empty(shape), np.empty(shape), np.zeros(shape[:2], bool)
     index = np.arange(1, num_features + 1)

@@ -4,13 +4,11 @@ Kernel ridge regression on empirical neural tangent kernels of image classifiers
 the held-out truth, over networks, numbers of samples and six decades of ridges.
 """
 
-import contextlib
 import dataclasses
 import pathlib
 
 import jax
 import numpy as np
-import threadpoolctl
 
 from verax._errors import check, check_integer, check_option
 from verax.report import Report, environment
@@ -264,8 +262,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                 measurements[position].append(_measure(kernel, sample.labels, images.num_classes, plan, salt, cache))
         steps("synthetic features that obey the law, and that do not")
         salt = _integers(jax.random.fold_in(key, 2000))
-        with _few_threads(max(config.theorem_sizes)):
-            convergence = converge(config.theorem_sizes, config.theorem_features, config.theorem_seeds, salt)
+        convergence = converge(config.theorem_sizes, config.theorem_features, config.theorem_seeds, salt)
         steps("tables and figures")
         results = Results.of(config, ridges, measurements, convergence)
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
@@ -291,15 +288,9 @@ def _measure(
     kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Plan, salt: list[int], cache: Cache
 ) -> Measurement:
     def compute() -> dict[str, np.ndarray]:
-        with _few_threads(max(plan.sizes)):
-            return measure(kernel, labels, num_classes, plan, salt)._asdict()
+        return measure(kernel, labels, num_classes, plan, salt)._asdict()
 
     return Measurement(**cache.get("measurement1", [kernel, labels, num_classes, plan, salt], compute))
-
-
-def _few_threads(size: int) -> contextlib.AbstractContextManager:
-    """One thread for decompositions of small matrices, on which BLAS threads mostly wait for each other."""
-    return threadpoolctl.threadpool_limits(1) if size <= 600 else contextlib.nullcontext()
 
 
 def _integers(key: jax.Array) -> list[int]:

@@ -149,28 +149,28 @@ def test_images_for_training_fitting_and_judging_are_apart():
     assert (drawn.images.ravel() % 100 == drawn.labels).all()
 
 
-@pytest.mark.parametrize(
-    ("criterion", "passes", "fails"),
-    [
-        (claims.R_SQUARED, [(0.95, None), (1.0, 0.1)], [(0.949, None), (-3.0, 0.1)]),
-        (claims.CLOSE, [(0.90, 0.1)], [(0.89, 0.1)]),
-        (claims.RANKS, [(0.9, 0.1)], [(0.89, 0.1), (-1.0, 0.0)]),
-        (claims.BASELINES, [(0.5, 0.1), (-1.0, 0.0)], [(0.51, 0.0)]),
-        (claims.LEAKAGE, [(0.9, 0.1)], [(0.91, 0.0), (1.0, 0.0)]),
-        (claims.RATE, [(0.4, 0.1), (0.9, 0.1)], [(0.39, 0.0)]),
-        (claims.SILENT, [(0.9, 0.0)], [(0.89, 0.0)]),
-        (claims.FIRES, [(0.9, 0.0)], [(0.89, 0.0)]),
-        (claims.DUPLICATES, [(0.9, 0.0)], [(0.89, 0.0)]),
-        (claims.FLAGGED, [(0.8, 0.0)], [(0.79, 0.0)]),
-        (claims.DIMENSION, [(1.3, 0.1), (1.01, None)], [(1.19, 0.1), (1.0, None), (0.5, 0.0)]),
-        (claims.LOWER_RISK, [(0.7, 0.1), (0.99, None)], [(0.81, 0.1), (1.0, None)]),
-        (claims.SPECTRUM_ORDER, [(0.5, 0.1)], [(0.51, 0.1)]),
-        (claims.ORDERING, [(0.95, 0.0)], [(0.94, 0.0)]),
-        (claims.CURVE, [(0.9, 0.0)], [(0.89, 0.0)]),
-        (claims.EXPONENT, [(0.05, None), (-0.05, 0.0), (0.19, 0.1)], [(0.06, 0.01), (-0.06, None), (0.2, 0.1)]),
-        (claims.FIGURE_1, [(0.199, 0.0), (0.228, 0.0)], [(0.23, 0.0), (0.16, 0.0)]),
-    ],
-)
+CRITERIA = [
+    (claims.R_SQUARED, [(0.95, None), (1.0, 0.1)], [(0.949, None), (-3.0, 0.1)]),
+    (claims.CLOSE, [(0.90, 0.1)], [(0.89, 0.1)]),
+    (claims.RANKS, [(0.9, 0.1)], [(0.89, 0.1), (-1.0, 0.0)]),
+    (claims.BASELINES, [(0.5, 0.1), (-1.0, 0.0)], [(0.51, 0.0)]),
+    (claims.LEAKAGE, [(0.9, 0.1)], [(0.91, 0.0), (1.0, 0.0)]),
+    (claims.RATE, [(0.4, 0.1), (0.9, 0.1)], [(0.39, 0.0)]),
+    (claims.SILENT, [(0.9, 0.0)], [(0.89, 0.0)]),
+    (claims.FIRES, [(0.9, 0.0)], [(0.89, 0.0)]),
+    (claims.DUPLICATES, [(0.9, 0.0)], [(0.89, 0.0)]),
+    (claims.FLAGGED, [(0.8, 0.0)], [(0.79, 0.0)]),
+    (claims.DIMENSION, [(1.3, 0.1), (1.01, None)], [(1.19, 0.1), (1.0, None), (0.5, 0.0)]),
+    (claims.LOWER_RISK, [(0.7, 0.1), (0.99, None)], [(0.81, 0.1), (1.0, None)]),
+    (claims.SPECTRUM_ORDER, [(0.5, 0.1)], [(0.51, 0.1)]),
+    (claims.ORDERING, [(0.95, 0.0)], [(0.94, 0.0)]),
+    (claims.CURVE, [(0.9, 0.0)], [(0.89, 0.0)]),
+    (claims.EXPONENT, [(0.05, None), (-0.05, 0.0), (0.19, 0.1)], [(0.06, 0.01), (-0.06, None), (0.2, 0.1)]),
+    (claims.FIGURE_1, [(0.199, 0.0), (0.228, 0.0)], [(0.23, 0.0), (0.16, 0.0)]),
+]
+
+
+@pytest.mark.parametrize(("criterion", "passes", "fails"), CRITERIA)
 def test_criteria(criterion, passes, fails):
     assert all(criterion.decide(*case) == criterion.when_met for case in passes)
     assert all(criterion.decide(*case) == "not reproduced" for case in fails)
@@ -178,8 +178,9 @@ def test_criteria(criterion, passes, fails):
 
 
 def test_every_criterion_of_the_module_is_in_the_table():
-    tabled = {id(case.args[0] if hasattr(case, "args") else case[0]) for case in test_criteria.pytestmark[0].args[1]}
-    assert tabled == {id(value) for value in vars(claims).values() if isinstance(value, claims.Criterion)}
+    assert {id(case[0]) for case in CRITERIA} == {
+        id(value) for value in vars(claims).values() if isinstance(value, claims.Criterion)
+    }
 
 
 def test_rank_correlations_are_spearmans(sample_kernel):
