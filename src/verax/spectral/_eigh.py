@@ -1,7 +1,7 @@
 """Symmetric eigendecomposition on the host in float64, in LAPACK's own three stages."""
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal, lapack
+from scipy.linalg import eigh_tridiagonal, get_lapack_funcs
 
 _BLOCK = 64
 
@@ -19,18 +19,20 @@ def symmetric_eigh(
     if size < 3:
         values, vectors = np.linalg.eigh(a)
         return values, vectors.T @ y, vectors if with_vectors else None
-    reflectors, diagonal, off_diagonal, tau, info = lapack.dsytrd(np.asfortranarray(a), lower=1, lwork=_BLOCK * size)
-    _check("dsytrd", info)
+    (sytrd,) = get_lapack_funcs(("sytrd",), (a,))
+    reflectors, diagonal, off_diagonal, tau, info = sytrd(np.asfortranarray(a), lower=1, lwork=_BLOCK * size)
+    _check("sytrd", info)
     values, inner = eigh_tridiagonal(diagonal, off_diagonal, lapack_driver="stevd", check_finite=False)
     coefficients = inner.T @ _reflect(reflectors, tau, y, "T")
     return values, coefficients, _reflect(reflectors, tau, inner, "N") if with_vectors else None
 
 
 def _reflect(reflectors: np.ndarray, tau: np.ndarray, block: np.ndarray, transpose: str) -> np.ndarray:
-    """``Q block`` or ``Q^T block``; the reflectors lie below the first subdiagonal as those of a QR factorisation do."""
+    """``Q block`` or ``Q^T block``; the reflectors are laid out below the subdiagonal as a QR factorisation's."""
     out = np.asfortranarray(block)
-    tail, _, info = lapack.dormqr("L", transpose, reflectors[1:, :-1], tau, out[1:], _BLOCK * max(block.shape))
-    _check("dormqr", info)
+    (ormqr,) = get_lapack_funcs(("ormqr",), (reflectors,))
+    tail, _, info = ormqr("L", transpose, reflectors[1:, :-1], tau, out[1:], _BLOCK * max(block.shape))
+    _check("ormqr", info)
     return np.concatenate([out[:1], tail])
 
 

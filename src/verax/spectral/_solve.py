@@ -65,11 +65,12 @@ def keep_double(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if hasattr(leaf, "dtype")]
         double = any(isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 for leaf in arrays)
-        if not double or is_traced(arrays) or jax.config.read("jax_enable_x64"):
+        if not double or is_traced(arrays):
             return function(*args, **kwargs)
         with jax.enable_x64(True):
             result = function(*args, **kwargs)
-            return jax.tree.map(np.asarray, result)
+            # Under jit even a function of constants is traced.
+            return jax.tree.map(lambda leaf: leaf if is_traced(leaf) else np.asarray(leaf), result)
 
     return wrapper
 

@@ -197,7 +197,7 @@ def test_lanczos_run_to_the_end_is_the_decomposition(center):
 
 def test_lanczos_from_products_alone_and_of_low_rank():
     p = power_law_problem(80, 6, seed=15, noise=0.5)
-    kernel = jnp.asarray(p.kernel, jnp.float32)
+    kernel = jnp.asarray(p.kernel, float)
     spectrum = vs.kernel_spectrum(lambda v: kernel @ v, p.targets, num_steps=8, num_probes=3, key=jax.random.key(1))
     path = vs.risk_path(spectrum, [0.0, 1e-2])
     exact = vs.risk_path(vs.feature_spectrum(p.features, p.targets), [0.0, 1e-2])
