@@ -1,6 +1,7 @@
 """Generalized cross-validation for samples that are correlated with each other."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,7 +116,7 @@ def _corrected(
     def mean_inverse(r: jax.Array) -> jax.Array:
         return jnp.mean(1 / (correlation + r * odds))
 
-    def halve(_: int, bracket: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def halve(_: Any, bracket: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = bracket
         middle = (low + high) / 2
         small = jnp.exp(middle) * mean_inverse(jnp.exp(middle)) < 1 - untouched

@@ -69,8 +69,10 @@ def keep_double(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         with jax.enable_x64(True):
             result = function(*args, **kwargs)
-            # Under jit even a function of constants is traced.
-            return jax.tree.map(lambda leaf: leaf if is_traced(leaf) else np.asarray(leaf), result)
+            if not is_traced(result):
+                return jax.tree.map(np.asarray, result)
+        # Under jit even a function of constants is traced, and then JAX's own precision holds.
+        return function(*args, **kwargs)
 
     return wrapper
 
