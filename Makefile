@@ -42,7 +42,7 @@ demo: $(READY)
 # Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
 PYTEST := VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 QUICK  := JAX_DISABLE_MOST_OPTIMIZATIONS=1
-CHECKS := --jaxtyping-packages=verax,beartype.beartype
+CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
 
 test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"

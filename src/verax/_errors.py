@@ -13,7 +13,7 @@ def fail(argument: str, got: object, need: str) -> NoReturn:
     raise ValueError(f"{argument}: got {got}; need {need}")
 
 
-def check(condition: bool, argument: str, got: object, need: str) -> None:
+def check(condition: bool | np.bool_, argument: str, got: object, need: str) -> None:
     """Raise unless the condition holds."""
     if not condition:
         fail(argument, got, need)

@@ -1,5 +1,7 @@
 """Two predictions of risk that use less than GCV does: the norm of the fit, or the spectrum alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,7 +11,7 @@ from ._resolvent import check_ridges, over_probes, resolvent, trace_sums
 from ._spectrum import Spectrum
 
 
-def norm_bound(spectrum: Spectrum, ridge: float | Float[AnyArray, "L"]) -> Float[np.ndarray, "*L"]:
+def norm_bound(spectrum: Spectrum, ridge: float | Sequence[float] | Float[AnyArray, "L"]) -> Float[np.ndarray, "*L"]:
     r"""Rademacher-type bound from the norm of the fitted function, up to constants.
 
     .. math:: \sqrt{\frac{\operatorname{tr} K}{n} \cdot \frac{\lVert \hat f \rVert_H^2}{n}}, \qquad
@@ -44,7 +46,9 @@ def norm_bound(spectrum: Spectrum, ridge: float | Float[AnyArray, "L"]) -> Float
     return np.sqrt(trace * norm2 / n).reshape(np.shape(ridge))
 
 
-def spectrum_only_risk(spectrum: Spectrum, ridge: float | Float[AnyArray, "L"]) -> Float[np.ndarray, "*L"]:
+def spectrum_only_risk(
+    spectrum: Spectrum, ridge: float | Sequence[float] | Float[AnyArray, "L"]
+) -> Float[np.ndarray, "*L"]:
     r"""Generalized cross-validation with the targets' energy spread evenly over the eigendirections.
 
     .. math:: a_i^2 \to \lVert y \rVert^2 / n

@@ -20,10 +20,10 @@ def deterministic_risk(
     eigenvalues: Float[AnyArray, "p"],
     target_energy: Float[AnyArray, "p"],
     num_samples: float | AnyArray,
-    ridge: float | Float[AnyArray, "*b"],
+    ridge: float | Float[AnyArray, "..."],
     *,
     noise_variance: float | AnyArray = 0.0,
-) -> Float[AnyArray, "*b"]:
+) -> Float[AnyArray, "..."]:
     r"""Risk that random-matrix theory gives a known population: what GCV estimates without knowing it.
 
     .. math::

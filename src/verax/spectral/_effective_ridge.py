@@ -17,8 +17,8 @@ from ._solve import keep_double
 def effective_ridge(
     eigenvalues: Float[AnyArray, "p"],
     num_samples: float | AnyArray,
-    ridge: float | Float[AnyArray, "*b"],
-) -> Float[AnyArray, "*b"]:
+    ridge: float | Float[AnyArray, "..."],
+) -> Float[AnyArray, "..."]:
     r"""Ridge ``kappa`` that acts on the population when ``num_samples`` are fitted with a ridge.
 
     .. math:: n = \sum_i \frac{\lambda_i}{\lambda_i + \kappa} + \frac{n \lambda}{\kappa}
@@ -165,7 +165,7 @@ def _solve(eigenvalues: jax.Array, samples: jax.Array, ridge: jax.Array) -> jax.
     determined = (ridge == 0) & (num_positive <= samples)
     lower = jnp.where(determined, upper, jnp.minimum(lower, upper))
 
-    def halve(_: int, bracket: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def halve(_: Any, bracket: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = bracket
         middle = (low + high) / 2
         kappa = jnp.exp(middle)

@@ -1,9 +1,10 @@
 """Risk at other numbers of samples and other ridges, from one fit."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from verax._errors import check
 from verax._types import AnyArray
@@ -37,7 +38,9 @@ class LearningCurve(NamedTuple):
 
 
 def learning_curve(
-    path: RiskPath, num_samples: float | Float[AnyArray, "*b"], ridge: float | Float[AnyArray, "*b"]
+    path: RiskPath,
+    num_samples: float | Sequence[float] | Num[AnyArray, "..."],
+    ridge: float | Sequence[float] | Float[AnyArray, "..."],
 ) -> LearningCurve:
     r"""Predict the risk of a fit to another number of samples with another ridge.
 

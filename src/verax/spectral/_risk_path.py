@@ -1,5 +1,6 @@
 """Generalization risk at many ridges from one decomposition."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class RiskPath(NamedTuple):
     spectrum: Spectrum
 
 
-def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | float | None = None) -> RiskPath:
+def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | Sequence[float] | float | None = None) -> RiskPath:
     r"""Generalized cross-validation, leave-one-out and effective dimensions at every ridge.
 
     .. math::
