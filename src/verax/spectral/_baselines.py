@@ -11,7 +11,9 @@ from ._resolvent import check_ridges, over_probes, resolvent, trace_sums
 from ._spectrum import Spectrum
 
 
-def norm_bound(spectrum: Spectrum, ridge: float | Sequence[float] | Float[AnyArray, "L"]) -> Float[np.ndarray, "*L"]:
+def norm_bound(
+    spectrum: Spectrum, ridge: int | float | Sequence[int | float] | Float[AnyArray, "L"]
+) -> Float[np.ndarray, "*L"]:
     r"""Rademacher-type bound from the norm of the fitted function, up to constants.
 
     .. math:: \sqrt{\frac{\operatorname{tr} K}{n} \cdot \frac{\lVert \hat f \rVert_H^2}{n}}, \qquad
@@ -47,7 +49,7 @@ def norm_bound(spectrum: Spectrum, ridge: float | Sequence[float] | Float[AnyArr
 
 
 def spectrum_only_risk(
-    spectrum: Spectrum, ridge: float | Sequence[float] | Float[AnyArray, "L"]
+    spectrum: Spectrum, ridge: int | float | Sequence[int | float] | Float[AnyArray, "L"]
 ) -> Float[np.ndarray, "*L"]:
     r"""Generalized cross-validation with the targets' energy spread evenly over the eigendirections.
 

@@ -19,7 +19,7 @@ from ._solve import align, check_solved, keep_double, resolve
 def corrected_gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     sample_correlation: Float[AnyArray, "n n"],
     *,
     center: bool = True,

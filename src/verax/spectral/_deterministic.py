@@ -19,10 +19,10 @@ from ._solve import keep_double
 def deterministic_risk(
     eigenvalues: Float[AnyArray, "p"],
     target_energy: Float[AnyArray, "p"],
-    num_samples: float | AnyArray,
-    ridge: float | Float[AnyArray, "..."],
+    num_samples: int | float | AnyArray,
+    ridge: int | float | Float[AnyArray, "..."],
     *,
-    noise_variance: float | AnyArray = 0.0,
+    noise_variance: int | float | AnyArray = 0.0,
 ) -> Float[AnyArray, "..."]:
     r"""Risk that random-matrix theory gives a known population: what GCV estimates without knowing it.
 

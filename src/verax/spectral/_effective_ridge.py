@@ -16,8 +16,8 @@ from ._solve import keep_double
 @keep_double
 def effective_ridge(
     eigenvalues: Float[AnyArray, "p"],
-    num_samples: float | AnyArray,
-    ridge: float | Float[AnyArray, "..."],
+    num_samples: int | float | AnyArray,
+    ridge: int | float | Float[AnyArray, "..."],
 ) -> Float[AnyArray, "..."]:
     r"""Ridge ``kappa`` that acts on the population when ``num_samples`` are fitted with a ridge.
 
@@ -78,8 +78,8 @@ def effective_ridge(
 
 @keep_double
 def effective_dimensions(
-    eigenvalues: Float[AnyArray, "p"], kappa: float | Float[AnyArray, "*b"]
-) -> tuple[Float[AnyArray, "*b"], Float[AnyArray, "*b"]]:
+    eigenvalues: Float[AnyArray, "p"], kappa: int | float | Float[AnyArray, "..."]
+) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
     r"""Effective dimensions of a spectrum at an effective ridge.
 
     .. math:: \mathrm{df}_m(\kappa) = \sum_i \Bigl(\frac{\lambda_i}{\lambda_i + \kappa}\Bigr)^m

@@ -21,7 +21,7 @@ from ._solve import align, check_solved, keep_double, resolve
 def ensemble_gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     subsets: Int[AnyArray, "M k"] | Sequence[Int[AnyArray, "_"]],
     *,
     center: bool = True,

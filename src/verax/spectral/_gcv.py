@@ -17,7 +17,7 @@ from ._solve import align, check_solved, keep_double, resolve
 def gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     *,
     center: bool = True,
 ) -> Float[AnyArray, ""]:

@@ -89,7 +89,7 @@ def law_check(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
     *,
-    fractions: Sequence[float] = (0.25, 0.5),
+    fractions: Sequence[int | float] = (0.25, 0.5),
     center: bool = True,
     key: jax.Array | None = None,
 ) -> LawReport:

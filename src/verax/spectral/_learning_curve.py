@@ -39,8 +39,8 @@ class LearningCurve(NamedTuple):
 
 def learning_curve(
     path: RiskPath,
-    num_samples: float | Sequence[float] | Num[AnyArray, "..."],
-    ridge: float | Sequence[float] | Float[AnyArray, "..."],
+    num_samples: int | float | Sequence[int | float] | Num[AnyArray, "..."],
+    ridge: int | float | Sequence[int | float] | Float[AnyArray, "..."],
 ) -> LearningCurve:
     r"""Predict the risk of a fit to another number of samples with another ridge.
 

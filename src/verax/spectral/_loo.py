@@ -18,7 +18,7 @@ from ._solve import align, check_solved, keep_double, resolve
 def loo_residuals(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     *,
     center: bool = True,
 ) -> Float[AnyArray, "n *C"]:
@@ -80,7 +80,7 @@ def _residuals(kernel: jax.Array, targets: jax.Array, ridge: jax.Array, center: 
 def loo_error(
     kernel: Float[AnyArray, "n n"],
     labels: Int[AnyArray, "n"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     *,
     center: bool = True,
     num_classes: int | None = None,

@@ -76,7 +76,7 @@ class _Slopes(NamedTuple):
         return self.bias_slope * (1 + self.alpha) - self.alpha
 
 
-def fit_power_law(path: RiskPath, *, df_range: tuple[float, float] | None = None) -> PowerLaw:
+def fit_power_law(path: RiskPath, *, df_range: tuple[int | float, int | float] | None = None) -> PowerLaw:
     r"""Fit power laws to the effective dimension and the bias as functions of the effective ridge.
 
     .. math:: \mathrm{df}_1(\kappa) \sim \kappa^{-1/(1+\alpha)}, \qquad

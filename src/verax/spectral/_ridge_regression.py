@@ -60,7 +60,7 @@ class KernelRidge(NamedTuple):
 def kernel_ridge_fit(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
-    ridge: float | Float[AnyArray, ""],
+    ridge: int | float | Float[AnyArray, ""],
     *,
     center: bool = True,
 ) -> KernelRidge:

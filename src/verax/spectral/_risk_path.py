@@ -70,7 +70,9 @@ class RiskPath(NamedTuple):
     spectrum: Spectrum
 
 
-def risk_path(spectrum: Spectrum, ridges: Float[AnyArray, "L"] | Sequence[float] | float | None = None) -> RiskPath:
+def risk_path(
+    spectrum: Spectrum, ridges: Float[AnyArray, "L"] | Sequence[int | float] | int | float | None = None
+) -> RiskPath:
     r"""Generalized cross-validation, leave-one-out and effective dimensions at every ridge.
 
     .. math::

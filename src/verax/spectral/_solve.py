@@ -51,7 +51,7 @@ def resolve(kernel: jax.Array, targets: jax.Array, ridge: jax.Array, center: boo
 def align(kernel: Any, targets: Any, ridge: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Convert to JAX arrays of one floating dtype, the widest that comes with the kernel or the targets."""
     k, y = jnp.asarray(kernel), jnp.asarray(targets)
-    dtype = jnp.promote_types(k.dtype, y.dtype)
+    dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(k.dtype, y.dtype))
     return k.astype(dtype), y.astype(dtype), jnp.asarray(ridge).astype(dtype)
 
 
