@@ -151,7 +151,7 @@ class Config:
             theorem_features=4000,
             theorem_seeds=20,
             weights="resnet20_cifar10.npz",
-            memory_budget=4 * 2**30,
+            memory_budget=3 * 2**30,
             cache="build/cache/gcv",
         )
 
