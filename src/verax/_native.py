@@ -8,6 +8,7 @@ before anybody relies on it. Whatever goes wrong is a reason in :func:`native_st
 
 import ctypes
 import functools
+import importlib.metadata
 import itertools
 import os
 import pathlib
@@ -79,10 +80,11 @@ def find_library() -> pathlib.Path | None:
     """Path of the compiled library, or ``None``.
 
     An editable install serves Python files from the source tree and the library from site-packages, so every folder of
-    the package is searched.
+    the package is searched, and the installed distribution's too: an import hook may know only the source tree.
     """
     suffix = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-    for folder in sys.modules["verax"].__path__:
+    installed = importlib.metadata.distribution("verax").locate_file("verax")
+    for folder in (*sys.modules["verax"].__path__, str(installed)):
         for path in sorted((pathlib.Path(folder) / "_ext").glob(f"*verax_cpu{suffix}")):
             return path
     return None
