@@ -87,16 +87,16 @@ def empirical_ntk(
 
     Examples
     --------
-    >>> import jax.numpy as jnp
+    >>> import jax.numpy as jnp, numpy as np
     >>> from verax.ntk import empirical_ntk
     >>> params = {"w": jnp.array([[1.0, -1.0], [2.0, 0.5]]), "v": jnp.array([[1.0], [3.0]])}
     >>> def network(p, x):
     ...     return jnp.maximum(x @ p["w"], 0) @ p["v"]
-    >>> x = jnp.array([[1.0, 2.0], [0.5, -1.0], [2.0, 0.1]])
-    >>> print(empirical_ntk(network, params, x).round(2))
-    [[30.    0.   13.2 ]
+    >>> x = jnp.array([[1.0, 1.0], [0.5, -1.0], [2.0, 0.1]])
+    >>> print(np.asarray(empirical_ntk(network, params, x)).round(2))
+    [[11.    0.    8.7 ]
      [ 0.    0.    0.  ]
-     [13.2   0.    8.85]]
+     [ 8.7   0.    8.85]]
 
     References
     ----------

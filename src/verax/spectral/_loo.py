@@ -136,5 +136,5 @@ def loo_error(
         check(low >= 0 and high < num_classes, "labels", f"classes {low}..{high}", f"classes 0..{num_classes - 1}")
     targets = jax.nn.one_hot(labels, num_classes, dtype=jnp.asarray(kernel).dtype)
     residuals = loo_residuals(kernel, targets, ridge, center=center)
-    predicted = jnp.argmax(targets - residuals, axis=1)
+    predicted = jnp.argmax(targets - residuals, axis=1).astype(labels.dtype)
     return jnp.mean((predicted != jnp.asarray(labels)).astype(residuals.dtype))
