@@ -66,6 +66,8 @@ lint: $(VENV)/.extra-lint
 	$(BIN)/codespell src kernels jaxlib_ext tests docs benchmarks README.md
 
 types: $(READY) $(VENV)/.extra-lint
+	rm -rf build/types && mkdir -p build/types && cp -r src/verax build/types/
+	rm -rf build/types/verax/kernels && cp -r kernels build/types/verax/kernels
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 docs: $(READY) $(VENV)/.extra-docs

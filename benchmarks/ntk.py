@@ -23,7 +23,6 @@ import _ntk_networks
 import numpy as np
 
 SCRIPT = pathlib.Path(__file__).with_name("_ntk_contestant.py")
-TUNING_SECONDS = 420
 TARGETS = {  # ratio of times by row, and in the geometric mean
     "neural_tangents": {"row": 4.0, "geometric_mean": 10.0},
     "by_hand": {"row": 2.0, "row_resnet20": 1.5, "geometric_mean": 4.0},
@@ -65,10 +64,10 @@ class Process:
         self.process.wait()
 
 
-def tuned(interpreter, name, case, num, budget):
+def tuned(interpreter, name, case, num, budget, seconds):
     """Every configuration tried within the time allowed, and the fastest that fits the budget."""
     process = Process(interpreter, "tune", name, case, num, json.dumps({"budget": budget}))
-    tried, deadline = [], time.monotonic() + TUNING_SECONDS
+    tried, deadline = [], time.monotonic() + seconds
     try:
         while (left := deadline - time.monotonic()) > 0:
             answer = process.answer(timeout=left)
@@ -85,7 +84,7 @@ def tuned(interpreter, name, case, num, budget):
     return min(fitting, key=lambda config: config["projected_seconds"]), tried
 
 
-def run_case(case, num, *, budget, repeats, interpreters):
+def run_case(case, num, *, budget, repeats, interpreters, tuning_seconds):
     """One row: medians of interleaved repeats, peak memory, agreement of the kernels."""
     row = {"num_examples": num, "contestants": {}}
     configs = {"verax": {}}
@@ -93,7 +92,7 @@ def run_case(case, num, *, budget, repeats, interpreters):
         if name != "verax":
             print(f"{case}: tuning {name}", flush=True)
             configs[name], row["contestants"].setdefault(name, {})["tried"] = tuned(
-                interpreters[name], name, case, num, budget
+                interpreters[name], name, case, num, budget, tuning_seconds
             )
     processes = {
         name: Process(interpreter, "serve", name, case, num, json.dumps({**configs[name], "budget": budget}))
@@ -170,6 +169,7 @@ def main():
         "--cases", nargs="+", choices=list(_ntk_networks.NETWORKS), default=list(_ntk_networks.NETWORKS)
     )
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tuning-seconds", type=float, default=420, help="for each peer and case")
     parser.add_argument("--budget-gib", type=float, default=2.0)
     parser.add_argument("--small", action="store_true", help="a sixteenth of the examples, one repeat, nothing written")
     options = parser.parse_args()
@@ -181,11 +181,19 @@ def main():
     else:
         print("neural-tangents is left out: VERAX_NT_PYTHON does not name the interpreter of peers/neural_tangents")
     record = {"environment": _harness.environment(), "budget_bytes": budget, "repeats": options.repeats, "rows": {}}
+    record["tuning_seconds"] = options.tuning_seconds
     record["neural_tangents"] = "measured" if peer else "left out: VERAX_NT_PYTHON not set"
     for case in options.cases:
         num = _ntk_networks.NUM_EXAMPLES[case] // (16 if options.small else 1)
         repeats = 1 if options.small else options.repeats
-        record["rows"][case] = run_case(case, num, budget=budget, repeats=repeats, interpreters=interpreters)
+        record["rows"][case] = run_case(
+            case,
+            num,
+            budget=budget,
+            repeats=repeats,
+            interpreters=interpreters,
+            tuning_seconds=options.tuning_seconds,
+        )
         record["summary"] = summary(record["rows"])
         show(case, record["rows"][case])
         if not options.small:
