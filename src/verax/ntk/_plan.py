@@ -272,6 +272,10 @@ def _schedule(
         tile = size * size * itemsize * (chosen.num**2 if chosen.full else 1)
         return kernel + 3 * tile + size * (formation + held * (resident + 1))
 
+    if method == "structured" and num_columns is None and not chosen.full and block_size is None:
+        fused = 4 * kernel + num_rows * _fused_example_bytes(network, chosen, routes)
+        if fused <= memory_budget and num_rows <= _LARGEST_BLOCK.get(jax.default_backend(), 512):
+            return Schedule(num_rows, 1), fused
     if peak(1, 1) > memory_budget:
         fail("memory_budget", f"{memory_budget:,} bytes", f"at least {peak(1, 1):,} bytes for blocks of one example")
     largest = max(num_rows, columns)
@@ -285,6 +289,19 @@ def _schedule(
     spare = memory_budget - peak(block_size, 0)
     resident = max(1, min(blocks, spare // max(1, block_size * held)))
     return Schedule(block_size, resident), peak(block_size, resident)
+
+
+def _fused_example_bytes(network: Network, chosen: Directions, routes: Routes) -> int:
+    """Bytes of an example when one block is the whole kernel: gradients of one layer and output at a time."""
+    itemsize = max(4, jnp.dtype(network.output_dtype).itemsize)
+    costs = _leaf_costs(network, chosen, routes, 1, 1)
+    explicit = {piece.leaf for piece in routes.explicit}
+    kept = sum(size for leaf, (_, size) in enumerate(costs) if leaf not in explicit)
+    largest = 0
+    for piece in routes.explicit:
+        groups, a, b = piece.shape
+        largest = max(largest, groups * (a * b + piece.positions * a) * itemsize)
+    return activation_bytes(network) + chosen.num * _cotangent_bytes(network) + kept + largest
 
 
 def _example_bytes(network: Network) -> int:
