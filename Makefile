@@ -38,9 +38,10 @@ demo: $(READY)
 	$(BIN)/verax reproduce --scale demo --out $(OUT)
 
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
-# Compilation is most of the time, so only the second leg runs fully optimised programs.
+# Compilation is most of the time, so only the second leg runs fully optimised programs. The workers take the cores, so
+# each has one BLAS thread.
 # Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
-PYTEST := VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+PYTEST := OPENBLAS_NUM_THREADS=1 VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 QUICK  := JAX_DISABLE_MOST_OPTIMIZATIONS=1
 CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
 
