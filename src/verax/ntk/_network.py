@@ -93,10 +93,7 @@ def read_network(
     """Check the arguments that all functions of the room share; analyse the network, once for each set of shapes."""
     if not callable(apply_fn):
         fail("apply_fn", type(apply_fn).__name__, "a function apply_fn(params, x) -> [n, ...]")
-    num = leading_size(x, argument)
-    if num == 0:
-        fail(argument, "no examples", "at least one example along the leading axis")
-    check_finite(argument, x)
+    num = check_examples(argument, x)
     leaves, treedef = jax.tree.flatten(params)
     paths = leaf_paths(params)
     selected = tuple(param_filter is None or bool(param_filter(p, leaf)) for p, leaf in zip(paths, leaves, strict=True))
@@ -117,6 +114,15 @@ def read_network(
     )
     _check_examples_apart(network, params, x, num)
     return network
+
+
+def check_examples(argument: str, x: PyTree) -> int:
+    """Refuse an empty or non-finite set of examples; its size."""
+    num = leading_size(x, argument)
+    if num == 0:
+        fail(argument, "no examples", "at least one example along the leading axis")
+    check_finite(argument, x)
+    return num
 
 
 class _Hashable:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from verax._errors import check_integer, check_option, fail
 from verax._types import ApplyFn, PyTree
 
-from ._network import Directions, Network, ParamFilter, directions, read_network
+from ._network import Directions, Network, ParamFilter, check_examples, directions, read_network
 from ._routes import Routes, choose_routes, example_cost, pair_cost
 from ._tiles import Schedule, num_formed
 
@@ -163,7 +163,7 @@ def prepare(
     network = read_network(apply_fn, params, x1, param_filter=param_filter)
     if x2 is not None:
         _check_alike(x1, x2)
-        read_network(apply_fn, params, x2, param_filter=param_filter, argument="x2")
+        check_examples("x2", x2)
     chosen = directions(output, network)
     num_rows = jax.tree.leaves(x1)[0].shape[0]
     num_columns = None if x2 is None else jax.tree.leaves(x2)[0].shape[0]
