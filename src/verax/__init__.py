@@ -8,7 +8,7 @@ import importlib.metadata
 
 __version__ = importlib.metadata.version("verax")
 
-_SUBMODULES = ("cli", "data", "kernels", "matching", "models", "ntk", "papers", "report", "spectral")
+_SUBMODULES = ("cli", "data", "federated", "kernels", "matching", "models", "ntk", "papers", "report", "spectral")
 
 
 def __getattr__(name: str):
