@@ -29,7 +29,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
     ----------
     result
         An instance of a class that supports it (`Spectrum`, `KernelRidge`, ...); its fields are arrays, numbers,
-        strings, None or tuples and results of these.
+        strings, None, or tuples, lists and dictionaries of these.
     path
         File name; by convention it ends in ``.npz``.
 
@@ -103,10 +103,14 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> dict[str, A
         }
     if type(value) in (tuple, list):
         return {type(value).__name__: [_encode(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]}
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(item, arrays, f"{name}.{key}") for key, item in value.items()}}
     array = np.asarray(value) if hasattr(value, "__array__") else None
     if array is None or array.dtype.kind not in "biufcUS":
         fail(
-            name, type(value).__name__, "arrays of numbers or strings, numbers, strings, None, tuples or known results"
+            name,
+            type(value).__name__,
+            "arrays of numbers or strings, numbers, strings, None, tuples, dictionaries or known results",
         )
     arrays[name] = array
     return {"array": name}
@@ -117,6 +121,8 @@ def _decode(node: dict[str, Any], archive: Any) -> Any:
         return node["value"]
     if "array" in node:
         return archive[node["array"]]
+    if "dict" in node:
+        return {key: _decode(item, archive) for key, item in node["dict"].items()}
     for kind in (tuple, list):
         if kind.__name__ in node:
             return kind(_decode(item, archive) for item in node[kind.__name__])

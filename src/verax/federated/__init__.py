@@ -7,6 +7,23 @@ from verax._save import load as load
 from verax._save import register as _register
 from verax._save import save as save
 
+from ._algorithm import FederatedAlgorithm as FederatedAlgorithm
+from ._algorithm import FederatedState as FederatedState
+from ._algorithm import Reply as Reply
+from ._algorithm import RoundMetrics as RoundMetrics
+from ._algorithm import Status as Status
+from ._algorithm import Work as Work
+from ._averaging import centralized as centralized
+from ._averaging import fedavg as fedavg
+from ._averaging import fednova as fednova
+from ._averaging import fedprox as fedprox
+from ._averaging import local_only as local_only
+from ._evaluate import evaluator as evaluator
+from ._evaluate import mean_over_clients as mean_over_clients
+from ._evaluate import split_parameters as split_parameters
+from ._history import History as History
+from ._local import LocalOptions as LocalOptions
+from ._local import LocalRun as LocalRun
 from ._partition import ClientData as ClientData
 from ._partition import Partition as Partition
 from ._partition import PartitionReport as PartitionReport
@@ -15,5 +32,11 @@ from ._partition_schemes import partition_by_label_count as partition_by_label_c
 from ._partition_schemes import partition_dirichlet as partition_dirichlet
 from ._partition_schemes import partition_extended_dirichlet as partition_extended_dirichlet
 from ._partition_schemes import partition_iid as partition_iid
+from ._run import run as run
+from ._scaffold import scaffold as scaffold
+from ._server_optimizers import fedadam as fedadam
+from ._server_optimizers import fedavgm as fedavgm
+from ._server_optimizers import fedopt as fedopt
+from ._server_optimizers import fedyogi as fedyogi
 
 _register(Partition)

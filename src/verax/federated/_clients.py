@@ -1,0 +1,114 @@
+"""Running one function for every client: all at once, in blocks, on a mesh of devices; and summing what they send."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from verax._errors import check, check_integer, check_option
+
+BACKENDS = ("auto", "vmap", "map", "loop")
+AXIS = "clients"
+
+ClientFn = Callable[[Any, Any], tuple[Any, Any]]
+"""``fn(shared, one_client) -> (to_sum, to_stack)``."""
+
+
+def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> str:
+    """Check the options that say how clients run, and resolve "auto"."""
+    check_option("backend", backend, BACKENDS)
+    if chunk_size is not None:
+        check_integer("chunk_size", chunk_size, minimum=1)
+        check(backend in ("auto", "map"), "chunk_size", chunk_size, "None unless the backend is 'map'")
+    if mesh is not None:
+        check(isinstance(mesh, Mesh) and AXIS in mesh.axis_names, "mesh", mesh, f"a Mesh with an axis {AXIS!r}")
+        check(backend != "loop", "backend", repr(backend), "'auto', 'vmap' or 'map' on a mesh")
+    if backend != "auto":
+        return backend
+    if chunk_size is not None:
+        return "map"
+    # On a CPU one client after the other keeps the working set small and skips the steps that padding adds; measured
+    # by benchmarks/federated.py. Accelerators want all at once.
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def client_sums(
+    fn: ClientFn, shared: Any, clients: Any, *, backend: str, chunk_size: int | None, mesh: Mesh | None
+) -> tuple[Any, Any]:
+    """Sum over clients of the first output, and the second of each, stacked; ``clients`` has leading axes ``[K]``.
+
+    Filling up to whole blocks and devices is done with copies of all-zero data, whose ``to_sum`` must then be zero: fn
+    gets a weight of zero with it.
+    """
+    run = functools.partial(_run_block, fn, backend=backend, chunk_size=chunk_size or 1)
+    if mesh is None:
+        return run(shared, clients)
+    num_clients = _size(clients)
+    padded = _pad(clients, mesh.shape[AXIS])
+    mesh = Mesh(mesh.devices, mesh.axis_names)  # whatever its axes are, arrays need not be placed on it beforehand
+
+    # The body is per-device code whose inner loops start from constants; its outputs are declared exactly below.
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P(AXIS)), check_vma=False)
+    def sharded(shared: Any, block: Any) -> tuple[Any, Any]:
+        sums, stacked = run(shared, block)
+        return lax.psum(sums, AXIS), stacked
+
+    sums, stacked = sharded(shared, padded)
+    return sums, jax.tree.map(lambda leaf: leaf[:num_clients], stacked)
+
+
+def _run_block(fn: ClientFn, shared: Any, clients: Any, *, backend: str, chunk_size: int) -> tuple[Any, Any]:
+    one = functools.partial(fn, shared)
+    if backend == "vmap":
+        sums, stacked = jax.vmap(one)(clients)
+        return _sum(sums), stacked
+    num_clients = _size(clients)
+    if backend == "loop":
+        results = [one(jax.tree.map(lambda leaf, i=i: leaf[i], clients)) for i in range(num_clients)]
+        sums = functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), [result[0] for result in results])
+        return sums, jax.tree.map(lambda *leaves: jnp.stack(leaves), *[result[1] for result in results])
+    size = min(chunk_size, num_clients)
+    padded = _pad(clients, size)
+    blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), padded)
+    shapes, _ = jax.eval_shape(one, jax.tree.map(lambda leaf: leaf[0], clients))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def step(total: Any, block: Any) -> tuple[Any, Any]:
+        if size == 1:  # not under vmap, where a skipped step is computed and thrown away
+            sums, stacked = one(jax.tree.map(lambda leaf: leaf[0], block))
+            stacked = jax.tree.map(lambda leaf: leaf[None], stacked)
+        else:
+            sums, stacked = jax.vmap(one)(block)
+            sums = _sum(sums)
+        return jax.tree.map(jnp.add, total, sums), stacked
+
+    total, stacked = lax.scan(step, zeros, blocks)
+    return total, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_clients], stacked)
+
+
+def _size(clients: Any) -> int:
+    return jax.tree.leaves(clients)[0].shape[0]
+
+
+def _sum(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), tree)
+
+
+def _pad(clients: Any, multiple: int) -> Any:
+    """Append clients of zeros until ``multiple`` divides their number; keys are repeated."""
+    num_clients = _size(clients)
+    extra = math.ceil(num_clients / multiple) * multiple - num_clients
+    if extra == 0:
+        return clients
+
+    def pad(leaf: jax.Array) -> jax.Array:
+        first = leaf[:1] if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.zeros_like(leaf[:1])
+        return jnp.concatenate([leaf, jnp.broadcast_to(first, (extra, *leaf.shape[1:]))])
+
+    return jax.tree.map(pad, clients)

@@ -1,0 +1,216 @@
+"""Many rounds: evaluation, history, progress, and checkpoints from which a run goes on to the same result."""
+
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+
+from verax._errors import check, check_finite, check_integer
+from verax._progress import progress_bar
+from verax._save import load, register, save
+from verax._types import PyTree
+
+from ._algorithm import FederatedAlgorithm, FederatedState, RoundMetrics, check_client_data, round_body
+from ._clients import check_backend
+from ._history import History, empty_history, extended, rows_of
+from ._partition import ClientData, generator
+
+
+class _Checkpoint(NamedTuple):
+    fingerprint: str
+    leaves: list[Any]
+    history: History
+
+
+register(History, _Checkpoint)
+
+
+def run(
+    algorithm: FederatedAlgorithm,
+    params: PyTree,
+    clients: ClientData,
+    *,
+    rounds: int,
+    key: jax.Array,
+    evaluate: Callable[[PyTree], dict[str, Any]] | None = None,
+    evaluate_every: int = 1,
+    mesh: Mesh | None = None,
+    backend: str = "auto",
+    chunk_size: int | None = None,
+    scan_rounds: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    progress: bool = False,
+) -> tuple[PyTree, History]:
+    """Run a federated algorithm for a number of rounds.
+
+    Parameters
+    ----------
+    algorithm
+        `fedavg`, `scaffold`, ...
+    params
+        Initial parameters.
+    clients
+        From `gather_clients`.
+    rounds
+        Number of rounds, >= 1; those in the checkpoint count.
+    key
+        A ``jax.random.key``. Round r uses ``fold_in(key, r)``.
+    evaluate : callable, optional
+        ``evaluate(params) -> dict`` of numbers or arrays, such as `evaluator` makes; "accuracy" becomes a field of the
+        history. For `local_only` it gets the stacked models.
+    evaluate_every
+        Rounds between evaluations; the last round is always evaluated.
+    mesh, backend, chunk_size
+        How clients run; see `FederatedAlgorithm.round`.
+    scan_rounds
+        Compile the rounds between two evaluations or checkpoints into one ``scan``; by default on accelerators.
+    checkpoint
+        File, by convention ``.npz``. Written as the run goes on; a run that finds it goes on from there, to the same
+        result as an uninterrupted one.
+    checkpoint_every
+        Rounds between writes.
+    progress
+        Draw a progress bar.
+
+    Returns
+    -------
+    params
+        Of the last round (stacked for `local_only`).
+    history : History
+
+    Raises
+    ------
+    ValueError
+        For bad options or data, non-finite initial parameters, or a checkpoint of another run.
+
+    Notes
+    -----
+    One compiled program a round at most. A round with non-finite numbers does not stop the run; see
+    ``History.status`` and ``History.finite``.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from verax.federated import ClientData, fedavg, run
+    >>> loss_fn = lambda w, x, y: (x @ w - y) ** 2 / 2
+    >>> clients = ClientData(jnp.ones((2, 4, 1)), jnp.ones((2, 4)), jnp.ones((2, 4), bool))
+    >>> algorithm = fedavg(loss_fn, learning_rate=0.5)
+    >>> params, history = run(algorithm, jnp.zeros(1), clients, rounds=3, key=jax.random.key(0))
+    >>> print(params.round(3), history.loss.round(3), history.total_bytes)
+    [0.875] [0.5   0.125 0.031] [16 32 48]
+    """
+    check(isinstance(algorithm, FederatedAlgorithm), "algorithm", type(algorithm).__name__, "a FederatedAlgorithm")
+    check_integer("rounds", rounds, minimum=1)
+    check_integer("evaluate_every", evaluate_every, minimum=1)
+    check_integer("checkpoint_every", checkpoint_every, minimum=1)
+    generator(key)
+    check_finite("params", params)
+    check_client_data(clients, algorithm)
+    backend = check_backend(backend, chunk_size, mesh)
+    scan = jax.default_backend() != "cpu" if scan_rounds is None else bool(scan_rounds)
+    check(not (scan and backend == "loop"), "scan_rounds", scan_rounds, "False for backend='loop'")
+    clients = jax.tree.map(jnp.asarray, clients)
+    # The state is donated from round to round, and these buffers are the caller's.
+    state = algorithm.init(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params), clients.num_clients)
+    state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
+    num_tracked = 1 if algorithm.kind == "pooled" else clients.num_clients
+    up, down = algorithm.bytes_up(params, clients), algorithm.bytes_down(params, clients)
+    history = empty_history(num_tracked)
+    fingerprint = ""
+    if checkpoint is not None:
+        fingerprint = _fingerprint(algorithm, params, clients, key, evaluate_every)
+        state, history = _resume(pathlib.Path(checkpoint), fingerprint, state, history)
+        check(len(history.loss) <= rounds, "rounds", rounds, f"at least {len(history.loss)}, which the checkpoint has")
+    with progress_bar(algorithm.name.split("(")[0], rounds, progress) as advance:
+        for _ in range(len(history.loss)):
+            advance()
+        while (done := len(history.loss)) < rounds:
+            stops = [rounds, _next(done, evaluate_every)] + ([_next(done, checkpoint_every)] if checkpoint else [])
+            until = min(stops) if scan else done + 1
+            state, metrics = _advance(algorithm, state, clients, key, done, until, backend, chunk_size, mesh, scan)
+            evaluated = evaluate is not None and (until % evaluate_every == 0 or until == rounds)
+            evaluation = evaluate(algorithm.params(state)) if evaluated and evaluate is not None else {}
+            history = extended(history, rows_of(metrics, num_tracked, evaluation, up, down))
+            if checkpoint is not None and (until % checkpoint_every == 0 or until == rounds):
+                save(_Checkpoint(fingerprint, jax.device_get(jax.tree.leaves(state)), history), checkpoint)
+            for _ in range(done, until):
+                advance()
+    return algorithm.params(state), history
+
+
+def _next(done: int, every: int) -> int:
+    return (done // every + 1) * every
+
+
+def _advance(
+    algorithm: FederatedAlgorithm,
+    state: FederatedState,
+    clients: ClientData,
+    key: jax.Array,
+    done: int,
+    until: int,
+    backend: str,
+    chunk_size: int | None,
+    mesh: Mesh | None,
+    scan: bool,
+) -> tuple[FederatedState, RoundMetrics]:
+    if backend == "loop":
+        state, metrics = round_body(algorithm, state, clients, jax.random.fold_in(key, done), backend, chunk_size, mesh)
+    elif scan:
+        numbers = jnp.arange(done, until, dtype=jnp.uint32)
+        return _scan_rounds(algorithm, state, clients, key, numbers, backend, chunk_size, mesh)
+    else:
+        state, metrics = _one_round(algorithm, state, clients, key, np.uint32(done), backend, chunk_size, mesh)
+    return state, jax.tree.map(lambda leaf: leaf[None], metrics)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6, 7), donate_argnums=1)
+def _one_round(algorithm, state, clients, key, number, backend, chunk_size, mesh):
+    return round_body(algorithm, state, clients, jax.random.fold_in(key, number), backend, chunk_size, mesh)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6, 7), donate_argnums=1)
+def _scan_rounds(algorithm, state, clients, key, numbers, backend, chunk_size, mesh):
+    def step(state: FederatedState, number: jax.Array) -> tuple[FederatedState, RoundMetrics]:
+        return round_body(algorithm, state, clients, jax.random.fold_in(key, number), backend, chunk_size, mesh)
+
+    return lax.scan(step, state, numbers)
+
+
+def _fingerprint(
+    algorithm: FederatedAlgorithm, params: PyTree, clients: ClientData, key: jax.Array, evaluate_every: int
+) -> str:
+    """Hash of all that the result depends on, as far as it can be read: functions cannot."""
+    digest = hashlib.sha256(repr((algorithm.name, evaluate_every, jax.tree.structure(params))).encode())
+    for leaf in jax.tree.leaves((params, tuple(clients), jax.random.key_data(key))):
+        array = np.ascontiguousarray(leaf)
+        digest.update(repr((array.dtype.name, array.shape)).encode())
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
+    return digest.hexdigest()
+
+
+def _resume(
+    path: pathlib.Path, fingerprint: str, state: FederatedState, history: History
+) -> tuple[FederatedState, History]:
+    if not path.exists():
+        return state, history
+    found = load(path)
+    same = isinstance(found, _Checkpoint) and found.fingerprint == fingerprint
+    check(
+        same,
+        "checkpoint",
+        f"{path}, written by another run",
+        "the same algorithm, parameters, data and key, or a new file",
+    )
+    leaves, structure = jax.tree.flatten(state)
+    check(len(leaves) == len(found.leaves), "checkpoint", f"{path} with another state", "a new file")
+    return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in found.leaves]), found.history
