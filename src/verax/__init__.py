@@ -8,7 +8,19 @@ import importlib.metadata
 
 __version__ = importlib.metadata.version("verax")
 
-_SUBMODULES = ("cli", "data", "federated", "kernels", "matching", "models", "ntk", "papers", "report", "spectral")
+_SUBMODULES = (
+    "cli",
+    "data",
+    "federated",
+    "kernels",
+    "matching",
+    "models",
+    "ntk",
+    "papers",
+    "probe",
+    "report",
+    "spectral",
+)
 
 
 def __getattr__(name: str):

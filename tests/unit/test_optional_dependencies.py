@@ -17,6 +17,7 @@ CALLS = {
     "models": "apply_fn, params = verax.models.mlp([2, 3, 1], key=key); assert apply_fn(params, x).shape == (3, 1)",
     "ntk": "assert verax.ntk.ntk_diagonal(lambda p, x: x @ p, x[0][:, None], x).shape == (3,)",
     "papers": "assert verax.papers.names()",
+    "probe": "assert verax.probe.RidgeProbe().fit(x[[0, 1, 2, 0]], [0, 1, 1, 0]).num_samples_ == 4",
     "report": "assert verax.report.Table(['n'], [[1]]).column('n') == (1,)",
     "spectral": "assert float(verax.spectral.gcv(x @ x.T, x[:, 0], 0.1)) >= 0",
 }

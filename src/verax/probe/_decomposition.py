@@ -1,0 +1,71 @@
+"""What a fit takes from the features: one decomposition, leave-one-out predictions, and fits to parts of the rows."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from verax.spectral import Spectrum
+
+# Rows of the folds that make a half, a quarter and an eighth. Eighths lie in quarters, quarters in halves.
+PARTS: dict[int, tuple[tuple[int, ...], ...]] = {
+    2: ((0, 1, 2, 3), (4, 5, 6, 7)),
+    4: ((0, 1), (2, 3), (4, 5), (6, 7)),
+    8: ((0,), (2,), (4,), (6,)),
+}
+
+
+class Predictor(NamedTuple):
+    """``f(x) = x @ coefficients + intercept``."""
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+
+
+class LeaveOneOut(NamedTuple):
+    """Predictions for each row by the fit to all the others, [n, C], and the leverages ``H_ii``, [n]."""
+
+    predictions: np.ndarray
+    leverage: np.ndarray
+
+
+class PartPrediction(NamedTuple):
+    """Predictions for some of the rows that a fit to a part left out."""
+
+    rows: np.ndarray
+    predictions: np.ndarray
+
+
+SelectRidge = Callable[[Spectrum], float]
+
+
+class Decomposition(Protocol):
+    """Both ways of decomposing (`_primal.Primal`, `_dual.Dual`) answer the same questions."""
+
+    spectrum: Spectrum
+
+    def predictor(self, ridge: float) -> Predictor:
+        """Fit to all rows."""
+        ...
+
+    def leave_one_out(self, ridge: float) -> LeaveOneOut:
+        """Leave-one-out predictions at one ridge."""
+        ...
+
+    def loo_risks(self, ridges: np.ndarray) -> np.ndarray:
+        """Mean squared leave-one-out error at each ridge, summed over targets."""
+        ...
+
+    def part_spectrum(self, folds: tuple[int, ...]) -> Spectrum | None:
+        """Spectrum of the rows in these folds; None where they hold nothing to fit."""
+        ...
+
+    def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
+        """Predictions of fits (folds, ridge) for the rows outside their folds, block by block, with the fit's index."""
+        ...
+
+
+def solve_positive(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve with a symmetric positive definite matrix, which is overwritten."""
+    return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), right, check_finite=False)

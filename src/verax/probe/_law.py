@@ -1,0 +1,106 @@
+"""Whether the assumptions behind errors and forecasts hold on these rows; all thresholds are constants here."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from verax.spectral import RiskPath
+
+from ._results import LawStatus
+
+# Standard error of the error (regression: of the risk, relative) beyond which a forecast cannot be within 2 points in
+# nine cases of ten: 2 / 1.64.
+MAX_ERROR_SE = 0.012
+MAX_RISK_SE = 0.1
+MAX_DUPLICATES = 0.01
+# A correlation that is both visible and beyond chance.
+MAX_ROW_CORRELATION = 0.05
+MAX_ROW_SCORE = 5.0
+MAX_GCV_LOO_GAP = 0.15
+# Gaussian features stay below .06 from n = 100 and below .02 from n = 400.
+MAX_DIMENSION_GAP = 0.1
+MAX_BACKTEST_MISS = 0.02
+MAX_BACKTEST_MISS_RISK = 0.2
+# Consecutive labels that agree this many standard errors more often than by chance: sorted.
+SORTED_SCORE = 10.0
+
+
+class RowOrder(NamedTuple):
+    """What the order of the rows says."""
+
+    correlation: float
+    score: float
+    label_score: float
+
+
+def row_order(residuals: np.ndarray, codes: np.ndarray | None, y: np.ndarray) -> RowOrder:
+    """Correlation of consecutive residuals, and whether consecutive labels agree more often than by chance.
+
+    Residuals are taken about their class's mean, so that labels in order alone do not count as dependence.
+    """
+    n = len(residuals)
+    r = residuals.copy()
+    if codes is not None:
+        for code in np.unique(codes):
+            r[codes == code] -= r[codes == code].mean(0)
+    # Rows of different size are made alike: a few large residuals would otherwise decide.
+    norms = np.linalg.norm(r, axis=1)
+    r = r[norms > 0] / norms[norms > 0][:, None]
+    products = np.sum(r[1:] * r[:-1], axis=1)
+    correlation = float(products.mean()) if len(products) > 1 else 0.0
+    spread = float(products.std()) if len(products) > 1 else 0.0
+    score = correlation / spread * np.sqrt(len(products)) if spread > 0 else 0.0
+    if codes is not None:
+        shares = np.bincount(codes) / n
+        chance = float(shares @ shares)
+        agree = float(np.mean(codes[1:] == codes[:-1]))
+        label_score = (agree - chance) / np.sqrt(max(chance * (1 - chance), 1e-12) / max(n - 1, 1))
+    else:
+        z = (y - y.mean(0)) / np.where(y.std(0) > 0, y.std(0), 1)
+        label_score = float(np.mean(np.mean(z[1:] * z[:-1], axis=0)) * np.sqrt(n))
+    return RowOrder(correlation, float(score), float(label_score))
+
+
+def dimension_gap(full: RiskPath, parts: Sequence[RiskPath]) -> float:
+    """Largest relative difference of df1 at one effective ridge, where both samples reach it with df1 >= 10."""
+    gaps = []
+    order = np.argsort(full.effective_ridge)
+    log_kappa, log_df = np.log(full.effective_ridge[order]), np.log(full.df1[order])
+    for path in parts:
+        kappa = np.log(path.effective_ridge)
+        shared = (kappa >= log_kappa[0]) & (kappa <= log_kappa[-1]) & (path.df1 >= 10) & _precise(path)
+        if shared.any():
+            gaps.append(np.max(np.abs(path.df1[shared] / np.exp(np.interp(kappa[shared], log_kappa, log_df)) - 1)))
+    return float(max(gaps)) if gaps else float("nan")
+
+
+def _precise(path: RiskPath) -> np.ndarray:
+    return path.ridge >= 30 * path.spectrum.precision_floor
+
+
+def judge(
+    *,
+    classifier: bool,
+    relative_or_absolute_error: float,
+    near_duplicate_share: float,
+    order: RowOrder,
+    gcv_loo_gap: float,
+    gap: float,
+    backtest_miss: float,
+) -> LawStatus:
+    """Return the first reason against the forecasts."""
+    most, miss = (MAX_ERROR_SE, MAX_BACKTEST_MISS) if classifier else (MAX_RISK_SE, MAX_BACKTEST_MISS_RISK)
+    if not (relative_or_absolute_error <= most and np.isfinite(backtest_miss)):
+        return LawStatus.TOO_FEW_SAMPLES
+    if near_duplicate_share > MAX_DUPLICATES:
+        return LawStatus.DUPLICATES
+    if abs(order.correlation) > MAX_ROW_CORRELATION and abs(order.score) > MAX_ROW_SCORE:
+        return LawStatus.DEPENDENT_ROWS
+    if abs(gcv_loo_gap) > MAX_GCV_LOO_GAP:
+        return LawStatus.UNEQUAL_LEVERAGE
+    if gap > MAX_DIMENSION_GAP:
+        return LawStatus.INCONSISTENT_DIMENSION
+    if abs(backtest_miss) > miss:
+        return LawStatus.BACKTEST_MISSED
+    return LawStatus.OK

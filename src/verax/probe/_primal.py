@@ -1,0 +1,154 @@
+"""Ridge regression through the covariance of the features: for at least as many samples as features."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from verax.spectral import Spectrum, kernel_spectrum
+
+from ._blocks import Work, check_block, row_blocks
+from ._decomposition import LeaveOneOut, PartPrediction, Predictor, solve_positive
+
+
+class Primal:
+    """Second moments of the features by fold, collected in one pass, and the decomposition of their sum.
+
+    With centred rows ``x``, ``G = X^T X = V diag(n l) V^T``, and the left singular vectors of the rows are ``x V /
+    sqrt(n l)``. Everything is float64; features are shifted by the mean of their first block before their products are
+    added up, so that a large common offset costs no digits.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, folds: np.ndarray, work: Work) -> None:
+        self._x, self._y, self._folds, self._work = x, y, folds, work
+        num_features, num_targets = x.shape[1], y.shape[1]
+        self._shift = np.zeros(num_features)
+        self._count = np.bincount(folds, minlength=work.num_folds).astype(np.float64)
+        self._sum = np.zeros((work.num_folds, num_features))
+        self._gram = np.zeros((work.num_folds, num_features, num_features))
+        self._target_sum = np.zeros((work.num_folds, num_targets))
+        self._target_energy = np.zeros(work.num_folds)
+        self._cross = np.zeros((work.num_folds, num_features, num_targets))
+        for part, block in row_blocks(x, work.block_rows):
+            check_block(block, part.start)
+            if part.start == 0:
+                self._shift = block.mean(0)
+            block -= self._shift
+            for fold in range(work.num_folds):
+                chosen = folds[part] == fold
+                rows, targets = block[chosen], y[part][chosen]
+                self._sum[fold] += rows.sum(0)
+                self._gram[fold] += rows.T @ rows
+                self._target_sum[fold] += targets.sum(0)
+                self._target_energy[fold] += np.sum(targets**2)
+                self._cross[fold] += rows.T @ targets
+        every = tuple(range(work.num_folds))
+        self._mean, gram, self._target_mean, cross = self._moments(every)
+        self._values, self._vectors, spectrum = _decompose(
+            gram, cross, len(x), self._energy(every), keep_eigenvectors=True
+        )
+        self._rotated_cross = self._vectors.T @ cross
+        self.spectrum: Spectrum = spectrum
+
+    def predictor(self, ridge: float) -> Predictor:
+        """Fit to all rows."""
+        weights = 1 / (len(self._x) * (self._values + ridge))
+        coefficients = self._vectors @ (weights[:, None] * self._rotated_cross)
+        return Predictor(coefficients, self._target_mean - self._mean @ coefficients)
+
+    def leave_one_out(self, ridge: float) -> LeaveOneOut:
+        """Leave-one-out predictions at one ridge, in one pass."""
+        n = len(self._x)
+        fit = self.predictor(ridge)
+        directions = self._vectors / np.sqrt(n * (self._values + ridge))
+        predictions, leverage = np.empty_like(self._y), np.empty(n)
+        for part, block in row_blocks(self._x, self._work.block_rows):
+            fitted = block @ fit.coefficients + fit.intercept
+            leverage[part] = 1 / n + np.sum(((block - self._mean) @ directions) ** 2, axis=1)
+            targets = self._y[part]
+            predictions[part] = targets - (targets - fitted) / (1 - leverage[part])[:, None]
+        return LeaveOneOut(predictions, leverage)
+
+    def loo_risks(self, ridges: np.ndarray) -> np.ndarray:
+        """Mean squared leave-one-out error at each ridge, summed over targets, in one pass."""
+        n = len(self._x)
+        shrinkage = self._values / (self._values + ridges[:, None])
+        unit = self._vectors / np.sqrt(n * self._values)
+        coefficients = self._rotated_cross / np.sqrt(n * self._values)[:, None]
+        total = np.zeros(len(ridges))
+        for part, block in row_blocks(self._x, self._work.block_rows):
+            left = (block - self._mean) @ unit
+            outside = 1 - 1 / n - left**2 @ shrinkage.T
+            targets = self._y[part] - self._target_mean
+            for index, shrink in enumerate(shrinkage):
+                residual = targets - left @ (shrink[:, None] * coefficients)
+                total[index] += np.sum(np.sum(residual**2, axis=1) / outside[:, index] ** 2)
+        return total / n
+
+    def part_spectrum(self, folds: tuple[int, ...]) -> Spectrum | None:
+        """Spectrum of the rows in these folds; None where they hold nothing to fit."""
+        _, gram, _, cross = self._moments(folds)
+        if not np.trace(gram) > 0:
+            return None
+        return _decompose(gram, cross, self._size(folds), self._energy(folds), keep_eigenvectors=False)[2]
+
+    def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
+        """Predictions of fits (folds, ridge) for the rows outside their folds, in one pass."""
+        predictors = [self._part_predictor(folds, ridge) for folds, ridge in fits]
+        for part, block in row_blocks(self._x, self._work.block_rows):
+            for index, ((folds, _), fit) in enumerate(zip(fits, predictors, strict=True)):
+                outside = ~np.isin(self._folds[part], folds)
+                rows = np.flatnonzero(outside) + part.start
+                yield index, PartPrediction(rows, block[outside] @ fit.coefficients + fit.intercept)
+
+    def _part_predictor(self, folds: tuple[int, ...], ridge: float) -> Predictor:
+        mean, gram, target_mean, cross = self._moments(folds)
+        gram[np.diag_indices_from(gram)] += self._size(folds) * ridge
+        coefficients = solve_positive(gram, cross)
+        return Predictor(coefficients, target_mean - mean @ coefficients)
+
+    def _size(self, folds: tuple[int, ...]) -> int:
+        return int(self._count[list(folds)].sum())
+
+    def _energy(self, folds: tuple[int, ...]) -> float:
+        """Sum of squares of the centred targets."""
+        chosen = list(folds)
+        total = self._target_sum[chosen].sum(0)
+        return float(self._target_energy[chosen].sum() - total @ total / self._size(folds))
+
+    def _moments(self, folds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, centred second moments (not divided by the count), target mean and centred cross moments."""
+        chosen = list(folds)
+        count = self._size(folds)
+        mean, target_mean = self._sum[chosen].sum(0) / count, self._target_sum[chosen].sum(0) / count
+        gram = self._gram[chosen].sum(0) - count * np.outer(mean, mean)
+        cross = self._cross[chosen].sum(0) - count * np.outer(mean, target_mean)
+        return mean + self._shift, (gram + gram.T) / 2, target_mean, cross
+
+
+def _decompose(
+    gram: np.ndarray, cross: np.ndarray, num_samples: int, target_energy: float, *, keep_eigenvectors: bool
+) -> tuple[np.ndarray, np.ndarray, Spectrum]:
+    """Eigenvalues ``l`` of ``gram / n``, eigenvectors if kept, and the spectrum of the samples' own kernel.
+
+    The nonzero eigenvalues of covariance and kernel are the same, and the targets' coefficients along the left singular
+    vectors are ``V^T X^T y / sqrt(n l)``; the rest of the targets lies in the null space.
+    """
+    side = gram.shape[0]
+    found = kernel_spectrum(gram, cross, center=False, method="eigh", keep_eigenvectors=keep_eigenvectors)
+    rank = min(found.rank, num_samples - 1)
+    values = found.eigenvalues[:rank] * side / num_samples
+    energy = found.target_energy[:rank] / (num_samples * values)
+    null_count = num_samples - 1 - rank
+    spectrum = Spectrum(
+        eigenvalues=values,
+        target_energy=energy,
+        num_samples=num_samples,
+        num_targets=cross.shape[1],
+        centered=True,
+        rank=rank,
+        null_count=float(null_count),
+        null_energy=max(target_energy - float(energy.sum()), 0.0) if null_count else 0.0,
+        precision_floor=found.precision_floor * side / num_samples,
+    )
+    vectors = np.empty((side, 0)) if found.eigenvectors is None else found.eigenvectors[:, :rank]
+    return values, vectors, spectrum
