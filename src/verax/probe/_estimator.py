@@ -357,8 +357,8 @@ class RidgeProbe(BaseEstimator):
             "a probe that was fitted to other labels, or to the same in another order",
             "both probes fitted to the same examples in the same order",
         )
-        losses = [probe._loo_wrong if _classifies(self) else probe._loo_loss for probe in (self, other)]
-        return compare(*losses, self._curve, other._curve, level=self.level)
+        own, others = (probe._loo_wrong if _classifies(self) else probe._loo_loss for probe in (self, other))
+        return compare(own, others, self._curve, other._curve, level=self.level)
 
     def _check_options(self, refused: Mapping[str, Any]) -> np.ndarray | None:
         for name, value in refused.items():
