@@ -132,4 +132,5 @@ def _decode(node: dict[str, Any], archive: Any) -> Any:
 
 
 def _fields(cls: Any) -> tuple[str, ...]:
-    return cls._fields if hasattr(cls, "_fields") else tuple(cls.__dataclass_fields__)
+    names = cls._fields if hasattr(cls, "_fields") else tuple(cls.__dataclass_fields__)
+    return tuple(name for name in names if name not in getattr(cls, "_not_saved", ()))

@@ -3,6 +3,8 @@
 Clients lie on a leading axis of arrays, padded and masked; an algorithm is a value with ``init`` and ``round``.
 """
 
+from verax import ntk as _ntk
+from verax import spectral as _spectral
 from verax._save import load as load
 from verax._save import register as _register
 from verax._save import save as save
@@ -18,10 +20,13 @@ from ._averaging import fedavg as fedavg
 from ._averaging import fednova as fednova
 from ._averaging import fedprox as fedprox
 from ._averaging import local_only as local_only
+from ._conjugate_gradient import conjugate_gradient_linear as conjugate_gradient_linear
 from ._evaluate import evaluator as evaluator
 from ._evaluate import mean_over_clients as mean_over_clients
 from ._evaluate import split_parameters as split_parameters
 from ._history import History as History
+from ._linear_scaffold import LinearFit as LinearFit
+from ._linear_scaffold import scaffold_linear as scaffold_linear
 from ._local import LocalOptions as LocalOptions
 from ._local import LocalRun as LocalRun
 from ._partition import ClientData as ClientData
@@ -38,5 +43,18 @@ from ._server_optimizers import fedadam as fedadam
 from ._server_optimizers import fedavgm as fedavgm
 from ._server_optimizers import fedopt as fedopt
 from ._server_optimizers import fedyogi as fedyogi
+from ._standardize import Standardizer as Standardizer
+from ._standardize import class_targets as class_targets
+from ._standardize import fit_standardizer as fit_standardizer
+from ._statistics import RidgeFit as RidgeFit
+from ._statistics import Statistics as Statistics
+from ._statistics import client_statistics as client_statistics
+from ._statistics import fit_ridge as fit_ridge
+from ._statistics import statistics_spectrum as statistics_spectrum
+from ._statistics import total_statistics as total_statistics
+from ._tct import TCT as TCT
+from ._tct import LedgerEntry as LedgerEntry
+from ._tct import tct as tct
 
-_register(Partition)
+_register(Partition, TCT, LedgerEntry, Standardizer, Statistics)
+_register(_ntk.Coordinates, _ntk.Kronecker, _ntk.Rademacher, _spectral.RiskPath)

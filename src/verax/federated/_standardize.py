@@ -1,0 +1,113 @@
+"""Standardising features of all clients alike, from sums alone."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from verax._errors import check, check_finite, check_floating
+from verax._types import AnyArray
+
+from ._partition import check_clients_have_data
+
+
+class Standardizer(NamedTuple):
+    """The map ``(features - mean) * scale``.
+
+    Attributes
+    ----------
+    mean : [m]
+        Pooled mean.
+    scale : [m]
+        One over the pooled standard deviation (biased); 0 for features that are constant, which are thereby removed.
+    """
+
+    mean: AnyArray
+    scale: AnyArray
+
+    def __call__(self, features: AnyArray) -> Any:
+        """Standardise ``[..., m]``, in the dtype of the features; NumPy in, NumPy out."""
+        xp = jnp if isinstance(features, jax.Array) else np
+        return (features - xp.asarray(self.mean, features.dtype)) * xp.asarray(self.scale, features.dtype)
+
+
+def fit_standardizer(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K n"]) -> Standardizer:
+    r"""Pooled mean and standard deviation of each feature, from sums over clients.
+
+    .. math:: \mu = \frac1N \sum_i \sum_j \phi_{ij}, \qquad \sigma^2 = \frac1N \sum_i \sum_j (\phi_{ij} - \mu)^2
+
+    Each client sends two vectors: the sum of its features and, once it knows the mean, that of the squared deviations;
+    the second cannot suffer from cancellation, as a sum of squares would.
+
+    Parameters
+    ----------
+    features : [K, n, m]
+        Features of each client's examples.
+    mask : [K, n]
+        Which rows are examples.
+
+    Returns
+    -------
+    Standardizer
+        Float64 NumPy fields.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a client without data, or non-finite features.
+
+    Notes
+    -----
+    Sums are accumulated in float64 on the host: the result is the pooled one to 1e-14 for every division of the
+    examples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.federated import fit_standardizer
+    >>> features = np.array([[[1.0, 5.0]], [[3.0, 5.0]]])
+    >>> fit_standardizer(features, np.ones((2, 1), bool))
+    Standardizer(mean=array([2., 5.]), scale=array([1., 0.]))
+    """
+    phi, keep = check_features(features, mask)
+    rows = [np.asarray(phi[client])[keep[client]] for client in range(len(keep))]
+    count = int(keep.sum())
+    mean = np.sum([part.sum(0, dtype=np.float64) for part in rows], axis=0) / count
+    variance = np.sum([np.square(part - mean).sum(0) for part in rows], axis=0) / count
+    # A constant feature keeps the rounding of its mean; nothing within that distance of it varies.
+    floor = (8 * np.finfo(phi.dtype).eps * np.abs(mean)) ** 2
+    with np.errstate(divide="ignore"):
+        return Standardizer(mean, np.where(variance > floor, 1 / np.sqrt(variance), 0.0))
+
+
+def check_features(features: Any, mask: Any, targets: Any = None) -> tuple[Any, np.ndarray]:
+    """Check features, mask and targets of all clients; return the features and the mask in NumPy."""
+    shape = np.shape(features)
+    check(len(shape) == 3 and hasattr(features, "dtype"), "features", f"shape {shape}", "an array [K, n, m]")
+    check_floating("features", features)
+    keep = np.asarray(mask)
+    check(
+        keep.shape == shape[:2] and keep.dtype == bool,
+        "mask",
+        f"{keep.dtype}{list(keep.shape)}",
+        f"booleans {list(shape[:2])}",
+    )
+    check_clients_have_data(keep, "mask")
+    check_finite("features", features)
+    if targets is not None:
+        check(
+            np.ndim(targets) == 3 and np.shape(targets)[:2] == shape[:2],
+            "targets",
+            f"shape {np.shape(targets)}",
+            f"[{shape[0]}, {shape[1]}, C]",
+        )
+        check_floating("targets", targets)
+        check_finite("targets", targets)
+    return features, keep
+
+
+def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
+    """``onehot(labels) - 1 / C``, ``[..., C]``: rows sum to zero."""
+    return (np.eye(num_classes) - 1 / num_classes)[np.asarray(labels)].astype(dtype)
