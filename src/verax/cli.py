@@ -1,4 +1,4 @@
-"""The command line: ``verax reproduce`` and ``verax doctor``.
+"""The command line: ``verax reproduce``, ``verax probe`` and ``verax doctor``.
 
 JAX and everything that stands on it is imported by the command that needs it, so that ``verax --help`` answers at once.
 """
@@ -68,6 +68,43 @@ def reproduce(
     if failed:
         print(f"failed to run: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@_app.command
+def probe(
+    data: Annotated[pathlib.Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+    /,
+    *,
+    features: str | None = None,
+    labels: str | None = None,
+    target: float | None = None,
+    compare: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DATA")] = None,
+    fresh: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DATA")] = None,
+    task: Literal["classification", "regression"] = "classification",
+    out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/probe"),
+) -> int:
+    """Say how good a representation is, how many labels would be enough, and whether to believe it.
+
+    Prints one screen, and writes a card (index.html) and all numbers (probe.json). The exit status is 0 if the fit ran,
+    whatever it found; 2 for files or arguments that cannot be used.
+
+    Args:
+        data: Features with labels: npz, npy (features; --labels names the file of labels), CSV or Parquet.
+        features: Name of the array (npz), or of the columns, separated by commas (CSV, Parquet). By default the only
+            two-dimensional array; all columns of numbers, or of lists of numbers, but the labels'.
+        labels: Name of the array or column; for npy the file. By default the only array of one dimension, or the column
+            "label", "labels", "y" or "target".
+        target: Error to reach: how many examples would that take? (regression: mean squared error)
+        compare: Another representation of the same examples, in the same order.
+        fresh: Examples that nothing has seen, to test whether the features were trained on the labels of the fit.
+        task: What the labels are.
+        out: Folder to write.
+    """
+    from verax.commands import run_probe
+
+    return run_probe(
+        data, features=features, labels=labels, target=target, compare=compare, fresh=fresh, task=task, out=out
+    )
 
 
 @_app.command

@@ -18,7 +18,8 @@ BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
 MAY_IMPORT = {
-    "cli": {"papers", "report", "models", "data", *ROOMS, *BELOW},
+    "cli": {"commands", "papers", "report", "models", "data", *ROOMS, *BELOW},
+    "commands": {"report", "data", *ROOMS, *BELOW},
     "papers": {"report", "models", "data", *ROOMS, *BELOW},
     "report": BELOW,
     "models": BELOW,
@@ -37,7 +38,7 @@ MAY_IMPORT = {
 FOREIGN = {
     "flax": {"models": True, "ntk": False},
     "tyro": {"cli": True},
-    "rich": {"cli": False, "papers": False, "report": False, "helpers": False},
+    "rich": {"cli": False, "commands": False, "papers": False, "report": False, "helpers": False},
     "matplotlib": {"papers": False, "report": False},
     "beartype": {},
     "pytest": {},

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # One small call for each package.
 CALLS = {
+    "commands": "assert verax.commands.run_probe",
     "data": "assert verax.data.load('digits').name == 'digits'",
     "kernels": "pass",
     "matching": "assert verax.matching.solve_assignment(np.eye(3)).value == 3",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from verax._errors import check
 from verax.spectral import Spectrum, kernel_spectrum, risk_path
 
 from ._blocks import Work, check_block, column_blocks
@@ -22,6 +23,7 @@ class Dual:
             self._mean[part] = block.mean(0)
             block -= self._mean[part]
             self._kernel += block @ block.T
+        check(bool(np.trace(self._kernel) > 0), "X", "constant columns only", "a column that varies")
         self._target_mean = y.mean(0)
         self._full = kernel_spectrum(self._kernel, y, method="eigh")
         self.spectrum: Spectrum = self._full._replace(

@@ -403,16 +403,17 @@ class RidgeProbe(BaseEstimator):
             offset = targets.mean(0)
             check(bool(np.any(targets != targets[0])), "y", "targets that are all equal", "targets that vary")
             return None, targets - offset, offset
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        num_classes = len(self.classes_)
-        check(num_classes > 1, "y", f"one class, {self.classes_[0]!r}", "examples of at least two classes")
+        classes, codes = np.unique(y, return_inverse=True)
+        num_classes = len(classes)
+        check(num_classes > 1, "y", f"one class, {classes[0]!r}", "examples of at least two classes")
         check(
-            num_classes < len(y),
+            num_classes < len(y) or y.dtype.kind == "f",
             "y",
             f"{num_classes} classes for {len(y)} examples, a class for each",
             "fewer classes than examples (task='regression' for numbers)",
         )
+        check_classification_targets(y)
+        self.classes_ = classes
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         check(bool(np.all(weights > 0)), "class_weight", repr(self.class_weight), "positive weights")
         self._log_weights = np.log(weights)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from verax._errors import check
 from verax.spectral import Spectrum, kernel_spectrum
 
 from ._blocks import Work, check_block, row_blocks
@@ -43,6 +44,7 @@ class Primal:
                 self._cross[fold] += rows.T @ targets
         every = tuple(range(work.num_folds))
         self._mean, gram, self._target_mean, cross = self._moments(every)
+        check(bool(np.trace(gram) > 0), "X", "constant columns only", "a column that varies")
         self._values, self._vectors, spectrum = _decompose(
             gram, cross, len(x), self._energy(every), keep_eigenvectors=True
         )

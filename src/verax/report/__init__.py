@@ -1,5 +1,7 @@
 """Reports: claims with verdicts, tables and figures of a run, kept in a folder and shown on one page."""
 
+from ._card import Fact as Fact
+from ._card import write_card as write_card
 from ._claim import EVIDENCE as EVIDENCE
 from ._claim import VERDICTS as VERDICTS
 from ._claim import Claim as Claim

@@ -81,24 +81,28 @@ def write_html(reports: Sequence[Report], path: str | pathlib.Path, *, title: st
     True
     """
     check(len(reports) > 0, "reports", "none", "at least one Report")
+    anchors = [f"{index}-{slug(report.title)}" for index, report in enumerate(reports, start=1)]
+    body = "\n".join(_section(report, anchor) for report, anchor in zip(reports, anchors, strict=True))
+    return write_page(path, title, f"{_masthead(reports, anchors, title)}\n{body}")
+
+
+def write_page(path: str | pathlib.Path, title: str, body: str) -> pathlib.Path:
+    """Write a body into the page that all results share."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     style = pathlib.Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    anchors = [f"{index}-{slug(report.title)}" for index, report in enumerate(reports, start=1)]
-    body = "\n".join(_section(report, anchor) for report, anchor in zip(reports, anchors, strict=True))
     page = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{_escape(title)}</title>
+<title>{escape(title)}</title>
 <style>
 {style}</style>
 </head>
 <body>
 <main>
-{_masthead(reports, anchors, title)}
 {body}
 </main>
 </body>
@@ -108,7 +112,8 @@ def write_html(reports: Sequence[Report], path: str | pathlib.Path, *, title: st
     return path
 
 
-def _escape(text: Any) -> str:
+def escape(text: Any) -> str:
+    """Text as HTML."""
     return html.escape(str(text), quote=True)
 
 
@@ -122,7 +127,7 @@ def _masthead(reports: Sequence[Report], anchors: Sequence[str], title: str) -> 
     contents = ""
     if len(reports) > 1:
         items = "".join(
-            f'<li><a href="#{anchor}">{_escape(report.title)}</a></li>'
+            f'<li><a href="#{anchor}">{escape(report.title)}</a></li>'
             for report, anchor in zip(reports, anchors, strict=True)
         )
         contents = f'<nav aria-label="Papers"><ol>{items}</ol></nav>'
@@ -130,7 +135,7 @@ def _masthead(reports: Sequence[Report], anchors: Sequence[str], title: str) -> 
     claims = sum(counts.values())
     took = duration(sum(report.seconds for report in reports))
     return f"""<header class="masthead">
-<h1>{_escape(title)}</h1>
+<h1>{escape(title)}</h1>
 <p class="lead">{papers}, {claims} {"claim" if claims == 1 else "claims"}, {took}.
 Every criterion was fixed before the run.</p>
 <ul class="tally">{tally}</ul>
@@ -143,8 +148,8 @@ def _section(report: Report, anchor: str) -> str:
     planned = "" if report.planned_seconds is None else f"planned {duration(report.planned_seconds)}, "
     parts = [
         f'<section class="paper" id="{anchor}">',
-        f"<h2>{_escape(report.title)}</h2>",
-        f'<p class="citation">{_escape(report.citation)}</p>',
+        f"<h2>{escape(report.title)}</h2>",
+        f'<p class="citation">{escape(report.citation)}</p>',
         f'<p class="time">{planned}took {duration(report.seconds)}</p>',
     ]
     if report.claims:
@@ -152,11 +157,11 @@ def _section(report: Report, anchor: str) -> str:
     if report.figures:
         parts += ["<h3>Figures</h3>", '<div class="figures">']
         for index, (name, figure) in enumerate(report.figures.items(), start=1):
-            parts.append(_figure(name, figure, report.captions.get(name, ""), f"{prefix}f{index}-"))
+            parts.append(figure_block(name, figure, report.captions.get(name, ""), f"{prefix}f{index}-"))
         parts.append("</div>")
     if report.tables:
         parts.append("<h3>Tables</h3>")
-        parts += [_table(name, table, report.captions.get(name, "")) for name, table in report.tables.items()]
+        parts += [table_block(name, table, report.captions.get(name, "")) for name, table in report.tables.items()]
     parts += ['<div class="settings">', _settings("Configuration", report.config)]
     parts += [_settings("Environment", report.environment), "</div>", "</section>"]
     return "\n".join(parts)
@@ -164,7 +169,7 @@ def _section(report: Report, anchor: str) -> str:
 
 def _badge(verdict: str) -> str:
     kind, sign = _BADGES[verdict]
-    return f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {_escape(verdict)}</span>'
+    return f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {escape(verdict)}</span>'
 
 
 def _claims(claims: Sequence[Claim]) -> str:
@@ -172,11 +177,11 @@ def _claims(claims: Sequence[Claim]) -> str:
     for claim in claims:
         seeds = "" if not claim.seeds else f"{claim.seeds} {'seed' if claim.seeds == 1 else 'seeds'}"
         rows.append(f"""<tr>
-<td class="statement"><p>{_escape(claim.statement)}</p>
-<p class="note"><span>{_escape(claim.source)}</span><span>Criterion: {_escape(claim.criterion.text)}</span></p></td>
-<td class="figure" data-label="Published">{_escape(number(claim.published))}</td>
-<td class="figure" data-label="Measured">{_escape(measurement(claim.measured, claim.standard_error))}
-<span class="note">{_escape(", ".join(part for part in (seeds, claim.evidence) if part))}</span></td>
+<td class="statement"><p>{escape(claim.statement)}</p>
+<p class="note"><span>{escape(claim.source)}</span><span>Criterion: {escape(claim.criterion.text)}</span></p></td>
+<td class="figure" data-label="Published">{escape(number(claim.published))}</td>
+<td class="figure" data-label="Measured">{escape(measurement(claim.measured, claim.standard_error))}
+<span class="note">{escape(", ".join(part for part in (seeds, claim.evidence) if part))}</span></td>
 <td class="verdict">{_badge(claim.verdict)}</td>
 </tr>""")
     return f"""<h3>Claims</h3>
@@ -188,35 +193,37 @@ def _claims(claims: Sequence[Claim]) -> str:
 </tbody></table></div>"""
 
 
-def _table(name: str, table: Table, caption: str) -> str:
+def table_block(name: str, table: Table, caption: str) -> str:
+    """A table under its name and caption."""
     numeric = [
         all(isinstance(row[index], int | float | None) for row in table.rows) for index in range(len(table.columns))
     ]
     kinds = [' class="figure"' if is_numeric else "" for is_numeric in numeric]
     head = "".join(
-        f'<th scope="col"{kind}>{_escape(column)}</th>' for column, kind in zip(table.columns, kinds, strict=True)
+        f'<th scope="col"{kind}>{escape(column)}</th>' for column, kind in zip(table.columns, kinds, strict=True)
     )
     rows = "\n".join(
         "<tr>"
-        + "".join(f"<td{kind}>{_escape(number(entry))}</td>" for entry, kind in zip(row, kinds, strict=True))
+        + "".join(f"<td{kind}>{escape(number(entry))}</td>" for entry, kind in zip(row, kinds, strict=True))
         + "</tr>"
         for row in table.rows
     )
-    note = f'<span class="note">{_escape(caption)}</span>' if caption else ""
+    note = f'<span class="note">{escape(caption)}</span>' if caption else ""
     return f"""<div class="scroll tall"><table class="data">
-<caption>{_escape(name)}{note}</caption>
+<caption>{escape(name)}{note}</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
 </tbody></table></div>"""
 
 
-def _figure(name: str, figure: Any, caption: str, prefix: str) -> str:
+def figure_block(name: str, figure: Any, caption: str, prefix: str) -> str:
+    """A figure above its name and caption; ``prefix`` keeps the names of its parts apart from other figures'."""
     drawn = render(figure)
-    note = f'<span class="note">{_escape(caption)}</span>' if caption else ""
+    note = f'<span class="note">{escape(caption)}</span>' if caption else ""
     wide = " wide" if _aspect(drawn.svg) > 2.2 else ""
     drawing = _drawing(drawn, name, prefix)
-    return f'<figure class="plot{wide}">{drawing}<figcaption>{_escape(name)}{note}</figcaption></figure>'
+    return f'<figure class="plot{wide}">{drawing}<figcaption>{escape(name)}{note}</figcaption></figure>'
 
 
 def _drawing(drawn: StoredFigure, name: str, prefix: str) -> str:
@@ -224,7 +231,7 @@ def _drawing(drawn: StoredFigure, name: str, prefix: str) -> str:
     if svg is not None:
         return svg
     data = base64.b64encode(drawn.png).decode("ascii")
-    return f'<img class="bitmap" alt="{_escape(name)}" src="data:image/png;base64,{data}">'
+    return f'<img class="bitmap" alt="{escape(name)}" src="data:image/png;base64,{data}">'
 
 
 def _aspect(svg: str) -> float:
@@ -253,7 +260,7 @@ def _inline_svg(svg: str, name: str, prefix: str) -> str | None:
     # Glyph outlines carry no colour of their own; without one they would be black on any page.
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
-    return f'{opening} fill="currentColor" role="img" aria-label="{_escape(name)}">{rest.strip()}'
+    return f'{opening} fill="currentColor" role="img" aria-label="{escape(name)}">{rest.strip()}'
 
 
 def _is_plain(svg: str) -> bool:
@@ -273,7 +280,7 @@ def _settings(heading: str, values: Mapping[str, Any]) -> str:
     if not values:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{_escape(name)}</th><td>{_escape(_setting(value))}</td></tr>"
+        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(_setting(value))}</td></tr>"
         for name, value in values.items()
     )
     return f"<details><summary>{heading}</summary><table>{rows}</table></details>"

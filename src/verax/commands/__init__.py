@@ -1,0 +1,3 @@
+"""What the commands of ``verax`` do; `verax.cli` holds their arguments."""
+
+from ._run_probe import run_probe as run_probe

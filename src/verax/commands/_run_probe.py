@@ -1,0 +1,124 @@
+"""``verax probe``: the fit, the screen, the card and the file of numbers."""
+
+import json
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._read import read_examples
+
+
+class Findings(NamedTuple):
+    """One probe and what was asked of it; None where it was not asked or cannot be had."""
+
+    name: str
+    probe: Any
+    curve: Any
+    needed: Any
+    independence: Any
+    comparison: Any
+    other: Any
+
+
+def run_probe(
+    data: pathlib.Path,
+    *,
+    features: str | None,
+    labels: str | None,
+    target: float | None,
+    compare: pathlib.Path | None,
+    fresh: pathlib.Path | None,
+    task: str,
+    out: pathlib.Path,
+) -> int:
+    """Run the command; see ``verax probe --help``."""
+    import rich.console
+
+    from ._probe_card import save_card
+    from ._probe_screen import screen
+
+    try:
+        findings = _measure(data, features, labels, target, compare, fresh, task)
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        print(f"verax probe: {error}", file=sys.stderr)
+        return 2
+    console = rich.console.Console()
+    console.print(screen(findings))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "probe.json").write_text(json.dumps(as_plain(findings), indent=2) + "\n", encoding="utf-8")
+    page = save_card(findings, out / "index.html")
+    console.print(f"Card: {page}\nNumbers: {out / 'probe.json'}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _measure(
+    data: pathlib.Path,
+    features: str | None,
+    labels: str | None,
+    target: float | None,
+    compare: pathlib.Path | None,
+    fresh: pathlib.Path | None,
+    task: str,
+) -> Findings:
+    from verax.probe import RidgeProbe
+
+    def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+        return read_examples(path, features=features, labels=labels, task=task)
+
+    x, y = read(data)
+    probe = RidgeProbe(task=task).fit(x, y)
+    other = None if compare is None else RidgeProbe(task=task).fit(*read(compare))
+    has_curve = len(x) >= 64
+    sizes = len(x) * np.geomspace(1 / 8, 16, 50)
+    return Findings(
+        name=data.name,
+        probe=probe,
+        curve=probe.learning_curve(sizes) if has_curve else None,
+        needed=None if target is None or not has_curve else probe.samples_needed(target),
+        independence=None if fresh is None else probe.independence_check(*read(fresh)),
+        comparison=None if other is None else probe.compare(other),
+        other=None if compare is None else compare.name,
+    )
+
+
+def as_plain(findings: Findings) -> dict[str, Any]:
+    """All numbers, as JSON holds them; NaN and infinity as None."""
+    probe = findings.probe
+    found: dict[str, Any] = {
+        "data": findings.name,
+        "task": probe.task,
+        "num_samples": probe.num_samples_,
+        "num_features": probe.n_features_in_,
+        "ridge": probe.ridge_,
+        "level": probe.level,
+        "risk": probe.risk_,
+        "law": {**probe.law_._asdict(), "status": probe.law_.status.name, "message": probe.law_.message},
+        "warnings": probe.warnings_,
+        "learning_curve": findings.curve,
+        "independence": findings.independence,
+        "comparison": findings.comparison,
+        "compared_with": findings.other,
+    }
+    if probe.task == "classification":
+        found.update(error=probe.error_, balanced_error=probe.balanced_error_, per_class=probe.per_class_)
+    if findings.needed is not None:
+        found["samples_needed"] = {
+            **findings.needed._asdict(),
+            "status": findings.needed.status.name,
+            "message": findings.needed.message,
+        }
+    return _plain(found)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

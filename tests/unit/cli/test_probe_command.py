@@ -1,0 +1,115 @@
+import json
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from verax import cli
+from verax.commands._read import read_examples
+
+NAMES = np.array(["ant", "bee"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("probe")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    y = NAMES[(x[:, 0] + 0.5 * rng.normal(size=300) > 0).astype(int)]
+    np.savez(path / "data.npz", embeddings=x[:200], labels=y[:200])
+    np.savez(path / "other.npz", embeddings=x[:200, 1:], labels=y[:200])
+    np.savez(path / "fresh.npz", embeddings=x[200:], labels=y[200:])
+    np.save(path / "x.npy", x[:200])
+    np.save(path / "y.npy", y[:200])
+    lines = ["a,b,label,c"] + [f"{r[0]},{r[1]},{name},{r[2]}" for r, name in zip(x[:200], y[:200], strict=True)]
+    (path / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table = pyarrow.table({"embedding": x[:200].tolist(), "text": y[:200].tolist(), "label": y[:200].tolist()})
+    pyarrow.parquet.write_table(table, path / "data.parquet")
+    return path
+
+
+def run(*arguments):
+    return cli.main(["probe", *(str(argument) for argument in arguments)])
+
+
+def test_screen_card_and_numbers(folder, tmp_path, capsys):
+    status = run(
+        folder / "data.npz",
+        *("--target", "0.02", "--compare", folder / "other.npz", "--fresh", folder / "fresh.npz", "--out", tmp_path),
+    )
+    assert status == 0
+    screen = capsys.readouterr().out
+    for text in ("200 examples of 6 features, 2 classes", "Error on new data", "Class ant", "0.02", "minus other.npz"):
+        assert text in screen
+    numbers = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))
+    assert numbers["num_samples"] == 200
+    assert numbers["error"]["lower"] < numbers["error"]["value"] < numbers["error"]["upper"]
+    assert len(numbers["learning_curve"]["value"]) == 50
+    assert numbers["samples_needed"]["status"] in ("REACHED", "NOT_REACHABLE", "BEYOND_HORIZON")
+    assert numbers["independence"]["p_value"] > 0.001
+    assert numbers["comparison"]["difference"] < 0
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for text in ("Learning curve", "Spectrum", "Errors by class", "Whether to believe it", "Error on new data"):
+        assert text in page
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_regression_and_few_examples(folder, tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 3))
+    np.savez(tmp_path / "few.npz", x=x, y=x[:, 0] + 0.1 * rng.normal(size=40))
+    assert run(tmp_path / "few.npz", "--task", "regression", "--target", "0.1", "--out", tmp_path / "out") == 0
+    assert "Mean squared error on new data" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "probe.json").read_text())["learning_curve"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "labels", "columns"),
+    [
+        ("data.npz", None, None, 6),
+        ("data.npz", "embeddings", "labels", 6),
+        ("x.npy", None, "y.npy", 6),
+        ("data.csv", None, None, 3),
+        ("data.csv", "a, c", "label", 2),
+        ("data.parquet", None, None, 6),
+        ("data.parquet", "embedding", "text", 6),
+    ],
+)
+def test_files(folder, name, features, labels, columns):
+    labels = str(folder / labels) if name == "x.npy" else labels
+    x, y = read_examples(folder / name, features=features, labels=labels, task="classification")
+    assert x.shape == (200, columns)
+    assert set(y) == {"ant", "bee"}
+    first = np.load(folder / "x.npy")[:, 0]
+    np.testing.assert_allclose(x[:, 0], first, rtol=1e-6)
+    assert isinstance(x, np.memmap) == (name == "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("none.npz", (), "data: got no file"),
+        ("data.txt", (), "need a name that ends in .npz, .npy, .csv, .parquet"),
+        ("x.npy", (), "labels: got none; need --labels FILE.npy"),
+        ("two.npz", (), "features: got a, b to choose from; need --features NAME"),
+        ("two.npz", ("--features", "c"), "features: got 'c'; need one of a, b, y"),
+        ("short.npz", (), "labels: got 9 labels for 10 rows"),
+        ("data.csv", ("--labels", "a", "--features", "label"), "features: got text in column 'label'"),
+        ("ragged.csv", (), "another number of entries in line 3"),
+        ("one.npz", (), "y: got one class"),
+        ("objects.npz", (), "allow_pickle"),
+    ],
+)
+def test_files_that_cannot_be_used(folder, tmp_path, capsys, name, arguments, message):
+    (folder / "data.txt").write_text("x")
+    (folder / "ragged.csv").write_text("a,label\n1,x\n2\n")
+    x = np.random.default_rng(0).normal(size=(10, 2))
+    np.savez(folder / "two.npz", a=x, b=x, y=np.arange(10) % 2)
+    np.savez(folder / "short.npz", a=x, y=np.arange(9) % 2)
+    np.savez(folder / "one.npz", a=x, y=np.zeros(10, int))
+    np.savez(folder / "objects.npz", a=x, y=np.array([None] * 10))
+    assert run(folder / name, *arguments, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
