@@ -22,10 +22,11 @@ import warnings
 import _probe_features
 import jax
 import numpy as np
+import sklearn.datasets
 from _harness import environment, write
 from scipy.optimize import curve_fit
 from sklearn.linear_model import LogisticRegressionCV, RidgeClassifierCV
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import KFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
 from verax.probe import RidgeProbe
@@ -185,6 +186,10 @@ def refusals() -> dict:
     probe = RidgeProbe().fit(scaled, y)
     far_scaled = far * rng.exponential(size=(len(far), 1)).astype(np.float32) ** 2
     record("rows of very different size", probe, 1 - probe.score(far_scaled, far_y), "UNEQUAL_LEVERAGE")
+    digits, digits_y = sklearn.datasets.load_digits(return_X_y=True)  # writer after writer
+    probe = RidgeProbe().fit(digits, digits_y)
+    blocks = cross_val_score(probe, digits, digits_y, cv=KFold(10))
+    record("digits in the order of their writers; new writers", probe, 1 - float(blocks.mean()), "DEPENDENT_ROWS")
     order = np.argsort(y, kind="stable")
     probe = RidgeProbe().fit(x[order], y[order])
     record("sorted by label", probe, 1 - probe.score(far, far_y), "OK, with a warning")

@@ -36,6 +36,8 @@ def notices(findings: Any) -> list[tuple[str, str]]:
     found = []
     if probe.law_.status == 0:
         found.append(("good", f"Forecasts may be believed: {probe.law_.message}."))
+    else:
+        found.append(("bad", _sentence(probe.law_.message)))
     found += [("partial", _sentence(text)) for text in probe.warnings_]
     if findings.needed is not None:
         kind = "good" if findings.needed.status == 0 else "bad"

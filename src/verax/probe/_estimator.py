@@ -454,8 +454,6 @@ class RidgeProbe(BaseEstimator):
             found.append(f"the {end} ridge of the grid was chosen: a wider grid may be better")
         if self.law_.label_order_score > SORTED_SCORE:
             found.append("the rows are sorted by label: shuffle before any split by position")
-        if self.law_.status != 0:
-            found.append(self.law_.message)
         return tuple(found)
 
     def _need_curve(self) -> Any:

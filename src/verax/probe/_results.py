@@ -183,8 +183,9 @@ _LAW_MESSAGES = {
     "of the risk), or there are fewer than 64 examples: forecasts cannot be better; label more examples",
     LawStatus.DUPLICATES: "over 1 % of the rows are copies or near-copies of others: every error is too small; remove "
     "or group them",
-    LawStatus.DEPENDENT_ROWS: "neighbouring rows have similar residuals (frames of one video, sentences of one text, a "
-    "time series): leave-one-out is then too optimistic; keep one row a group, or shuffle to see whether it persists",
+    LawStatus.DEPENDENT_ROWS: "neighbouring rows have similar residuals (frames of one video, sentences of one text, "
+    "one writer's digits): the error on new groups is larger than leave-one-out says; keep one row a group, or hold "
+    "whole groups out",
     LawStatus.UNEQUAL_LEVERAGE: "generalized cross-validation and leave-one-out differ by over 15 %: rows of very "
     "different size or difficulty; the error stands (it is leave-one-out), the forecasts do not",
     LawStatus.INCONSISTENT_DIMENSION: "halves and quarters of the data see another effective dimension at the same "

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from verax.probe import LawStatus, NeedStatus, RidgeProbe
 from verax.probe._duplicates import count_duplicates
@@ -150,6 +151,13 @@ def test_rows_in_order(sample):
     rng = np.random.default_rng(3)
     frames = np.repeat(x[:200], 8, axis=0) + 0.5 * x.std(0) * rng.normal(size=(1600, x.shape[1]))
     assert RidgeProbe().fit(frames, np.repeat(y[:200], 8)).law_.status == LawStatus.DEPENDENT_ROWS
+
+
+def test_digits_of_one_writer_follow_each_other():
+    x, y = load_digits(return_X_y=True)
+    assert RidgeProbe().fit(x, y).law_.status == LawStatus.DEPENDENT_ROWS
+    order = np.random.default_rng(0).permutation(len(y))
+    assert RidgeProbe().fit(x[order], y[order]).law_.status == LawStatus.OK
 
 
 def test_rows_of_very_different_size(sample, rng):
