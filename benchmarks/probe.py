@@ -4,7 +4,7 @@ Run: ``python benchmarks/probe.py [forecasts | refusals | speed | memory] [--thr
 Writes ``results/<device>/probe_<part>.json``. Forecasts are resumed from ``build/probe_forecasts.jsonl``.
 
 forecasts: a probe fitted to n examples forecasts its error at 4 n; the truth is the error of a fit to 4 n examples (the
-n and others) on all examples left. Beside it: power laws ``a n^-c`` and ``a n^-c + b`` fitted to the 5-fold
+n and others) on all examples left. Beside it: power laws ``a n^-c`` and ``a n^-c + b`` fitted to the 3-fold
 cross-validation errors of scikit-learn's RidgeClassifierCV at n/8, n/4, n/2 and n.
 refusals: data that break an assumption on purpose.
 speed: 10-fold cross-validated LogisticRegressionCV and RidgeClassifierCV on 10,000 x 512.
@@ -30,9 +30,15 @@ from sklearn.model_selection import KFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
 from verax.probe import RidgeProbe
+from verax.probe._blocks import plan
+from verax.probe._dual import Dual
+from verax.probe._measure import choose_ridge
+from verax.probe._primal import Primal
 
 POINTS = 0.02
 """The target: forecasts within two points of the truth."""
+FIRST_SEED = 10
+"""Seeds 0 to 4 were looked at while the rule of acceptance was revised; these were not."""
 FORECASTS = pathlib.Path("build/probe_forecasts.jsonl")
 
 
@@ -41,7 +47,7 @@ def cross_validated(x: np.ndarray, y: np.ndarray) -> float:
     model = RidgeClassifierCV(alphas=scale * np.geomspace(1e-5, 1e2, 12))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with fewer examples than folds
-        return 1 - float(np.mean(cross_val_score(model, x, y, cv=5)))
+        return 1 - float(np.mean(cross_val_score(model, x, y, cv=3)))
 
 
 def power_laws(sizes: np.ndarray, errors: np.ndarray, target: int) -> dict[str, float]:
@@ -65,6 +71,16 @@ def power_laws(sizes: np.ndarray, errors: np.ndarray, target: int) -> dict[str, 
     return found
 
 
+def error_of_fit(x: np.ndarray, y: np.ndarray, new_x: np.ndarray, new_y: np.ndarray) -> float:
+    """Error of a probe, without what else a RidgeProbe measures."""
+    classes, codes = np.unique(y, return_inverse=True)
+    targets = np.eye(len(classes))[codes]
+    work = plan(len(x), x.shape[1], len(classes), None)._replace(num_folds=1)
+    found = (Primal if work.primal else Dual)(x, targets, np.zeros(len(x), np.int8), work)
+    fit = found.predictor(choose_ridge(found.spectrum, None)[1])
+    return float(np.mean(classes[np.argmax(new_x @ fit.coefficients + fit.intercept, axis=1)] != new_y))
+
+
 def one_forecast(name: str, x: np.ndarray, y: np.ndarray, n: int, seed: int) -> dict:
     order = np.random.default_rng(seed).permutation(len(y))
     small, large, test = order[:n], order[: 4 * n], order[4 * n :]
@@ -72,7 +88,7 @@ def one_forecast(name: str, x: np.ndarray, y: np.ndarray, n: int, seed: int) -> 
     probe = RidgeProbe().fit(x[small], y[small])
     point = probe.learning_curve(4 * n)
     seconds = time.perf_counter() - start
-    truth = 1 - RidgeProbe().fit(x[large], y[large]).score(x[test], y[test])
+    truth = error_of_fit(x[large], y[large], x[test], y[test])
     start = time.perf_counter()
     sizes = np.array([n // 8, n // 4, n // 2, n])
     errors = np.array([cross_validated(x[small[:size]], y[small[:size]]) for size in sizes])
@@ -146,7 +162,7 @@ def forecasts() -> dict:
     done = {(row["set"], row["num_samples"], row["seed"]) for row in rows}
     for name, (_, sizes, seeds) in _probe_features.SETS.items():
         x, y = _probe_features.load(name)
-        for seed in range(seeds):
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             for n in sizes:
                 if (name, n, seed) not in done:
                     rows.append(one_forecast(name, x, y, n, seed))
@@ -207,62 +223,64 @@ def refusals() -> dict:
     return {"cases": found}
 
 
+def timed(function):
+    """Result, wall seconds and processor seconds (all threads)."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function()
+    return result, {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - cpu}
+
+
 def speed(repeats: int) -> dict:
-    """Time and error of the estimate on 10,000 x 512 real features, against 10-fold cross-validation."""
+    """Time and error of the estimate on 10,000 x 512 real features, against 10-fold cross-validation.
+
+    LogisticRegressionCV gets 4 values of C, not its default 10, and at most 100 iterations: less than its users spend.
+    """
     x, y = _probe_features.load("Fashion-MNIST random network")
     train, train_y, test, test_y = x[:10_000], y[:10_000], x[10_000:], y[10_000:]
     mean, spread = train.mean(0), train.std(0) + 1e-6
     train, test = (train - mean) / spread, (test - mean) / spread
     RidgeProbe().fit(train[:200], train_y[:200])
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        probe = RidgeProbe().fit(train, train_y)
-        seconds.append(time.perf_counter() - start)
-    record = {
-        "num_samples": 10_000,
-        "num_features": 512,
+    runs = [timed(lambda: RidgeProbe().fit(train, train_y)) for _ in range(repeats)]
+    probe = runs[-1][0]
+    alphas = 10_000 * np.geomspace(1e-4, 1e2, 10)
+    ridge = RidgeClassifierCV(alphas=alphas)
+    scores, ridge_time = timed(lambda: cross_val_score(ridge, train, train_y, cv=10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged within 100 iterations
+        model = LogisticRegressionCV(
+            Cs=4, cv=10, max_iter=100, l1_ratios=(0.0,), use_legacy_attributes=False, scoring="accuracy"
+        )
+        logistic, logistic_time = timed(lambda: model.fit(train, train_y))
+    found = {
         "verax": {
-            "seconds": seconds,
+            "seconds": float(np.median([run["seconds"] for _, run in runs])),
+            "processor_seconds": float(np.median([run["processor_seconds"] for _, run in runs])),
             "estimate": probe.error_.value,
             "error_on_test": 1 - probe.score(test, test_y),
         },
+        "ridge_classifier_cv_10_fold": {
+            **ridge_time,
+            "estimate": float(1 - scores.mean()),
+            "error_on_test": 1 - ridge.fit(train, train_y).score(test, test_y),
+        },
+        "logistic_regression_cv_10_fold": {
+            **logistic_time,
+            "estimate": float(1 - np.asarray(logistic.scores_).reshape(10, -1).mean(0).max()),
+            "error_on_test": 1 - logistic.score(test, test_y),
+        },
     }
-    alphas = 10_000 * np.geomspace(1e-4, 1e2, 10)
-    start = time.perf_counter()
-    estimate = 1 - cross_val_score(RidgeClassifierCV(alphas=alphas), train, train_y, cv=10).mean()
-    took = time.perf_counter() - start
-    fitted = RidgeClassifierCV(alphas=alphas).fit(train, train_y)
-    record["ridge_classifier_cv_10_fold"] = {
-        "seconds": took,
-        "estimate": estimate,
-        "error_on_test": 1 - fitted.score(test, test_y),
+    peers = [name for name in found if name != "verax"]
+    return {
+        "num_samples": 10_000,
+        "num_features": 512,
+        "runs": found,
+        "ratio": {name: found[name]["seconds"] / found["verax"]["seconds"] for name in peers},
+        "processor_ratio": {
+            name: found[name]["processor_seconds"] / found["verax"]["processor_seconds"] for name in peers
+        },
+        "estimate_minus_error": {name: run["estimate"] - run["error_on_test"] for name, run in found.items()},
+        "target_ratio": {"logistic_regression_cv_10_fold": 20.0},
     }
-    start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logistic = LogisticRegressionCV(
-            Cs=10, cv=10, max_iter=100, l1_ratios=(0.0,), use_legacy_attributes=False, scoring="accuracy"
-        ).fit(train, train_y)
-    took = time.perf_counter() - start
-    scores = np.asarray(logistic.scores_).reshape(10, -1).mean(0)
-    record["logistic_regression_cv_10_fold"] = {
-        "seconds": took,
-        "estimate": float(1 - scores.max()),
-        "error_on_test": 1 - logistic.score(test, test_y),
-        "iterations_at_most": 100,
-    }
-    ours = float(np.median(seconds))
-    record["ratio"] = {
-        name: record[name]["seconds"] / ours
-        for name in ("ridge_classifier_cv_10_fold", "logistic_regression_cv_10_fold")
-    }
-    record["estimate_minus_error"] = {
-        name: record[name]["estimate"] - record[name]["error_on_test"]
-        for name in ("verax", "ridge_classifier_cv_10_fold", "logistic_regression_cv_10_fold")
-    }
-    record["target_ratio"] = {"logistic_regression_cv_10_fold": 20.0}
-    return record
 
 
 def memory(num_samples: int, num_features: int, budget: int) -> dict:

@@ -127,7 +127,7 @@ def _law(probe: Any) -> report.Table:
         ("GCV against leave-one-out", law.gcv_loo_gap),
         ("dispersion of leverages", law.leverage_dispersion),
         ("largest gap of effective dimensions", law.dimension_gap),
-        ("backtest: quarters' forecast minus the error now", law.backtest_miss),
+        ("backtest: halves' forecast minus the error now", law.backtest_miss),
     ]
     plain = [(name, None if isinstance(value, float) and not np.isfinite(value) else value) for name, value in rows]
     return report.Table(["Check", "Value"], plain)

@@ -251,8 +251,7 @@ class RidgeProbe(BaseEstimator):
         -------
         Forecast
             The band holds the error's own uncertainty, that of the exponent, and for each factor of four in the number
-            of examples the larger part of 5 % and the miss of a backtest: what quarters of these rows forecast for all
-            of them.
+            of examples 5 % and twice the miss of a backtest: what halves of these rows forecast for all of them.
 
         Raises
         ------

@@ -20,8 +20,9 @@ MAX_ROW_SCORE = 5.0
 MAX_GCV_LOO_GAP = 0.15
 # Gaussian features stay below .06 from n = 100 and below .02 from n = 400.
 MAX_DIMENSION_GAP = 0.1
-MAX_BACKTEST_MISS = 0.02
-MAX_BACKTEST_MISS_RISK = 0.2
+# For a factor of two, hence 2 points for a factor of four.
+MAX_BACKTEST_MISS = 0.01
+MAX_BACKTEST_MISS_RISK = 0.1
 # Consecutive labels that agree this many standard errors more often than by chance: sorted.
 SORTED_SCORE = 10.0
 
@@ -62,14 +63,18 @@ def row_order(residuals: np.ndarray, codes: np.ndarray | None, y: np.ndarray) ->
     return RowOrder(correlation, float(score), float(label_score))
 
 
-def dimension_gap(full: RiskPath, parts: Sequence[RiskPath]) -> float:
-    """Largest relative difference of df1 at one effective ridge, where both samples reach it with df1 >= 10."""
+def dimension_gap(full: RiskPath, ridge: float, parts: Sequence[RiskPath]) -> float:
+    """Largest relative difference of df1 at one effective ridge, where both samples reach it with df1 >= 10.
+
+    Compared from the effective ridge of the fit upwards: estimates at smaller ones do not rest on it.
+    """
     gaps = []
     order = np.argsort(full.effective_ridge)
     log_kappa, log_df = np.log(full.effective_ridge[order]), np.log(full.df1[order])
+    lowest = np.interp(np.log(ridge), np.log(full.ridge[order]), log_kappa)
     for path in parts:
         kappa = np.log(path.effective_ridge)
-        shared = (kappa >= log_kappa[0]) & (kappa <= log_kappa[-1]) & (path.df1 >= 10) & _precise(path)
+        shared = (kappa >= lowest) & (kappa <= log_kappa[-1]) & (path.df1 >= 10) & _precise(path)
         if shared.any():
             gaps.append(np.max(np.abs(path.df1[shared] / np.exp(np.interp(kappa[shared], log_kappa, log_df)) - 1)))
     return float(max(gaps)) if gaps else float("nan")

@@ -60,11 +60,11 @@ def fit_parts(
 
 
 def backtest(parts: Parts, num_samples: int) -> float:
-    """Forecast the error at the full size from quarters of the rows, as if there were no more: the mean over them."""
-    anchor, eighths = parts.fits[4], [parts.fits[8]]
+    """Forecast the error at the full size from halves of the rows, as if there were no more: the mean over both."""
+    anchor, smaller = parts.fits[2], [parts.fits[4], parts.fits[8]]
     values = []
-    for path, ridge in zip(parts.paths[4], parts.ridges[4], strict=True):
-        exponent, _ = fit_link(path, ridge, anchor, eighths)
+    for path, ridge in zip(parts.paths[2], parts.ridges[2], strict=True):
+        exponent, _ = fit_link(path, ridge, anchor, smaller)
         risks, _ = tuned_risk(path, ridge, [anchor.num_samples, num_samples])
         values.append(np.log(anchor.value) + exponent * np.log(risks[1] / risks[0]))
     return float(np.exp(np.mean(values)))
@@ -73,7 +73,7 @@ def backtest(parts: Parts, num_samples: int) -> float:
 def fit_curve(path: RiskPath, ridge: float, anchor: PartFit, parts: Parts, expected: float) -> Curve:
     """Put the link and its uncertainty together: the backtest's own miss counts as one."""
     exponent, exponent_error = fit_link(path, ridge, anchor, [parts.fits[divisor] for divisor in PARTS])
-    miss = abs(float(np.log(expected / anchor.value)))
+    miss = 2 * abs(float(np.log(expected / anchor.value)))  # of a factor of two
     return Curve(path, ridge, anchor, Link(exponent, exponent_error, float(np.hypot(THEORY_ERROR, miss))))
 
 
@@ -94,7 +94,7 @@ def measure_law(
     gcv = float(path.gcv[int(np.argmin(np.abs(np.log(path.ridge / ridge))))])
     gcv_loo_gap = gcv / risk - 1 if risk > 0 else 0.0
     compared: Sequence[RiskPath] = [] if parts is None else [*parts.paths[2], *parts.paths[4]]
-    gap = dimension_gap(path, compared)
+    gap = dimension_gap(path, ridge, compared)
     miss = (expected - anchor.value) / (1 if classifier else anchor.value)
     status = judge(
         classifier=classifier,

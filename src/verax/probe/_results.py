@@ -149,10 +149,10 @@ class ProbeLaw(NamedTuple):
     leverage_dispersion : float
         Standard deviation over mean of ``1 - H_ii`` at the chosen ridge.
     dimension_gap : float
-        Largest ``|df1(half) / df1(all) - 1|`` at the same effective ridge, over halves and quarters; NaN where it could
-        not be compared.
+        Largest ``|df1(half) / df1(all) - 1|`` at the same effective ridge, that of the fit or larger, over halves and
+        quarters; NaN where it could not be compared.
     backtest : float
-        What the quarters of the data forecast for all of it.
+        What the halves of the data forecast for all of it.
     backtest_miss : float
         ``backtest`` minus the leave-one-out error (regression: relative to the leave-one-out risk); NaN where there
         were too few examples.
@@ -190,8 +190,8 @@ _LAW_MESSAGES = {
     "different size or difficulty; the error stands (it is leave-one-out), the forecasts do not",
     LawStatus.INCONSISTENT_DIMENSION: "halves and quarters of the data see another effective dimension at the same "
     "effective ridge: the deterministic equivalent does not hold, so forecasts are not to be trusted",
-    LawStatus.BACKTEST_MISSED: "quarters of the data, asked for the error at the present size, missed it by over 2 "
-    "points (regression: 20 %): forecasts from here would miss likewise",
+    LawStatus.BACKTEST_MISSED: "halves of the data, asked for the error at the present size, missed it by over 1 "
+    "point (regression: 10 %): forecasts from here would miss likewise",
 }
 
 
