@@ -1,7 +1,7 @@
 """What a fit takes from the features: one decomposition, leave-one-out predictions, and fits to parts of the rows."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -40,6 +40,7 @@ class PartPrediction(NamedTuple):
 SelectRidge = Callable[[Spectrum], float]
 
 
+@runtime_checkable
 class Decomposition(Protocol):
     """Both ways of decomposing (`_primal.Primal`, `_dual.Dual`) answer the same questions."""
 
