@@ -1,0 +1,337 @@
+"""TCT: one experiment, a data set divided among clients by one rule with one seed, and everything measured on it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import verax.federated as vf
+import verax.spectral as vs
+from verax import ntk
+from verax._errors import check, check_option
+from verax._types import PyTree
+from verax.data import Dataset
+from verax.models import Network, mlp, resnet18, small_cnn
+
+_BATCH = 250
+"""Images whose features are taken at once: it divides all numbers of images here, so that one program serves."""
+
+BASELINES = ("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam")
+
+
+class Problem(NamedTuple):
+    """Data of one experiment, and the network to train on it."""
+
+    network: Network
+    params: PyTree
+    clients: vf.ClientData
+    validation: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    num_classes: int
+
+
+class Plan(NamedTuple):
+    """What is run on a problem; a part of the configuration, so that results are kept under it."""
+
+    rounds1: int
+    rounds2: int
+    local_epochs: int
+    batch_size: int
+    local_steps: int
+    num_features: int
+    long_rounds: int
+    ridge_grid: int = 40
+
+
+@functools.cache
+def network_of(name: str, shape: tuple[int, ...], num_classes: int) -> tuple[Network, Callable[[jax.Array], PyTree]]:
+    """A network and its initialiser."""
+
+    def make(key: jax.Array) -> tuple[Network, PyTree]:
+        if name == "mlp":
+            return mlp([int(np.prod(shape)), 128, 64, num_classes], key=key)
+        if name == "small cnn":
+            return small_cnn(num_classes, in_channels=shape[2], key=key)
+        check_option("network", name, ("mlp", "small cnn", "narrow resnet18", "resnet18"))
+        return resnet18(num_classes, in_channels=shape[2], width=64 if name == "resnet18" else 8, key=key)
+
+    return make(jax.random.key(0))[0], lambda key: make(key)[1]
+
+
+def divide(labels: np.ndarray, setting: str, num_clients: int, key: jax.Array) -> vf.Partition:
+    """Partition by a rule's name: ``#C=k``, ``#C=k disjoint``, ``Dir(alpha)`` or ``IID``."""
+    if setting.startswith("#C="):
+        count, _, rest = setting[3:].partition(" ")
+        scheme = "disjoint" if rest == "disjoint" else "niid_bench"
+        return vf.partition_by_label_count(labels, num_clients, int(count), key=key, scheme=scheme)
+    if setting.startswith("Dir("):
+        return vf.partition_dirichlet(labels, num_clients, float(setting[4:-1]), key=key)
+    check(setting == "IID", "settings", repr(setting), "'#C=k', '#C=k disjoint', 'Dir(alpha)' or 'IID'")
+    return vf.partition_iid(labels, num_clients, key=key)
+
+
+def make_problem(
+    data: Dataset,
+    network: str,
+    setting: str,
+    *,
+    num_clients: int,
+    per_client: int,
+    num_validation: int,
+    num_test: int,
+    pool: int,
+    key: jax.Array,
+) -> Problem:
+    """Draw images, divide them, and initialise the network; ``per_client`` 0 takes all that are left."""
+    image_key, division_key, network_key = (jax.random.fold_in(key, number) for number in range(3))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(image_key)).ravel().tolist())
+    num_train = num_clients * per_client or len(data.x_train) - num_validation
+    needed = num_train + num_validation
+    check(needed <= len(data.x_train), "examples_per_client", f"{needed} images", f"at most {len(data.x_train)}")
+    order = rng.permutation(len(data.x_train))[:needed]
+    chosen = rng.permutation(len(data.x_test))[:num_test]
+
+    def images(raw: np.ndarray) -> np.ndarray:
+        x = data.normalise(raw)
+        n, height, width, channels = x.shape
+        return x.reshape(n, height // pool, pool, width // pool, pool, channels).mean((2, 4)) if pool > 1 else x
+
+    x, y = images(data.x_train[order]), data.y_train[order]
+    partition = divide(y[:num_train], setting, num_clients, division_key)
+    net, init = network_of(network, x.shape[1:], data.num_classes)
+    return Problem(
+        net,
+        init(network_key),
+        _padded(vf.gather_clients(x[:num_train], y[:num_train], partition), num_train // num_clients),
+        (x[num_train:], y[num_train:]),
+        (images(data.x_test[chosen]), data.y_test[chosen]),
+        data.num_classes,
+    )
+
+
+def _padded(clients: vf.ClientData, unit: int) -> vf.ClientData:
+    """Fill up to a multiple of half the mean size, so that seeds and settings share compilations."""
+    extra = -clients.mask.shape[1] % max(unit // 2, 1)
+    return jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, 0), (0, extra)] + [(0, 0)] * (leaf.ndim - 2)), clients)
+
+
+@functools.cache
+def loss_of(network: Network) -> Callable[[Any, Any, Any], Any]:
+    """Cross-entropy, one value an example."""
+
+    def loss_fn(params: PyTree, x: Any, y: Any) -> Any:
+        return optax.softmax_cross_entropy_with_integer_labels(network(params, x), y)
+
+    return loss_fn
+
+
+@functools.cache
+def algorithm_of(method: str, network: Network, learning_rate: float, plan: Plan) -> vf.FederatedAlgorithm:
+    """A baseline with the plan's options."""
+    options = {"learning_rate": learning_rate, "batch_size": plan.batch_size, "local_epochs": plan.local_epochs}
+    loss_fn = loss_of(network)
+    if method == "fedprox":
+        return vf.fedprox(loss_fn, mu=0.1, **options)
+    if method == "scaffold":  # client sizes may differ
+        return vf.scaffold(loss_fn, form="textbook", **options)
+    if method == "fedadam":
+        return vf.fedadam(loss_fn, server_learning_rate=0.01, **options)
+    makers = {
+        "fedavg": vf.fedavg,
+        "fednova": vf.fednova,
+        "fedyogi": functools.partial(vf.fedyogi, server_learning_rate=0.01),
+        "fedavgm": vf.fedavgm,
+        "centralized": vf.centralized,
+        "local only": vf.local_only,
+    }
+    check(method in makers, "methods", repr(method), f"one of {BASELINES}, 'fedyogi', 'fedavgm', 'local only'")
+    return makers[method](loss_fn, **options)
+
+
+def judge_of(problem: Problem) -> Callable[[PyTree], dict[str, Any]]:
+    """Accuracy and recall on the test images, and accuracy on the validation images."""
+    on_test = vf.evaluator(problem.network, *problem.test, clients=problem.clients)
+    on_validation = vf.evaluator(problem.network, *problem.validation)
+
+    def evaluate(params: PyTree) -> dict[str, Any]:
+        return {**on_test(params), "validation": on_validation(params)["accuracy"]}
+
+    return evaluate
+
+
+def run_baseline(
+    problem: Problem, method: str, learning_rate: float, plan: Plan, key: jax.Array
+) -> dict[str, np.ndarray]:
+    """One algorithm for as many rounds as both stages of TCT together."""
+    algorithm = algorithm_of(method, problem.network, learning_rate, plan)
+    evaluate = judge_of(problem)
+    if method == "local only":
+        evaluate = vf.mean_over_clients(evaluate)
+    _, history = vf.run(
+        algorithm, problem.params, problem.clients, rounds=plan.rounds1 + plan.rounds2, key=key, evaluate=evaluate
+    )
+    return _of_history(history)
+
+
+def _of_history(history: vf.History) -> dict[str, np.ndarray]:
+    kept = ("accuracy", "recall", "worst_client", "validation")
+    curves = {name: history.evaluations[name] for name in kept if name in history.evaluations}
+    return {**curves, "bytes": history.total_bytes, "drift": history.drift, "status": history.status}
+
+
+def run_tct(
+    problem: Problem, learning_rate: float, plan: Plan, key: jax.Array, *, bootstrapped: bool
+) -> dict[str, np.ndarray]:
+    """Both stage 2s on one set of features, and what is learned from them; without stage 1 unless bootstrapped."""
+    network, clients = problem.network, problem.clients
+    sketch = ntk.Rademacher(plan.num_features)
+    stage1 = algorithm_of("fedavg", network, learning_rate, plan)
+    keep = np.asarray(clients.mask)
+    held_out = vf.gather_clients(
+        *problem.validation,
+        vf.partition_iid(problem.validation[1], min(len(keep), len(problem.validation[1])), key=key),
+    )
+    model = vf.tct(
+        network,
+        loss_of(network),
+        problem.params,
+        clients,
+        stage1=stage1,
+        rounds1=plan.rounds1 if bootstrapped else 0,
+        features_fn=network.features,
+        width=network.width,
+        sketch=sketch,
+        stage2="scaffold",
+        rounds2=plan.rounds2,
+        local_steps=plan.local_steps,
+        key=key,
+        num_classes=problem.num_classes,
+        held_out=held_out,
+        test=problem.test,
+        batch_size=_BATCH,
+    )
+    phi_test = np.asarray(model.features(problem.test[0], batch_size=_BATCH))
+    rows = np.asarray(model.features(np.asarray(clients.x)[keep], batch_size=_BATCH))
+    phi = np.zeros((*keep.shape, rows.shape[1]), rows.dtype)
+    phi[keep] = rows
+    targets = vf.class_targets(np.where(keep, np.asarray(clients.y), 0), problem.num_classes)
+    parts = vf.client_statistics(phi, targets, keep)
+    total = vf.total_statistics(parts)
+    ridges = np.geomspace(1e-6, 1.0, plan.ridge_grid) * float(np.trace(total.gram)) / total.num_examples
+    fit = vf.fit_ridge(total, ridges=ridges)
+    result = _of_history(model.history)
+    result.update(_judged("one_shot", phi_test @ fit.coefficients, problem))
+    sent = len(keep) * parts[0].message_bytes + len(keep) * fit.coefficients.size * 4
+    before = sum(
+        entry.bytes_up + entry.bytes_down for entry in model.ledger if entry.step in ("stage 1", "standardisation")
+    )
+    result.update(ridge=np.array(fit.ridge), one_shot_bytes=np.array(before + sent))
+
+    # Does stage 2 reach the pooled optimum? At the ridge that was chosen, from the same objective.
+    optimum = _objective(fit.coefficients, total, fit.ridge)
+    start = total.target_square / (2 * total.num_examples)
+    for name, control in (("scaffold", True), ("fedavg", False)):
+        options = {"rounds": plan.long_rounds, "local_steps": plan.local_steps, "ridge": fit.ridge}
+        longer = vf.scaffold_linear(phi, targets, keep, control_variates=control, **options)
+        reached = _objective(np.asarray(longer.coefficients, np.float64), total, fit.ridge)
+        result[f"gap_{name}"] = np.array((reached - optimum) / (start - optimum))
+        result.update(_judged(f"long_{name}", phi_test @ np.asarray(longer.coefficients), problem))
+
+    # The estimated risk of the one-shot fit, from data that stage 1 has seen and from data that it has not.
+    assert model.risk is not None
+    seen = _risk_ratio(fit.path, total, phi_test, problem)
+    fresh_rows = np.asarray(model.features(problem.validation[0], batch_size=_BATCH))
+    fresh_targets = vf.class_targets(problem.validation[1], problem.num_classes)
+    ones = np.ones((1, len(fresh_rows)), bool)
+    fresh = vf.total_statistics(vf.client_statistics(fresh_rows[None], fresh_targets[None], ones))
+    result.update(seen_risk=np.array(seen), held_out_risk=np.array(_risk_ratio(model.risk, fresh, phi_test, problem)))
+
+    # Features of the last hidden layer alone.
+    hidden = np.asarray(jax.jit(network.features)(model.params, jnp.asarray(np.asarray(clients.x)[keep])))
+    hidden_test = np.asarray(jax.jit(network.features)(model.params, jnp.asarray(problem.test[0])))
+    last = np.zeros((*keep.shape, hidden.shape[1]), hidden.dtype)
+    last[keep] = hidden
+    standard = vf.fit_standardizer(last, keep)
+    penultimate = vf.fit_ridge(vf.total_statistics(vf.client_statistics(standard(last), targets, keep)))
+    result.update(_judged("penultimate", standard(hidden_test) @ penultimate.coefficients, problem))
+    return result
+
+
+def _judged(name: str, scores: np.ndarray, problem: Problem) -> dict[str, np.ndarray]:
+    right = scores.argmax(1) == problem.test[1]
+    counts = np.bincount(problem.test[1], minlength=problem.num_classes)
+    recall = np.bincount(problem.test[1], right, minlength=problem.num_classes) / counts
+    return {f"{name}_accuracy": np.array(right.mean()), f"{name}_recall": recall}
+
+
+def _objective(theta: np.ndarray, total: vf.Statistics, ridge: float) -> float:
+    quadratic = np.sum(theta * (total.gram @ theta)) - 2 * np.sum(theta * total.cross) + total.target_square
+    return float(quadratic / (2 * total.num_examples) + ridge / 2 * np.sum(theta**2))
+
+
+def _risk_ratio(path: vs.RiskPath | None, total: vf.Statistics, phi_test: np.ndarray, problem: Problem) -> float:
+    """Estimated over true squared error of the ridge regression with the smallest estimate."""
+    assert path is not None
+    best = int(np.argmin(path.gcv))
+    fit = vf.fit_ridge(total, float(path.ridge[best]))
+    targets = vf.class_targets(problem.test[1], problem.num_classes, np.float64)
+    truth = np.mean(np.sum((phi_test @ fit.coefficients - targets) ** 2, axis=1))
+    return float(path.gcv[best] / truth)
+
+
+def layer_names(params: PyTree) -> list[str]:
+    """Prefixes of the layers' parameters, first to last, the head at the end."""
+    names: list[str] = []
+    for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]:
+        prefix = jax.tree_util.keystr(path[:-1], simple=True, separator="/")
+        if prefix not in names:
+            names.append(prefix)
+    return [name for name in names if name != "head"] + ["head"]
+
+
+def run_layers(problem: Problem, rates: dict[str, float], plan: Plan, key: jax.Array) -> dict[str, np.ndarray]:
+    """Accuracy after retraining the last l layers on pooled data, from FedAvg's, random and centralized parameters."""
+    evaluate = judge_of(problem)
+    starts = {"random": problem.params}
+    for method in ("fedavg", "centralized"):
+        algorithm = algorithm_of(method, problem.network, rates[method], plan)
+        starts[method], _ = vf.run(algorithm, problem.params, problem.clients, rounds=plan.rounds1, key=key)
+    num_layers = len(layer_names(problem.params))
+    result = {}
+    for name, params in starts.items():
+        accuracy = [evaluate(params)["accuracy"]]
+        for count in range(1, num_layers + 1):
+            algorithm = retraining_of(count, problem.network, rates["centralized"], plan)
+            trained, _ = vf.run(algorithm, params, problem.clients, rounds=plan.rounds2, key=key)
+            accuracy.append(evaluate(trained)["accuracy"])
+        result[name] = np.array(accuracy)
+    return result
+
+
+@functools.cache
+def retraining_of(count: int, network: Network, learning_rate: float, plan: Plan) -> vf.FederatedAlgorithm:
+    """Centralized training of the last ``count`` layers, the others fixed.
+
+    The fixed ones stay arguments (`split_parameters` would make them constants), so that all starts share a program.
+    """
+    loss_fn = loss_of(network)
+
+    def partial_loss(params: PyTree, x: Any, y: Any) -> Any:
+        chosen = layer_names(params)[-count:]
+        fixed = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: (
+                leaf
+                if jax.tree_util.keystr(path[:-1], simple=True, separator="/") in chosen
+                else jax.lax.stop_gradient(leaf)
+            ),
+            params,
+        )
+        return loss_fn(fixed, x, y)
+
+    return vf.centralized(
+        partial_loss, learning_rate=learning_rate, batch_size=plan.batch_size, local_epochs=plan.local_epochs
+    )

@@ -1,0 +1,351 @@
+"""TCT (Yu, Wei, Karimireddy, Ma, Jordan, NeurIPS 2022): federated learning under label skew, convexified.
+
+Federated averaging and its rivals against Train-Convexify-Train with both of its second stages, and the diagnosis
+behind it: what fails, what the early layers have learned, what stage 1 adds to the random initialisation.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from verax._errors import check, check_integer
+from verax.data import Dataset, load
+from verax.report import Report, environment
+
+from ._gcv_images import _cifar10
+from ._gcv_kernels import Cache
+from ._run import Steps
+from ._tct_claims import make_claims
+from ._tct_experiment import Plan, Problem, make_problem, run_baseline, run_layers, run_tct
+from ._tct_figures import make_figures
+from ._tct_results import Results, make_tables
+
+_TITLE = "TCT: Convexifying Federated Learning using Bootstrapped Neural Tangent Kernels"
+_CITATION = "Y. Yu, A. Wei, S. P. Karimireddy, Y. Ma, M. I. Jordan, NeurIPS 2022 (vol. 35)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on.
+
+    Attributes
+    ----------
+    planned_seconds
+        The time that a run should take: two CPU cores for ``demo`` and ``laptop``, one GPU for ``full``.
+    dataset
+        "digits", "fashion_mnist", "cifar10" or "cifar100".
+    network
+        "mlp", "small cnn", "narrow resnet18" or "resnet18" (group norm).
+    settings
+        Rules of division: "#C=k", "#C=k disjoint", "Dir(alpha)", "IID".
+    methods
+        Baselines; "centralized" and "fedavg" are needed.
+    num_clients, examples_per_client
+        Clients and their mean number of images; 0 for all images.
+    num_validation, num_test
+        Images for tuning and for testing.
+    pool
+        Images are averaged over squares of so many pixels.
+    rounds1, rounds2
+        Rounds of TCT's stages; baselines get both.
+    local_epochs, batch_size
+        Of stage 1 and the baselines.
+    learning_rates
+        The grid for every method; chosen with the first seed on validation images.
+    local_steps
+        Of stage 2.
+    num_features
+        Size of the sketch of the gradient.
+    long_rounds
+        Rounds after which the distance from the pooled optimum is judged.
+    num_seeds
+        Draws of images, division, initial weights and heads.
+    ablations
+        Whether to run the features at initialisation and the retraining of layers (of the first setting).
+    cache
+        Folder for results, by a hash of what they depend on, so that an interrupted run resumes; "" for none.
+    stand_in
+        Whether the data are only an analogue of the paper's.
+    """
+
+    planned_seconds: float
+    dataset: str
+    network: str
+    settings: tuple[str, ...]
+    methods: tuple[str, ...]
+    examples_per_client: int
+    num_validation: int
+    num_test: int
+    rounds1: int
+    rounds2: int
+    learning_rates: tuple[float, ...]
+    num_features: int
+    num_seeds: int
+    num_clients: int = 10
+    pool: int = 1
+    local_epochs: int = 1
+    batch_size: int = 50
+    local_steps: int = 500
+    long_rounds: int = 100
+    ablations: bool = True
+    cache: str = ""
+    stand_in: bool = False
+
+    def __post_init__(self):
+        check(bool(self.settings), "settings", "none", "at least one rule of division")
+        check(
+            {"centralized", "fedavg"} <= set(self.methods), "methods", self.methods, "centralized and fedavg among them"
+        )
+        check(bool(self.learning_rates), "learning_rates", "none", "at least one")
+        for name in ("num_clients", "num_seeds", "rounds1", "rounds2", "num_features", "pool", "num_validation"):
+            check_integer(name, getattr(self, name), minimum=1)
+
+    @classmethod
+    def demo(cls) -> "Config":
+        """Return a first look at scikit-learn's digits."""
+        return cls(
+            planned_seconds=45.0,
+            dataset="digits",
+            network="mlp",
+            settings=("#C=1", "#C=2"),
+            methods=("centralized", "fedavg", "fedprox", "fednova", "scaffold"),
+            examples_per_client=100,
+            num_validation=250,
+            num_test=500,
+            rounds1=10,
+            rounds2=15,
+            batch_size=20,
+            learning_rates=(0.1,),
+            num_features=512,
+            num_seeds=3,
+            stand_in=True,
+        )
+
+    @classmethod
+    def laptop(cls) -> "Config":
+        """Return Fashion-MNIST with 10 clients of 600 images, averaged to 14x14 pixels to fit into an hour."""
+        return cls(
+            planned_seconds=3600.0,
+            dataset="fashion_mnist",
+            network="small cnn",
+            settings=("#C=1", "#C=2", "Dir(0.1)", "Dir(0.5)", "IID"),
+            methods=("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam", "local only"),
+            examples_per_client=600,
+            num_validation=1000,
+            num_test=2000,
+            rounds1=10,
+            rounds2=15,
+            pool=2,
+            learning_rates=(0.05, 0.2),
+            num_features=2048,
+            num_seeds=3,
+            cache="build/cache/tct",
+        )
+
+    @classmethod
+    def headline(cls) -> "Config":
+        """Return all of Fashion-MNIST at 28x28 pixels, for FedAvg, TCT and centralized training; hours."""
+        return cls(
+            planned_seconds=8 * 3600.0,
+            dataset="fashion_mnist",
+            network="small cnn",
+            settings=("#C=1", "#C=2"),
+            methods=("centralized", "fedavg"),
+            examples_per_client=0,
+            num_validation=5000,
+            num_test=10000,
+            rounds1=10,
+            rounds2=15,
+            learning_rates=(0.05,),
+            num_features=4096,
+            num_seeds=3,
+            ablations=False,
+            cache="build/cache/tct",
+        )
+
+    @classmethod
+    def cifar(cls) -> "Config":
+        """Return what stage 1 is worth on 10,000 images of CIFAR-10: 5 clients of two classes, a narrow ResNet-18."""
+        return cls(
+            planned_seconds=4 * 3600.0,
+            dataset="cifar10",
+            network="narrow resnet18",
+            settings=("#C=2 disjoint",),
+            methods=("centralized", "fedavg"),
+            num_clients=5,
+            examples_per_client=1500,
+            num_validation=500,
+            num_test=2000,
+            rounds1=15,
+            rounds2=15,
+            learning_rates=(0.05,),
+            num_features=4096,
+            num_seeds=3,
+            cache="build/cache/tct",
+        )
+
+    @classmethod
+    def full(cls) -> "Config":
+        """Return CIFAR-100 with a ResNet-18, 20 clients of five classes; a GPU, hours."""
+        return cls(
+            planned_seconds=24 * 3600.0,
+            dataset="cifar100",
+            network="resnet18",
+            settings=("#C=5 disjoint",),
+            methods=("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam"),
+            num_clients=20,
+            examples_per_client=0,
+            num_validation=5000,
+            num_test=10000,
+            rounds1=100,
+            rounds2=100,
+            local_epochs=5,
+            batch_size=64,
+            learning_rates=(0.01, 0.05),
+            num_features=8192,
+            num_seeds=3,
+            cache="build/cache/tct",
+        )
+
+
+def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = None, progress: bool = True) -> Report:
+    """Measure the paper's claims on one data set, over rules of division and seeds.
+
+    Every seed draws images, their division among clients, initial weights and heads. Learning rates are chosen on
+    validation images with the first seed, by the mean accuracy of the last five rounds, each method from the same grid;
+    TCT takes FedAvg's. Test images enter nothing but the accuracies reported.
+
+    Parameters
+    ----------
+    config
+        From ``Config.demo()``, ``.laptop()``, ``.full()``, ``.headline()`` or ``.cifar()``, or with fields replaced.
+    key
+        A ``jax.random.key``.
+    data
+        Folder of data sets; the environment variable ``VERAX_DATA`` where it is None. Digits need none.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Report
+        Claims, tables and figures.
+
+    Raises
+    ------
+    ValueError
+        If there is no data folder, or the data set has too few images.
+    FileNotFoundError
+        If the data set is missing.
+
+    Notes
+    -----
+    With ``config.cache`` every method's results on one setting and seed are kept under a hash of what they depend on.
+    """
+    check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
+    source = _cifar10(data) if config.dataset == "cifar10" else load(config.dataset, data)
+    plan = Plan(
+        config.rounds1,
+        config.rounds2,
+        config.local_epochs,
+        config.batch_size,
+        config.local_steps,
+        config.num_features,
+        config.long_rounds,
+    )
+    cache = Cache(config.cache or None)
+    cells: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}
+    tcts = ["tct", *(["tct, random"] if config.ablations else [])]
+    total = config.num_seeds * len(config.settings) * (len(config.methods) + len(tcts)) + 1
+    with Steps("TCT", total, show=progress) as steps:
+        rates: dict[tuple[str, str], float] = {}
+        for seed in range(config.num_seeds):
+            for setting in config.settings:
+                seed_key = jax.random.fold_in(key, seed)
+                problem = _problem(config, source, setting, seed_key)
+                data_key = np.asarray(jax.random.key_data(seed_key))
+                context = [setting, plan, data_key, *(getattr(config, name) for name in _DATA_FIELDS)]
+                for method in config.methods:
+                    steps(f"{method}, {setting}, seed {seed + 1}")
+
+                    def curves(
+                        rate: float,
+                        method: str = method,
+                        problem: Problem = problem,
+                        seed_key: Any = seed_key,
+                        context: list[Any] = context,
+                    ) -> dict[str, np.ndarray]:
+                        return cache.get(
+                            "tct-baseline1",
+                            [*context, method, rate],
+                            lambda: run_baseline(problem, method, rate, plan, jax.random.fold_in(seed_key, 10)),
+                        )
+
+                    if seed == 0:
+                        scores = {
+                            rate: float(np.mean(curves(rate)["validation"][-5:])) for rate in config.learning_rates
+                        }
+                        rates[setting, method] = max(scores, key=lambda rate: scores[rate])
+                    cells[setting, method, seed] = curves(rates[setting, method])
+                rate = rates[setting, "fedavg"]
+                for name in tcts:
+                    steps(f"{name}, {setting}, seed {seed + 1}")
+                    bootstrapped = name == "tct"
+                    cells[setting, name, seed] = cache.get(
+                        "tct-both1", [*context, rate, bootstrapped],
+                        lambda problem=problem, rate=rate, seed_key=seed_key, bootstrapped=bootstrapped: run_tct(
+                            problem, rate, plan, jax.random.fold_in(seed_key, 10), bootstrapped=bootstrapped
+                        ),
+                    )  # fmt: skip
+                if config.ablations and setting == config.settings[0]:
+                    chosen = {method: rates[setting, method] for method in ("fedavg", "centralized")}
+                    cells[setting, "layers", seed] = cache.get(
+                        "tct-layers1", [*context, sorted(chosen.items())],
+                        lambda problem=problem, chosen=chosen, seed_key=seed_key: run_layers(
+                            problem, chosen, plan, jax.random.fold_in(seed_key, 11)
+                        ),
+                    )  # fmt: skip
+        steps("tables and figures")
+        results = Results(config, cells, rates)
+        claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
+    return Report(
+        title=_TITLE,
+        citation=_CITATION,
+        claims=claims,
+        tables={name: table for name, (table, _) in tables.items()},
+        figures={name: figure for name, (figure, _) in figures.items()},
+        captions={name: caption for name, (_, caption) in {**tables, **figures}.items()},
+        config=config,
+        environment=environment(),
+        seconds=steps.seconds,
+        planned_seconds=config.planned_seconds,
+    )
+
+
+_DATA_FIELDS = (
+    "dataset",
+    "network",
+    "num_clients",
+    "examples_per_client",
+    "num_validation",
+    "num_test",
+    "pool",
+)
+"""Fields on which the data and the network of a seed depend."""
+
+
+def _problem(config: Config, source: Dataset, setting: str, key: jax.Array) -> Problem:
+    return make_problem(
+        source,
+        config.network,
+        setting,
+        num_clients=config.num_clients,
+        per_client=config.examples_per_client,
+        num_validation=config.num_validation,
+        num_test=config.num_test,
+        pool=config.pool,
+        key=key,
+    )
