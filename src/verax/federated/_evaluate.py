@@ -1,5 +1,6 @@
 """Accuracy of a global model, by class and by client; and models of which only a part is trained."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ def evaluator(
     y = check_labels(labels)
     check(leading_size(x, "x") == len(y), "labels", f"{len(y)} of them", f"{leading_size(x, 'x')}, as x has")
     check_integer("batch_size", batch_size, minimum=1)
-    predict = jax.jit(lambda params, x: jnp.argmax(apply_fn(params, x), axis=-1))
+    predict = _predictor(apply_fn)
 
     def classes(params: PyTree, x: PyTree) -> np.ndarray:
         num = leading_size(x, "x")
@@ -87,6 +88,12 @@ def evaluator(
         return result
 
     return evaluate
+
+
+@functools.lru_cache(maxsize=64)
+def _predictor(apply_fn: ApplyFn) -> Callable[[Any, Any], jax.Array]:
+    """One compiled function for all evaluators of a network."""
+    return jax.jit(lambda params, x: jnp.argmax(apply_fn(params, x), axis=-1))
 
 
 def mean_over_clients(evaluate: Callable[[PyTree], dict[str, Any]]) -> Callable[[PyTree], dict[str, Any]]:

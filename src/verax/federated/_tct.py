@@ -453,7 +453,11 @@ def _scatter(rows: jax.Array, keep: np.ndarray) -> jax.Array:
 
 def _linear_judge(model: TCT, test: tuple[PyTree, Any], batch_size: int | None) -> Callable[[Any], dict[str, Any]]:
     phi = model.features(test[0], batch_size=batch_size)
-    return evaluator(lambda theta, phi: phi @ theta.astype(phi.dtype), phi, test[1], batch_size=len(phi))
+    return evaluator(_scores, phi, test[1], batch_size=len(phi))
+
+
+def _scores(theta: Any, phi: Any) -> Any:
+    return phi @ theta.astype(phi.dtype)
 
 
 def _every(
