@@ -111,7 +111,7 @@ def _layers(results: Results) -> tuple[Any, str]:
             color=f"C{index}",
             label=f"{label(name)} features",
         )
-    ax.set_xticks(range(values.shape[1]))
+    ax.set_xticks(range(num_counts))
     ax.set(
         xlabel="last layers retrained centrally",
         ylabel="test accuracy",
