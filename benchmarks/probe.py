@@ -129,6 +129,11 @@ def summary(rows: list[dict]) -> dict:
         def inside(low: str, high: str, key: str) -> float:
             return float(np.mean([row[low] <= row[key] <= row[high] for row in chosen]))
 
+        def variance(error: str, number: str) -> np.ndarray:
+            return np.array([row[error] * (1 - row[error]) / row[number] for row in chosen])
+
+        both = np.sqrt(variance("loo_error", "num_samples") + variance("error_now", "num_test"))
+        now = np.array([row["loo_error"] - row["error_now"] for row in chosen]) / both
         names = ("forecast", "power_law", "power_law_floor", "loo_error")
         return {
             "cases": len(chosen),
@@ -137,6 +142,10 @@ def summary(rows: list[dict]) -> dict:
             "band_covers_truth": inside("lower", "upper", "truth"),
             "mean_band_width": float(np.mean([row["upper"] - row["lower"] for row in chosen])),
             "loo_interval_covers_error_now": inside("loo_lower", "loo_upper", "error_now"),
+            "loo_error_minus_error_now_in_standard_errors_of_both": {
+                "standard_deviation": float(now.std()),
+                "within_1.96": float(np.mean(np.abs(now) <= 1.96)),
+            },
             "mean_absolute_miss_now": {
                 name: float(np.mean([abs(row[name] - row["error_now"]) for row in chosen]))
                 for name in ("loo_error", "cross_validation_error_now")

@@ -19,7 +19,7 @@ BELOW = {"helpers", "parallel", "kernels"}
 # Package -> the packages of verax that it may import, itself apart.
 MAY_IMPORT = {
     "cli": {"commands", "papers", "report", "models", "data", *ROOMS, *BELOW},
-    "commands": {"report", "data", *ROOMS, *BELOW},
+    "commands": {"report", *ROOMS, *BELOW},
     "papers": {"report", "models", "data", *ROOMS, *BELOW},
     "report": BELOW,
     "models": BELOW,

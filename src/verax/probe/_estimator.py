@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.class_weight import compute_class_weight
@@ -21,6 +20,7 @@ from ._dual import Dual
 from ._duplicates import count_duplicates
 from ._forecast import PartFit, forecast
 from ._independence import check_independence
+from ._intervals import interval, mean_estimate, wilson
 from ._law import SORTED_SCORE, row_order
 from ._measure import backtest, choose_ridge, fit_curve, fit_parts, measure_law
 from ._needed import samples_needed
@@ -171,7 +171,7 @@ class RidgeProbe(BaseEstimator):
         self.coef_, self.intercept_ = predictor.coefficients.T, predictor.intercept + offset
         residual = targets - loo.predictions
         self._loo_loss = np.sum(residual**2, axis=1)
-        self.risk_ = _mean(self._loo_loss, self.level)
+        self.risk_ = mean_estimate(self._loo_loss, self.level)
         if classifier:
             self._scale = fit_scale(loo.predictions, codes)
             self._loo_wrong = self._decide(loo.predictions) != codes
@@ -422,18 +422,18 @@ class RidgeProbe(BaseEstimator):
         wrong = self._loo_wrong
         count = np.bincount(codes)
         misses = np.bincount(codes, weights=wrong).astype(int)
-        ends = [_wilson(int(k), int(m), self.level) for k, m in zip(misses, count, strict=True)]
+        ends = [wilson(int(k), int(m), self.level) for k, m in zip(misses, count, strict=True)]
         rate = misses / count
         self.per_class_ = PerClass(
             self.classes_, count, rate, np.array([low for low, _ in ends]), np.array([high for _, high in ends])
         )
         n, total = len(codes), int(wrong.sum())
-        low, high = _wilson(total, n, self.level)
+        low, high = wilson(total, n, self.level)
         self.error_ = Estimate(total / n, float(np.sqrt(total / n * (1 - total / n) / n)), low, high)
         # The variance of a class's rate from its smoothed rate, so that a class without errors is not taken as certain.
         smoothed = (misses + 1) / (count + 2)
         error = float(np.sqrt(np.sum(smoothed * (1 - smoothed) / count)) / len(count))
-        self.balanced_error_ = _interval(float(rate.mean()), error, self.level, 1.0)
+        self.balanced_error_ = interval(float(rate.mean()), error, self.level, 1.0)
 
     def _find_warnings(self, rank: int, num_features: int) -> tuple[str, ...]:
         found = []
@@ -486,17 +486,3 @@ class RidgeProbe(BaseEstimator):
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
             tags.target_tags.multi_output = True
         return tags
-
-
-def _wilson(count: int, total: int, level: float) -> tuple[float, float]:
-    found = binomtest(count, total).proportion_ci(level, method="wilson")
-    return float(found.low), float(found.high)
-
-
-def _mean(losses: np.ndarray, level: float) -> Estimate:
-    return _interval(float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses))), level, np.inf)
-
-
-def _interval(value: float, standard_error: float, level: float, most: float) -> Estimate:
-    reach = float(norm.ppf((1 + level) / 2)) * standard_error
-    return Estimate(value, standard_error, max(value - reach, 0.0), min(value + reach, most))
