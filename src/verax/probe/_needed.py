@@ -12,7 +12,7 @@ _UNLIMITED = 1e8
 def samples_needed(curve: Curve, target: float, *, level: float) -> SamplesNeeded:
     """Invert the forecast on a grid from 2 examples to 1,000 times those at hand; linear in the logarithms between."""
     n = curve.anchor.num_samples
-    grid = np.geomspace(2, _HORIZON * n, 160)
+    grid = np.geomspace(2, _HORIZON * n, 64)
     found = forecast(curve, np.append(grid, _UNLIMITED * n), level=level)
     asymptote = float(found.value[-1])
     middle, low, high = (_first_below(grid, values[:-1], target) for values in (found.value, found.lower, found.upper))
