@@ -18,7 +18,7 @@ from verax.data import Dataset
 from verax.models import Network, mlp, resnet18, small_cnn
 
 _BATCH = 250
-"""Images whose features are taken at once: it divides all numbers of images here, so that one program serves."""
+"""Images at once outside of training: it divides all numbers of images here, so that one program serves."""
 
 BASELINES = ("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam")
 
@@ -114,8 +114,11 @@ def make_problem(
 
 
 def _padded(clients: vf.ClientData, unit: int) -> vf.ClientData:
-    """Fill up to a multiple of half the mean size, so that seeds and settings share compilations."""
-    extra = -clients.mask.shape[1] % max(unit // 2, 1)
+    """Fill up to a multiple of twice the mean size, so that seeds and settings share compilations.
+
+    Steps without examples are skipped, so that filling up costs memory only.
+    """
+    extra = -clients.mask.shape[1] % (2 * unit)
     return jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, 0), (0, extra)] + [(0, 0)] * (leaf.ndim - 2)), clients)
 
 
@@ -154,8 +157,8 @@ def algorithm_of(method: str, network: Network, learning_rate: float, plan: Plan
 
 def judge_of(problem: Problem) -> Callable[[PyTree], dict[str, Any]]:
     """Accuracy and recall on the test images, and accuracy on the validation images."""
-    on_test = vf.evaluator(problem.network, *problem.test, clients=problem.clients)
-    on_validation = vf.evaluator(problem.network, *problem.validation)
+    on_test = vf.evaluator(problem.network, *problem.test, clients=problem.clients, batch_size=_BATCH)
+    on_validation = vf.evaluator(problem.network, *problem.validation, batch_size=_BATCH)
 
     def evaluate(params: PyTree) -> dict[str, Any]:
         return {**on_test(params), "validation": on_validation(params)["accuracy"]}

@@ -29,7 +29,7 @@ def _curves(results: Results, *, by: str) -> tuple[Any, str]:
     figure, axes = subplots(1, len(shown), width=3.4 * len(shown) + 0.6, height=3.2)
     methods = [m for m in config.methods if by == "round" or m not in ("centralized", "local only")]
     for ax, setting in zip(np.atleast_1d(axes), shown, strict=True):
-        for index, method in enumerate([*methods, "tct"]):
+        for method in [*methods, "tct"]:
             values = results.each(setting, method, "accuracy")
             x = (
                 np.arange(1, values.shape[1] + 1)
@@ -37,7 +37,7 @@ def _curves(results: Results, *, by: str) -> tuple[Any, str]:
                 else results.each(setting, method, "bytes").mean(0) / 1e6
             )
             mean, spread = values.mean(0), values.std(0) / np.sqrt(max(len(values) - 1, 1))
-            colour = "black" if method == "tct" else f"C{index}"
+            colour = "black" if method == "tct" else f"C{config.methods.index(method)}"
             ax.plot(x, mean, color=colour, linewidth=2.2 if method == "tct" else 1.3, label=label(method))
             ax.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
         one_shot = results.accuracy(setting, "one-shot TCT").mean()
@@ -54,6 +54,7 @@ def _curves(results: Results, *, by: str) -> tuple[Any, str]:
                 label="one-shot TCT",
             )
             ax.set_xscale("log")
+            ax.minorticks_off()
         ax.set(xlabel="round" if by == "round" else "megabytes, all clients, both ways", title=setting, ylim=(0, 1))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("test accuracy")
@@ -119,4 +120,7 @@ def _layers(results: Results) -> tuple[Any, str]:
         ylim=(0, 1),
     )
     ax.legend()
-    return figure, "Early layers of a federated network are useful as they are; its last layer is not."
+    return (
+        figure,
+        "Where the curve of FedAvg's features nears the centralized one, the layers below are good as they are.",
+    )

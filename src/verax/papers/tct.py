@@ -111,7 +111,7 @@ class Config:
             dataset="digits",
             network="mlp",
             settings=("#C=1", "#C=2"),
-            methods=("centralized", "fedavg", "fedprox", "fednova", "scaffold"),
+            methods=("centralized", "fedavg", "scaffold"),
             examples_per_client=100,
             num_validation=250,
             num_test=500,
@@ -119,8 +119,8 @@ class Config:
             rounds2=15,
             batch_size=20,
             learning_rates=(0.1,),
-            num_features=512,
-            num_seeds=3,
+            num_features=256,
+            num_seeds=2,
             stand_in=True,
         )
 

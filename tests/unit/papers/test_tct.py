@@ -96,7 +96,7 @@ def test_training_validation_and_test_images_are_apart():
     assert [len(found.validation[0]), len(found.test[0])] == [60, 70]
     # The digits hold a handful of images twice; parts that overlapped would share far more.
     assert len(parts[0] & parts[1]) + len(parts[0] & parts[2]) + len(parts[1] & parts[2]) <= 2
-    assert found.clients.mask.shape[1] % 25 == 0
+    assert found.clients.mask.shape[1] % 100 == 0
 
 
 def test_pooled_images_and_layers():
