@@ -119,7 +119,7 @@ class Config:
             rounds2=15,
             batch_size=20,
             learning_rates=(0.1,),
-            num_features=256,
+            num_features=512,
             num_seeds=2,
             stand_in=True,
         )
