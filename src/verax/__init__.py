@@ -11,6 +11,7 @@ __version__ = importlib.metadata.version("verax")
 _SUBMODULES = (
     "cli",
     "data",
+    "evals",
     "federated",
     "kernels",
     "matching",

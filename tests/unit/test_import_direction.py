@@ -13,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 # A module directly under verax whose name begins with an underscore is a helper, and stands here as "helpers".
-ROOMS = {"ntk", "spectral", "federated", "matching", "probe"}
+ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "probe"}
 BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "spectral": BELOW,
     "federated": {"ntk", "spectral", *BELOW},
     "probe": {"spectral", *BELOW},
+    "evals": BELOW,
     "matching": BELOW,
     "parallel": {"helpers", "kernels"},
     "helpers": {"helpers"},
