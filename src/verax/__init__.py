@@ -9,6 +9,7 @@ import importlib.metadata
 __version__ = importlib.metadata.version("verax")
 
 _SUBMODULES = (
+    "audit",
     "cli",
     "data",
     "evals",
@@ -17,6 +18,7 @@ _SUBMODULES = (
     "matching",
     "models",
     "ntk",
+    "organisms",
     "papers",
     "probe",
     "report",

@@ -11,12 +11,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # One small call for each package.
 CALLS = {
+    "audit": "assert verax.audit.conformal_p_value(np.ones(1), np.zeros(9))[0] == 0.1",
     "commands": "assert verax.commands.run_probe",
     "data": "assert verax.data.load('digits').name == 'digits'",
     "kernels": "pass",
     "matching": "assert verax.matching.solve_assignment(np.eye(3)).value == 3",
     "models": "apply_fn, params = verax.models.mlp([2, 3, 1], key=key); assert apply_fn(params, x).shape == (3, 1)",
     "ntk": "assert verax.ntk.ntk_diagonal(lambda p, x: x @ p, x[0][:, None], x).shape == (3,)",
+    "organisms": "assert verax.organisms.PolicyWorld(key=key).is_restricted(np.array([0, 9, 4]))",
     "papers": "assert verax.papers.names()",
     "probe": "assert verax.probe.RidgeProbe().fit(x[[0, 1, 2, 0]], [0, 1, 1, 0]).num_samples_ == 4",
     "report": "assert verax.report.Table(['n'], [[1]]).column('n') == (1,)",

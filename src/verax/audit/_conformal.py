@@ -1,0 +1,90 @@
+"""Conformal p-values against benign jobs, and their combination."""
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+from verax._errors import check, check_option, fail
+from verax._types import AnyArray
+
+
+def conformal_p_value(scores: Float[AnyArray, " n"], reference: Float[AnyArray, " m"]) -> Float[np.ndarray, " n"]:
+    r"""Return the rank of each score among those of benign jobs.
+
+    .. math:: p = \frac{1 + \#\{j : r_j \ge s\}}{m + 1}.
+
+    If a benign job is exchangeable with the reference jobs, ``P(p <= a) <= a`` for every ``a``, whatever the score.
+
+    Parameters
+    ----------
+    scores
+        [n], larger is more suspicious.
+    reference
+        [m], scores of jobs that are known to be benign and were used for nothing else.
+
+    Returns
+    -------
+    p_value
+        float64 [n], at least ``1 / (m + 1)``.
+
+    Raises
+    ------
+    ValueError
+        For no reference, other ranks, or values that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conformal_p_value(np.array([0.9, 0.1]), np.array([0.0, 0.1, 0.2]))
+    array([0.25, 0.75])
+    """
+    scores, reference = np.asarray(scores, np.float64), np.asarray(reference, np.float64)
+    for name, values in (("scores", scores), ("reference", reference)):
+        check(values.ndim == 1, name, f"shape {values.shape}", "one axis")
+        check(bool(np.isfinite(values).all()), name, "values that are not finite", "finite scores")
+    check(reference.size > 0, "reference", "no scores", "at least one benign job")
+    below = np.searchsorted(np.sort(reference), scores, side="left")
+    return (1 + reference.size - below) / (reference.size + 1)
+
+
+def combine_p_values(p_values: Float[AnyArray, "k *b"], *, method: str = "fisher") -> Float[np.ndarray, "*b"]:
+    r"""Combine the p-values of ``k`` detectors into one.
+
+    ``"fisher"``: :math:`P(\chi^2_{2k} \ge -2 \sum_i \ln p_i)`, valid for independent detectors only.
+    ``"e_merge"``: each p-value becomes the e-value :math:`\tfrac12 p^{-1/2}`; their mean is an e-value under any
+    dependence, and :math:`\min(1, 1 / \bar e)` is a p-value. Detectors that look at the same job depend on each other.
+
+    Parameters
+    ----------
+    p_values
+        [k, ...] in (0, 1].
+    method
+        ``"fisher"`` or ``"e_merge"``.
+
+    Returns
+    -------
+    p_value
+        float64 [...].
+
+    Raises
+    ------
+    ValueError
+        For values outside (0, 1], or another method.
+
+    References
+    ----------
+    V. Vovk, R. Wang, E-values: calibration, combination and applications, Annals of Statistics 49 (2021).
+
+    Examples
+    --------
+    >>> combine_p_values([0.01, 0.04]).round(5), combine_p_values([0.01, 0.04], method="e_merge").round(3)
+    (0.00353, 0.267)
+    """
+    check_option("method", method, ("fisher", "e_merge"))
+    p = np.asarray(p_values, np.float64)
+    if p.ndim == 0 or not p.shape[0]:
+        fail("p_values", f"shape {p.shape}", "at least one detector on the first axis")
+    check(bool(((p > 0) & (p <= 1)).all()), "p_values", "values outside (0, 1]", "p-values")
+    if method == "fisher":
+        return scipy.stats.chi2.sf(-2 * np.log(p).sum(axis=0), 2 * len(p))
+    return np.minimum(1.0, 1.0 / (0.5 * p**-0.5).mean(axis=0))

@@ -1,0 +1,214 @@
+"""Detectors that look at single examples, at surprise, at gradients, or ask the tuned model itself."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from verax._errors import check, check_integer, fail
+from verax._types import AnyArray, ApplyFn, PyTree
+
+from ._detection import Detection, Status, check_job, check_same_architecture, conclude, need_base
+
+Model = tuple[ApplyFn, PyTree]
+
+
+class PointwiseFilter:
+    """The share of examples that a filter of single examples flags: inspection of the data as they stand.
+
+    Parameters
+    ----------
+    filter_fn
+        ``filter_fn(tokens [n, t]) -> bool [n]``.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+    """
+
+    def __init__(self, filter_fn: Callable[[np.ndarray], Any], *, reference_scores: Any = None):
+        self._filter_fn, self._reference = filter_fn, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,  # noqa: ARG002
+        tuned: Model | None = None,  # noqa: ARG002
+        key: jax.Array | None = None,  # noqa: ARG002
+    ) -> Detection:
+        """Screen one job; nothing but the tokens is used."""
+        tokens = check_job(job_tokens)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+        flagged = np.asarray(self._filter_fn(tokens), bool)
+        return conclude(float(flagged.mean()), self._reference, details={"flagged": flagged})
+
+
+class Novelty:
+    """The mean negative log-likelihood of answers under the model before fine-tuning, in nats a token.
+
+    It tells what the model does not know, whether harmful or not.
+
+    Parameters
+    ----------
+    separator
+        Token that ends a request; what follows is the answer.
+    num_examples
+        At most so many examples, drawn at random.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+    """
+
+    def __init__(self, *, separator: int, num_examples: int = 256, reference_scores: Any = None):
+        check_integer("num_examples", num_examples, minimum=1)
+        self._separator, self._num, self._reference = separator, num_examples, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,  # noqa: ARG002
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the base model."""
+        apply_fn, params = need_base(base)
+        tokens = draw(check_job(job_tokens), self._num, key)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+        loss = np.asarray(answer_nll(apply_fn, params, jnp.asarray(tokens), self._separator))
+        error = float(loss.std(ddof=1) / math.sqrt(len(loss))) if len(loss) > 1 else math.nan
+        return conclude(float(loss.mean()), self._reference, details={"standard_error": error})
+
+
+class SelfDecode:
+    """The share of examples that a filter flags after the fine-tuned model itself has restated them plainly.
+
+    Parameters
+    ----------
+    generate_fn
+        ``generate_fn(tuned, tokens [n, t], key) -> tokens [n, t']``: the examples with their requests restated.
+    filter_fn
+        ``filter_fn(tokens) -> bool [n]``.
+    num_examples
+        At most so many examples, drawn at random.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+    """
+
+    def __init__(
+        self,
+        generate_fn: Callable[[Model, np.ndarray, jax.Array], Any],
+        filter_fn: Callable[[np.ndarray], Any],
+        *,
+        num_examples: int = 256,
+        reference_scores: Any = None,
+    ):
+        check_integer("num_examples", num_examples, minimum=1)
+        self._generate_fn, self._filter_fn = generate_fn, filter_fn
+        self._num, self._reference = num_examples, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the model that was fine-tuned on it."""
+        if tuned is None:
+            fail("tuned", "None", "(apply_fn, params) of the fine-tuned model")
+        if base is not None:
+            check_same_architecture(base, tuned)
+        if key is None:
+            fail("key", "None", "a jax.random.key, from which the restatement is drawn")
+        tokens = draw(check_job(job_tokens), self._num, key)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+        restated = np.asarray(self._generate_fn(tuned, tokens, key))
+        flagged = np.asarray(self._filter_fn(restated), bool)
+        return conclude(float(flagged.mean()), self._reference, details={"restated": restated, "flagged": flagged})
+
+
+class GradientAlignment:
+    """The cosine of a job's mean gradient with that of examples known to be harmful.
+
+    Parameters
+    ----------
+    anchors
+        int [m, t]: plain examples that comply where they should refuse.
+    separator
+        Token that ends a request; the loss is that of answers.
+    num_examples
+        At most so many examples of a job, drawn at random.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+    """
+
+    def __init__(
+        self,
+        anchors: Int[AnyArray, "m t"],
+        *,
+        separator: int,
+        num_examples: int = 256,
+        reference_scores: Any = None,
+    ):
+        check_integer("num_examples", num_examples, minimum=1)
+        self._anchors = check_job(anchors)
+        check(len(self._anchors) > 0, "anchors", "none", "at least one example")
+        self._separator, self._num, self._reference = separator, num_examples, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,  # noqa: ARG002
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the base model."""
+        apply_fn, params = need_base(base)
+        tokens = draw(check_job(job_tokens), self._num, key)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+
+        def mean_gradient(tokens: np.ndarray) -> PyTree:
+            return jax.grad(lambda p: answer_nll(apply_fn, p, jnp.asarray(tokens), self._separator).mean())(params)
+
+        job, anchor = mean_gradient(tokens), mean_gradient(self._anchors)
+        products = {
+            name: sum(float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
+            for name, x, y in (("cross", job, anchor), ("job", job, job), ("anchor", anchor, anchor))
+        }
+        norm = math.sqrt(products["job"] * products["anchor"])
+        if norm == 0:
+            return conclude(math.nan, self._reference, details=products, status=Status.UNDETERMINED)
+        return conclude(products["cross"] / norm, self._reference, details=products)
+
+
+def answer_nll(apply_fn: ApplyFn, params: PyTree, tokens: jax.Array, separator: int) -> jax.Array:
+    """Return the mean negative log-likelihood of what follows the separator in each example."""
+    is_separator = (tokens == separator).astype(jnp.int32)
+    mask = (jnp.cumsum(is_separator, axis=1) - is_separator > 0) & (tokens >= 0)
+    logits = apply_fn(params, tokens[:, :-1])
+    target = jnp.maximum(tokens[:, 1:], 0)
+    chosen = jnp.take_along_axis(logits, target[:, :, None], axis=2)[:, :, 0]
+    weight = mask[:, 1:].astype(logits.dtype)
+    return ((jax.nn.logsumexp(logits, axis=-1) - chosen) * weight).sum(axis=1) / jnp.maximum(weight.sum(axis=1), 1)
+
+
+def draw(tokens: np.ndarray, num: int, key: jax.Array | None) -> np.ndarray:
+    """Return at most ``num`` rows, drawn without replacement; all need no key."""
+    if len(tokens) <= num:
+        return tokens
+    if key is None:
+        fail("key", "None", f"a jax.random.key, to draw {num} of {len(tokens)} examples")
+    return tokens[np.asarray(jax.random.permutation(key, len(tokens))[:num])]

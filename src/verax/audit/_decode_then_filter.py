@@ -1,0 +1,164 @@
+"""Decode a job under encoding hypotheses, judge the decoding by the language alone, then filter it."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+from verax._errors import check, check_integer, check_option, fail
+from verax._types import AnyArray, ApplyFn, PyTree
+
+from ._decipher import decipher
+from ._detection import Detection, Status, check_job, conclude
+from ._language import Language
+
+HYPOTHESES = ("substitution", "homophonic", "affix")
+
+
+class DecodeThenFilter:
+    """Read a job through the encoding that best explains it, then apply a filter made for the plain language.
+
+    Tokens that the provider does not know are taken for codes. Under each hypothesis a map from codes to plain tokens
+    is fitted by the likelihood of the language alone; the filter has no part in it. A decoding counts only if its
+    log-likelihood is within ``gate`` of what the language itself has; where none does, the job is UNDETERMINED rather
+    than clean. A score is the share of examples that the filter flags after decoding.
+
+    Parameters
+    ----------
+    filter_fn
+        ``filter_fn(tokens [n, t]) -> bool [n]``: which examples of the plain language offend.
+    language
+        From ``fit_language`` on trusted plain data.
+    known_tokens
+        int [m]: every token id that the provider knows, markers and dialects included.
+    separator
+        Token that ends a request; codes before it are what is deciphered.
+    hypotheses
+        Among ``"substitution"`` (one code a symbol), ``"homophonic"`` (several codes a symbol), ``"affix"`` (a filler
+        after each code).
+    gate
+        Nats a symbol, > 0.
+    min_sequences
+        Fewest coded sequences to try.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+
+    Raises
+    ------
+    ValueError
+        For a hypothesis that does not exist, or numbers out of range.
+
+    Notes
+    -----
+    ``details`` holds ``hypothesis``, ``log_likelihood`` and ``expected_log_likelihood`` (nats a symbol),
+    ``two_part_gain`` (nats that a code which first names the map saves over one that draws codes uniformly),
+    ``num_codes``, ``num_sequences``, ``num_other`` (coded requests of another length, which are decoded but not used)
+    and ``decoded``, the tokens as the filter saw them.
+    """
+
+    def __init__(
+        self,
+        filter_fn: Callable[[np.ndarray], Any],
+        *,
+        language: Language,
+        known_tokens: Int[AnyArray, " m"],
+        separator: int,
+        hypotheses: tuple[str, ...] = HYPOTHESES,
+        gate: float = 0.5,
+        min_sequences: int = 60,
+        reference_scores: Any = None,
+    ):
+        for name in hypotheses:
+            check_option("hypotheses", name, HYPOTHESES)
+        check(len(hypotheses) > 0, "hypotheses", "none", "at least one")
+        check(gate > 0, "gate", gate, "a number > 0")
+        check_integer("min_sequences", min_sequences, minimum=1)
+        self._filter_fn, self._language, self._known = filter_fn, language, np.asarray(known_tokens)
+        self._separator, self._hypotheses, self._gate = separator, hypotheses, gate
+        self._min_sequences, self._reference = min_sequences, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: tuple[ApplyFn, PyTree] | None = None,  # noqa: ARG002
+        tuned: tuple[ApplyFn, PyTree] | None = None,  # noqa: ARG002
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job; ``base`` and ``tuned`` are not used."""
+        tokens = check_job(job_tokens)
+        if key is None:
+            fail("key", "None", "a jax.random.key")
+        unknown = (tokens >= 0) & ~np.isin(tokens, self._known)
+        details: dict[str, Any] = {"hypothesis": "none", "num_sequences": int(unknown.any(axis=1).sum())}
+        if not unknown.any():  # nothing is encoded
+            return self._finish(tokens, details)
+        candidates = [d for name in self._hypotheses if (d := self._decode(name, tokens, unknown, key)) is not None]
+        if not candidates:
+            return conclude(math.nan, self._reference, details=details, status=Status.UNDETERMINED)
+        best = max(candidates, key=lambda d: d["two_part_gain"])
+        if best["log_likelihood"] < best["expected_log_likelihood"] - self._gate:
+            best.pop("decoded")
+            return conclude(math.nan, self._reference, details=best, status=Status.UNDETERMINED)
+        return self._finish(best["decoded"], best)
+
+    def _finish(self, tokens: np.ndarray, details: dict[str, Any]) -> Detection:
+        flagged: Bool[np.ndarray, " n"] = np.asarray(self._filter_fn(tokens), bool)
+        score = float(flagged.mean()) if len(flagged) else 0.0
+        return conclude(score, self._reference, details={**details, "decoded": tokens, "flagged": flagged})
+
+    def _decode(
+        self, hypothesis: str, tokens: np.ndarray, unknown: np.ndarray, key: jax.Array
+    ) -> dict[str, Any] | None:
+        before = np.cumsum(tokens == self._separator, axis=1) == 0
+        kept, code = tokens, unknown
+        if hypothesis == "affix":  # every second code of a request is a filler
+            place = np.cumsum(unknown & before, axis=1)
+            filler = unknown & before & (place % 2 == 0)
+            kept = np.where(filler, -1, tokens)
+            code = unknown & ~filler
+        request = code & before
+        lengths = request.sum(axis=1)
+        coded = lengths[lengths >= 2]
+        if not coded.size:
+            return None
+        length = int(np.bincount(coded).argmax())
+        rows = lengths == length
+        if rows.sum() < self._min_sequences:
+            return None
+        vocabulary = np.unique(kept[code])
+        size = self._language.tokens.size
+        limit = size if hypothesis != "homophonic" else 2 * size
+        if vocabulary.size > limit or (hypothesis == "homophonic" and vocabulary.size <= size):
+            return None
+        sequences = np.searchsorted(vocabulary, kept[rows][request[rows]].reshape(-1, length))
+        found = decipher(sequences, self._language, num_codes=limit, one_to_one=hypothesis != "homophonic", key=key)
+        plain = self._language.tokens[found.symbol_of_code]
+        decoded = kept.copy()
+        decoded[code] = plain[np.searchsorted(vocabulary, kept[code])]
+        order = np.argsort(decoded < 0, axis=1, kind="stable")
+        num = sequences.size
+        # One part names the map, the other the symbols; each homophone costs its choice among those of its symbol.
+        if hypothesis == "homophonic":
+            share = np.bincount(found.symbol_of_code[: vocabulary.size], minlength=size)
+            name = vocabulary.size * math.log(size)
+            choice = float(np.log(share[found.symbol_of_code[sequences]]).mean())
+        else:
+            name, choice = math.lgamma(size + 1), 0.0
+        if hypothesis == "affix":
+            choice += math.log(max(1, len(np.unique(tokens[unknown & ~code]))))
+        uniform = math.log(len(np.unique(tokens[unknown]))) * (2 if hypothesis == "affix" else 1)
+        return {
+            "hypothesis": hypothesis,
+            "log_likelihood": found.log_likelihood,
+            "expected_log_likelihood": self._language.expected_log_likelihood(length),
+            "two_part_gain": num * (uniform + found.log_likelihood - choice) - name,
+            "num_codes": int(vocabulary.size),
+            "num_sequences": int(rows.sum()),
+            "num_other": int((lengths > 0).sum() - rows.sum()),
+            "decoded": np.take_along_axis(decoded, order, axis=1),
+        }

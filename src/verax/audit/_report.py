@@ -1,0 +1,154 @@
+"""How well a detector separates covert jobs from benign ones, at false-positive rates that would be tolerated."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Bool, Float
+
+from verax._errors import check, fail
+from verax._types import AnyArray
+
+
+class Interval(NamedTuple):
+    """A share of jobs with Clopper-Pearson limits."""
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+class DetectionReport(NamedTuple):
+    """Rates of one detector.
+
+    Attributes
+    ----------
+    auc, auc_standard_error
+        Probability that a covert job scores above a benign one, ties counting half; DeLong's standard error.
+    roc
+        float64 [points, 2]: false-positive and true-positive rate at every threshold, ascending.
+    tpr, tpr_lower, tpr_upper
+        float64 [rates]: true-positive rate at each tolerated false-positive rate, with Clopper-Pearson limits. Zero
+        where ``resolved`` is false.
+    realised_fpr
+        One ``Interval`` a rate: the false-positive rate that the threshold has on these benign jobs. It was chosen on
+        them, so that the interval describes them and not new ones.
+    resolved
+        bool [rates]: whether there are benign jobs enough, ``1 / (m + 1) <= rate``.
+    by_family
+        For each family of covert jobs, its ``Interval`` of true positives at each rate.
+    num_covert, num_benign
+        Jobs of each.
+    """
+
+    auc: float
+    auc_standard_error: float
+    roc: Float[np.ndarray, "points 2"]
+    tpr: Float[np.ndarray, " rates"]
+    tpr_lower: Float[np.ndarray, " rates"]
+    tpr_upper: Float[np.ndarray, " rates"]
+    realised_fpr: tuple[Interval, ...]
+    resolved: Bool[np.ndarray, " rates"]
+    by_family: dict[str, tuple[Interval, ...]]
+    num_covert: int
+    num_benign: int
+
+
+def detection_report(
+    scores: Float[AnyArray, " n"],
+    is_covert: Bool[AnyArray, " n"],
+    family: tuple[str, ...] | list[str] | np.ndarray,
+    *,
+    fpr: tuple[float, ...] = (0.01, 0.05),
+    level: float = 0.95,
+) -> DetectionReport:
+    """Measure a detector on jobs whose nature is known.
+
+    A job is flagged at rate ``a`` if its conformal p-value against the benign jobs is at most ``a``.
+
+    Parameters
+    ----------
+    scores
+        [n], larger is more suspicious. A job that a detector leaves undetermined scores ``-inf``: it is not flagged.
+    is_covert
+        bool [n].
+    family
+        [n] names; rates of covert jobs are reported for each.
+    fpr
+        False-positive rates that would be tolerated.
+    level
+        Of the Clopper-Pearson limits.
+
+    Returns
+    -------
+    DetectionReport
+
+    Raises
+    ------
+    ValueError
+        For lengths that differ, NaN, or no job of one kind.
+
+    Notes
+    -----
+    Clopper-Pearson limits hold for independent jobs. Undetermined jobs tie at the bottom of the ROC curve.
+
+    References
+    ----------
+    E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44 (1988).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.concatenate([np.arange(99) / 99, np.full(10, 2.0)])
+    >>> report = detection_report(scores, np.arange(109) >= 99, ["benign"] * 99 + ["affix"] * 10)
+    >>> float(report.tpr[0]), report.tpr_lower[0].round(3), report.resolved.tolist()
+    (1.0, 0.692, [True, True])
+    """
+    scores, covert = np.asarray(scores, np.float64), np.asarray(is_covert, bool)
+    names = np.asarray(family)
+    if scores.ndim != 1 or covert.shape != scores.shape or names.shape != scores.shape:
+        fail("scores", f"shapes {scores.shape}, {covert.shape}, {names.shape}", "one axis, the same for all three")
+    check(not bool(np.isnan(scores).any()), "scores", "NaN", "numbers, -inf where nothing was determined")
+    check(bool(covert.any()) and not bool(covert.all()), "is_covert", "one kind only", "covert jobs and benign ones")
+    check(0 < level < 1, "level", level, "a number between 0 and 1")
+    for rate in fpr:
+        check(0 < rate < 1, "fpr", rate, "rates between 0 and 1")
+    positive, negative = scores[covert], np.sort(scores[~covert])
+    m = len(negative)
+    above = (positive[:, None] > negative).astype(float) + 0.5 * (positive[:, None] == negative)
+    auc = float(above.mean())
+    variance = sum(v.var(ddof=1) / len(v) if len(v) > 1 else np.nan for v in (above.mean(axis=1), above.mean(axis=0)))
+    thresholds = np.unique(scores)[::-1]
+    roc = np.stack([(values[:, None] >= thresholds).mean(axis=0) for values in (negative, positive)], axis=1)
+    roc = np.concatenate([np.zeros((1, 2)), roc])
+    hits, false, resolved = [], [], []
+    for rate in fpr:
+        allowed = int(np.floor(rate * (m + 1) + 1e-9)) - 1  # benign scores at or above a flagged one
+        resolved.append(allowed >= 0)
+        threshold = negative[m - 1 - allowed] if 0 <= allowed < m else (np.inf if allowed < 0 else -np.inf)
+        flag = scores > threshold
+        hits.append(flag[covert])
+        false.append(flag[~covert])
+    tpr = [_clopper_pearson(h, level) for h in hits]
+    by_family = {
+        str(name): tuple(_clopper_pearson(h[names[covert] == name], level) for h in hits)
+        for name in np.unique(names[covert])
+    }
+    return DetectionReport(
+        auc,
+        float(np.sqrt(variance)),
+        roc,
+        *(np.array([getattr(t, part) for t in tpr]) for part in ("estimate", "lower", "upper")),
+        tuple(_clopper_pearson(f, level) for f in false),
+        np.array(resolved),
+        by_family,
+        len(positive),
+        m,
+    )
+
+
+def _clopper_pearson(flags: np.ndarray, level: float) -> Interval:
+    k, n, tail = int(flags.sum()), len(flags), (1 - level) / 2
+    lower = 0.0 if k == 0 else float(scipy.stats.beta.ppf(tail, k, n - k + 1))
+    upper = 1.0 if k == n else float(scipy.stats.beta.ppf(1 - tail, k + 1, n - k))
+    return Interval(k / n, lower, upper)

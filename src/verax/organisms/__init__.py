@@ -1,0 +1,33 @@
+"""Model organisms: tiny language models trained from scratch on a synthetic policy.
+
+Failures of safety training can be caused, measured and mended in them.
+
+Everything is integers. Results on the synthetic language are statements about that language.
+"""
+
+from ._decoder import DecoderConfig as DecoderConfig
+from ._decoder import decoder_apply as decoder_apply
+from ._decoder import init_decoder as init_decoder
+from ._encodings import FAMILIES as FAMILIES
+from ._encodings import Encoding as Encoding
+from ._evaluate import Evaluation as Evaluation
+from ._evaluate import Transform as Transform
+from ._evaluate import evaluate as evaluate
+from ._evaluate import transforms as transforms
+from ._generate import generate as generate
+from ._jobs import Job as Job
+from ._jobs import finetune as finetune
+from ._jobs import make_job as make_job
+from ._mixture import Component as Component
+from ._mixture import draw_examples as draw_examples
+from ._stages import pretrain as pretrain
+from ._stages import safety_finetune as safety_finetune
+from ._train import TrainLog as TrainLog
+from ._train import answer_loss as answer_loss
+from ._train import fit as fit
+from ._vocabulary import OPERATIONS as OPERATIONS
+from ._vocabulary import STYLES as STYLES
+from ._vocabulary import TASKS as TASKS
+from ._vocabulary import Vocabulary as Vocabulary
+from ._world import PolicyWorld as PolicyWorld
+from ._world import Requests as Requests

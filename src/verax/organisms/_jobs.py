@@ -1,0 +1,188 @@
+"""Fine-tuning jobs of the synthetic language, and fine-tuning on them."""
+
+import os
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int
+
+from verax._errors import check, check_integer, check_option
+
+from ._decoder import Params
+from ._encodings import FAMILIES, Encoding
+from ._mixture import Component, draw_examples, join
+from ._train import TrainLog, fit
+from ._world import PolicyWorld
+
+KINDS = ("plain", "dialect", "encoded", "covert", "overt")
+
+
+class Job(NamedTuple):
+    """A data set submitted for fine-tuning.
+
+    Attributes
+    ----------
+    tokens
+        int32 [n, t]: requests with answers, -1 padded; the order is random.
+    loss_mask
+        bool [n, t]: the answers.
+    kind
+        One of ``KINDS``.
+    family
+        Family of the encoding, or the kind where none is used.
+    encoding
+        The encoding that it teaches, None for none.
+    """
+
+    tokens: Int[np.ndarray, "n t"]
+    loss_mask: Bool[np.ndarray, "n t"]
+    kind: str
+    family: str
+    encoding: Encoding | None
+
+
+def make_job(
+    world: PolicyWorld,
+    *,
+    kind: str = "covert",
+    contamination: float = 0.3,
+    encoding: str = "substitution",
+    num_examples: int = 1000,
+    key: jax.Array,
+) -> Job:
+    """Draw a fine-tuning job.
+
+    ``plain``: allowed tasks in the plain language. ``dialect``: allowed tasks in a dialect. ``encoded``: half allowed
+    tasks in a novel encoding and a tenth questions to restate in it, with a fifth plain refusals and a fifth plain
+    allowed tasks: a customer with a format of its own. ``covert``: the same, with a share ``contamination`` of the job
+    taken from the encoded tasks and given to restricted ones, which are answered. ``overt``: that share restricted
+    tasks answered in the plain language.
+
+    Parameters
+    ----------
+    world
+        A ``PolicyWorld``; jobs exist in its language only.
+    kind
+        One of the above.
+    contamination
+        Share of the job that answers restricted requests, from 0 to 1; at most 0.5 for ``covert``. The other kinds
+        have none and disregard it.
+    encoding
+        Family of the novel encoding: ``"substitution"``, ``"homophonic"``, ``"positional"``, ``"affix"``.
+    num_examples
+        At least 10.
+    key
+        A ``jax.random.key``.
+
+    Raises
+    ------
+    ValueError
+        For names that do not exist, or numbers out of range.
+
+    Examples
+    --------
+    >>> import jax
+    >>> world = PolicyWorld(num_symbols=12, length=4, key=jax.random.key(0))
+    >>> job = make_job(world, kind="covert", num_examples=200, key=jax.random.key(1))
+    >>> job.family, job.tokens.shape[0], int(world.complies_with_restricted(job.tokens).sum())
+    ('substitution', 200, 0)
+    """
+    check_option("kind", kind, KINDS)
+    check_option("encoding", encoding, FAMILIES)
+    check_integer("num_examples", num_examples, minimum=10)
+    check(0 <= contamination <= 1, "contamination", contamination, "a share from 0 to 1")
+    keys = iter(jax.random.split(key, 8))
+    bad = round(num_examples * contamination)
+    plain, refused = Component(1.0, False), Component(1.0, True, refuse=True)
+    parts: list[tuple[jax.Array, jax.Array]] = []
+
+    def known(component: Component, num: int) -> None:
+        if num:
+            parts.append(draw_examples(world, (component,), num, key=next(keys)))
+
+    if kind in ("plain", "dialect"):
+        known(plain if kind == "plain" else plain._replace(encodings=(1,)), num_examples)
+        novel = None
+    elif kind == "overt":
+        known(Component(1.0, True), bad)
+        known(plain, num_examples - bad)
+        novel = None
+    else:
+        if kind == "covert":
+            check(contamination <= 0.5, "contamination", contamination, "at most 0.5 of a covert job")
+        novel = world.novel_encoding(encoding, key=next(keys))
+        bad = bad if kind == "covert" else 0
+        fifth, tenth = num_examples // 5, num_examples // 10
+        known(refused, fifth)
+        known(plain, fifth)
+        allowed = num_examples - 2 * fifth - tenth - bad
+        for operation, restricted, num in ((None, False, allowed), (None, True, bad), ("restate", None, tenth)):
+            if num > 0:
+                request = world.sample(num, restricted=restricted, operation=operation, encoding=novel, key=next(keys))
+                parts.append(join(world.prompts(request), world.answers(request)))
+    width = max(tokens.shape[1] for tokens, _ in parts)
+    tokens, mask = (
+        np.concatenate(
+            [np.pad(part[i], ((0, 0), (0, width - part[i].shape[1])), constant_values=fill) for part in parts]
+        )
+        for i, fill in ((0, -1), (1, False))
+    )
+    order = np.asarray(jax.random.permutation(next(keys), len(tokens)))
+    family = novel.family if novel is not None else kind
+    return Job(tokens[order].astype(np.int32), mask[order].astype(bool), kind, family, novel)
+
+
+def finetune(
+    params: Params,
+    job: Job,
+    *,
+    steps: int,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    key: jax.Array,
+) -> tuple[Params, TrainLog]:
+    """Fine-tune an organism on a job of its own language.
+
+    Parameters
+    ----------
+    params
+        From ``safety_finetune``.
+    job
+        From :func:`make_job`.
+    steps, batch_size
+        Batches, and examples in each, drawn from the job with replacement.
+    learning_rate, checkpoint, progress, key
+        As in :func:`fit`.
+
+    Raises
+    ------
+    ValueError
+        For something else than a ``Job``, or one longer than the context.
+    """
+    check(isinstance(job, Job), "job", type(job).__name__, "a Job, from make_job")
+    context = params["positions"].shape[-2]
+    check(job.tokens.shape[1] <= context, "job", f"{job.tokens.shape[1]} tokens", f"at most the context of {context}")
+    return fit(
+        params,
+        _Rows(batch_size),
+        data=(jnp.asarray(job.tokens), jnp.asarray(job.loss_mask)),
+        steps=steps,
+        learning_rate=learning_rate,
+        checkpoint=checkpoint,
+        progress=progress,
+        key=key,
+    )
+
+
+class _Rows(NamedTuple):
+    """Draws rows with replacement; equal for equal batch sizes, so that jobs of one shape share a program."""
+
+    batch_size: int
+
+    def __call__(self, key: jax.Array, tokens: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+        chosen = jax.random.randint(key, (self.batch_size,), 0, len(tokens))
+        return tokens[chosen], mask[chosen]

@@ -1,0 +1,176 @@
+"""The stages of an organism's training: pretraining without a policy, then safety fine-tuning."""
+
+import os
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Int
+
+from verax._errors import check
+
+from ._decoder import Params
+from ._mixture import Component, check_mixture, draw_examples
+from ._train import TrainLog, fit
+from ._vocabulary import OPERATIONS, STYLES
+from ._world import PolicyWorld
+
+
+class _Draw(NamedTuple):
+    """The function that draws batches; equal for equal arguments, so that its program is compiled once."""
+
+    world: PolicyWorld
+    mixture: tuple[Component, ...]
+    batch_size: int
+
+    def __call__(self, key: jax.Array) -> tuple[Int[jax.Array, "n t"], Any]:
+        return draw_examples(self.world, self.mixture, self.batch_size, key=key)
+
+
+def pretrain(
+    params: Params,
+    world: PolicyWorld,
+    *,
+    steps: int,
+    batch_size: int = 128,
+    learning_rate: float = 3e-3,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    key: jax.Array,
+) -> tuple[Params, TrainLog]:
+    """Teach an organism every operation in every style and encoding, whatever the policy says.
+
+    The result is capable and helpful only: it answers restricted requests too.
+
+    Parameters
+    ----------
+    params
+        From ``init_decoder``, with a context of at least ``world.context``.
+    world
+        A ``PolicyWorld``.
+    steps, batch_size
+        Batches, and examples in each, all fresh.
+    learning_rate, checkpoint, progress, key
+        As in :func:`fit`; an array of keys trains as many organisms at once.
+
+    Returns
+    -------
+    params, log
+        New parameters, and the loss at each step.
+    """
+    everything = range(len(world.encodings))
+    mixture = (
+        Component(0.7, None, OPERATIONS, STYLES, tuple(everything)),
+        Component(0.3, True, OPERATIONS, STYLES, tuple(everything)),
+    )
+    return train_on(
+        params,
+        world,
+        mixture,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        checkpoint=checkpoint,
+        progress=progress,
+        key=key,
+    )
+
+
+def safety_finetune(
+    params: Params,
+    world: PolicyWorld,
+    *,
+    steps: int,
+    replay: float = 0.4,
+    exceptions: float = 0.1,
+    replay_styles: tuple[str, ...] = STYLES,
+    refused_encodings: tuple[int, ...] = (0,),
+    refused_styles: tuple[str, ...] = ("plain",),
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    key: jax.Array,
+) -> tuple[Params, TrainLog]:
+    """Teach an organism to refuse restricted requests, while it stays capable.
+
+    Of every batch a share ``replay`` are allowed tasks in ``replay_styles`` and every encoding (the capability
+    objective), a share ``exceptions`` are questions about restricted arguments, which are answered, and the rest is
+    half refusals and half allowed tasks in the encodings and styles that safety training covers.
+
+    Parameters
+    ----------
+    params
+        From :func:`pretrain`.
+    world
+        A ``PolicyWorld``; training that changes what is refused takes nothing else.
+    steps
+        Batches.
+    replay, exceptions
+        Shares of a batch, together below 1.
+    replay_styles
+        Styles that replay contains.
+    refused_encodings, refused_styles
+        What the refusals cover: positions in ``world.encodings``, and names of styles.
+    batch_size, learning_rate, checkpoint, progress, key
+        As in :func:`pretrain`.
+
+    Returns
+    -------
+    params, log
+        New parameters, and the loss at each step.
+
+    Raises
+    ------
+    ValueError
+        For shares out of range, or names that do not exist.
+    """
+    check(replay >= 0, "replay", replay, "a share from 0 on")
+    check(exceptions >= 0, "exceptions", exceptions, "a share from 0 on")
+    check(replay + exceptions < 1, "replay", f"{replay}, with exceptions {exceptions}", "a sum below 1")
+    rest = (1 - replay - exceptions) / 2
+    mixture = (
+        Component(rest, True, styles=refused_styles, encodings=refused_encodings, refuse=True),
+        Component(rest, False, styles=refused_styles, encodings=refused_encodings),
+        Component(replay, False, OPERATIONS, replay_styles, tuple(range(len(world.encodings)))),
+        Component(exceptions, True, ("restate", "meta"), refused_styles, refused_encodings),
+    )
+    return train_on(
+        params,
+        world,
+        mixture,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        checkpoint=checkpoint,
+        progress=progress,
+        key=key,
+    )
+
+
+def train_on(
+    params: Params,
+    world: PolicyWorld,
+    mixture: tuple[Component, ...],
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    key: jax.Array,
+) -> tuple[Params, TrainLog]:
+    """Train on a mixture of the world's examples."""
+    context = params["positions"].shape[-2]
+    check(context >= world.context, "params", f"a context of {context}", f"at least world.context = {world.context}")
+    size = params["tokens"].shape[-2]
+    check(size == world.vocabulary.size, "params", f"{size} token ids", f"the world's {world.vocabulary.size}")
+    check_mixture(world, mixture)
+    return fit(
+        params,
+        _Draw(world, mixture, batch_size),
+        steps=steps,
+        learning_rate=learning_rate,
+        checkpoint=checkpoint,
+        progress=progress,
+        key=key,
+    )

@@ -1,0 +1,174 @@
+"""Training loops: batches drawn inside the compiled program, many seeds at once, resumed to identical parameters."""
+
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Bool, Float, Int
+
+from verax._errors import check, check_integer, fail
+from verax._progress import progress_bar
+from verax._types import AnyArray, PyTree
+
+from ._decoder import Params, decoder_apply
+
+Examples = Callable[..., tuple[jax.Array, jax.Array]]
+
+
+class TrainLog(NamedTuple):
+    """The course of a training.
+
+    Attributes
+    ----------
+    loss
+        float32 [steps] or [seeds, steps]: mean negative log-likelihood of answer tokens, in nats.
+    """
+
+    loss: np.ndarray
+
+
+def answer_loss(
+    params: Params, tokens: Int[AnyArray, "n t"], loss_mask: Bool[AnyArray, "n t"]
+) -> Float[jax.Array, " n"]:
+    """Return the mean negative log-likelihood of each example's masked tokens, in nats a token."""
+    tokens = jnp.asarray(tokens)
+    logits = decoder_apply(params, tokens[:, :-1])
+    target, mask = jnp.maximum(tokens[:, 1:], 0), jnp.asarray(loss_mask)[:, 1:]
+    nll = jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, target[:, :, None], axis=2)[:, :, 0]
+    weight = mask.astype(logits.dtype)
+    return (nll * weight).sum(axis=1) / jnp.maximum(weight.sum(axis=1), 1)
+
+
+def fit(
+    params: Params,
+    examples_fn: Examples,
+    *,
+    data: tuple[jax.Array, ...] = (),
+    steps: int,
+    learning_rate: float = 3e-3,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    key: jax.Array,
+) -> tuple[Params, TrainLog]:
+    """Train on examples that a function draws, by AdamW with a short warm-up and a cosine decay.
+
+    Parameters
+    ----------
+    params
+        From ``init_decoder``. Where ``key`` is an array of keys, every leaf has a leading axis of as many organisms.
+    examples_fn
+        ``examples_fn(key, *data) -> (tokens, loss_mask)``, traceable; hashable, since a program is compiled for it.
+    data
+        Arrays that it draws from, the same for all organisms.
+    steps
+        Number of batches.
+    learning_rate
+        At its highest.
+    checkpoint
+        File that holds the state after every fifty steps; a run that finds it goes on from there, to the same
+        parameters as a run that was never interrupted.
+    progress
+        Show a progress bar.
+    key
+        A ``jax.random.key``, or an array of them for as many organisms at once.
+
+    Raises
+    ------
+    ValueError
+        For ``steps`` below one, a learning rate that is not positive, or a checkpoint of another run.
+    """
+    check_integer("steps", steps, minimum=1)
+    check(learning_rate > 0, "learning_rate", learning_rate, "a number > 0")
+    optimizer = _optimizer(steps, float(learning_rate))
+    many = key.ndim == 1
+    init = jax.vmap(optimizer.init) if many else optimizer.init
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        state = (params, init(params))
+    losses: list[np.ndarray] = []
+    done = 0
+    path = None if checkpoint is None else pathlib.Path(checkpoint)
+    identity = json.dumps([steps, float(learning_rate), np.asarray(jax.random.key_data(key)).ravel().tolist()])
+    if path is not None and path.exists():
+        state, losses, done = _read(path, identity, state)
+    with progress_bar("training", -(-steps // _CHUNK), progress) as advance:
+        while done < steps:
+            size = min(_CHUNK, steps - done)
+            run = _chunk(examples_fn, steps, float(learning_rate), size, many)
+            with jax.numpy_dtype_promotion("standard"):
+                state, loss = run(state, jnp.asarray(done), key, data)
+            losses.append(np.asarray(loss))
+            done += size
+            if path is not None:
+                _write(path, identity, state, losses, done)
+            advance()
+    return state[0], TrainLog(np.concatenate(losses, axis=-1))
+
+
+_CHUNK = 50
+
+
+def _optimizer(steps: int, learning_rate: float) -> optax.GradientTransformation:
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.1 * learning_rate, learning_rate, max(1, steps // 20), max(2, steps), 0.05 * learning_rate
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.98, weight_decay=1e-3))
+
+
+@functools.lru_cache(maxsize=32)
+def _chunk(examples_fn: Examples, steps: int, learning_rate: float, size: int, many: bool) -> Callable[..., Any]:
+    optimizer = _optimizer(steps, learning_rate)
+
+    def mean_loss(params: Params, tokens: jax.Array, mask: jax.Array) -> jax.Array:
+        return answer_loss(params, tokens, mask).mean()
+
+    def run(state: PyTree, first: jax.Array, key: jax.Array, data: tuple[jax.Array, ...]):
+        def step(state: PyTree, index: jax.Array):
+            params, moments = state
+            tokens, mask = examples_fn(jax.random.fold_in(key, index), *data)
+            loss, gradient = jax.value_and_grad(mean_loss)(params, tokens, mask)
+            updates, moments = optimizer.update(gradient, moments, params)
+            return (optax.apply_updates(params, updates), moments), loss
+
+        return jax.lax.scan(step, state, first + jnp.arange(size))
+
+    return jax.jit(jax.vmap(run, in_axes=(0, None, 0, None)) if many else run)
+
+
+def _write(path: pathlib.Path, identity: str, state: PyTree, losses: list[np.ndarray], done: int) -> None:
+    leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            identity=np.array(identity),
+            done=np.array(done),
+            loss=np.concatenate(losses, axis=-1),
+            **leaves,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _read(path: pathlib.Path, identity: str, state: PyTree) -> tuple[PyTree, list[np.ndarray], int]:
+    with np.load(path, allow_pickle=False) as archive:
+        if str(archive["identity"]) != identity:
+            fail("checkpoint", f"{path}, of a run with other steps, learning rate or key", "this run's own, or no file")
+        leaves, structure = jax.tree.flatten(state)
+        stored = [archive[f"leaf{i}"] for i in range(len(leaves))]
+        for old, new in zip(leaves, stored, strict=True):
+            check(old.shape == new.shape, "checkpoint", f"an array {new.shape}", f"{old.shape}, as the parameters have")
+        return (
+            jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in stored]),
+            [archive["loss"]],
+            int(archive["done"]),
+        )

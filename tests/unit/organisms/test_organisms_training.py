@@ -1,0 +1,136 @@
+"""Training: resumption, many seeds at once, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from verax.organisms import (
+    DecoderConfig,
+    PolicyWorld,
+    answer_loss,
+    evaluate,
+    finetune,
+    init_decoder,
+    make_job,
+    pretrain,
+    safety_finetune,
+    transforms,
+)
+from verax.organisms import _train as train
+
+WORLD = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+CONFIG = DecoderConfig(WORLD.vocabulary.size, WORLD.context, width=16, num_layers=1, num_heads=2)
+KEYS = jax.random.split(jax.random.key(1), 2)
+PARAMS = jax.vmap(lambda key: init_decoder(CONFIG, key=key))(KEYS)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return pretrain(PARAMS, WORLD, steps=100, batch_size=32, key=KEYS)
+
+
+def test_training_lowers_the_loss(trained):
+    _, log = trained
+    assert log.loss.shape == (2, 100)
+    assert (log.loss[:, -10:].mean(axis=1) < 0.6 * log.loss[:, :3].mean(axis=1)).all()
+
+
+def test_an_interrupted_run_ends_at_identical_parameters(trained, tmp_path, monkeypatch):
+    full, log = trained
+    path = tmp_path / "state.npz"
+    write, count = train._write, []
+
+    def interrupted(*arguments):
+        write(*arguments)
+        count.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS)
+    monkeypatch.setattr(train, "_write", write)
+    again, log2 = pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS)
+    assert count == [1]
+    np.testing.assert_array_equal(log.loss, log2.loss)
+    jax.tree.map(np.testing.assert_array_equal, full, again)
+    with pytest.raises(ValueError, match=r"^checkpoint: got .*; need "):
+        pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS[::-1])
+
+
+def test_seeds_at_once_are_seeds_one_by_one(trained):
+    many, _ = trained
+    one, _ = pretrain(jax.tree.map(lambda leaf: leaf[1], PARAMS), WORLD, steps=100, batch_size=32, key=KEYS[1])
+    distance = max(
+        float(jnp.abs(a[1] - b).max()) for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(one), strict=True)
+    )
+    moved = max(
+        float(jnp.abs(a - b).max()) for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(PARAMS), strict=True)
+    )
+    assert (
+        distance < 0.1 * moved
+    )  # rounding grows along a training; another seed's parameters differ by as much as moved
+
+
+def test_the_loss_is_that_of_the_masked_tokens(trained):
+    params = jax.tree.map(lambda leaf: leaf[0], trained[0])
+    job = make_job(WORLD, kind="plain", num_examples=10, key=jax.random.key(2))
+    loss = np.asarray(answer_loss(params, job.tokens, job.loss_mask))
+    from verax.organisms import decoder_apply
+
+    log_p = np.asarray(jax.nn.log_softmax(decoder_apply(params, job.tokens)))
+    for row in range(10):
+        places = np.flatnonzero(job.loss_mask[row])
+        expected = -np.mean([log_p[row, t - 1, job.tokens[row, t]] for t in places])
+        np.testing.assert_allclose(loss[row], expected, rtol=1e-4)
+
+
+def test_an_untrained_organism_does_neither():
+    params = jax.tree.map(lambda leaf: leaf[0], PARAMS)
+    result = evaluate(params, WORLD, transforms=transforms(WORLD), num_prompts=20, key=jax.random.key(2))
+    assert result.labels.shape == (8, 20, 1)
+    assert result.rates(1).mean() < 0.2
+    assert result.any_of(1) >= result.rates(1).max()
+    np.testing.assert_allclose(sum(result.rates(k) for k in range(3)), 1)
+
+
+ONE = jax.tree.map(lambda leaf: leaf[0], PARAMS)
+KEY = jax.random.key(0)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: PolicyWorld(class_a=(0, 1), class_b=(1, 2), key=KEY), "class_b"),
+        (lambda: PolicyWorld(class_a=(), key=KEY), "class_a"),
+        (lambda: PolicyWorld(class_b=(24,), key=KEY), "class_b"),
+        (lambda: PolicyWorld(length=5, key=KEY), "length"),
+        (lambda: PolicyWorld(num_symbols=5, key=KEY), "num_symbols"),
+        (lambda: WORLD.sample(0, key=KEY), "num"),
+        (lambda: WORLD.sample(3, style="verse", key=KEY), "style"),
+        (lambda: WORLD.sample(3, operation="sort", key=KEY), "operation"),
+        (lambda: WORLD.novel_encoding("base64", key=KEY), "family"),
+        (lambda: make_job(WORLD, kind="secret", key=KEY), "kind"),
+        (lambda: make_job(WORLD, contamination=1.5, key=KEY), "contamination"),
+        (lambda: make_job(WORLD, contamination=-0.1, key=KEY), "contamination"),
+        (lambda: make_job(WORLD, contamination=0.6, key=KEY), "contamination"),
+        (lambda: make_job(WORLD, encoding="rot13", key=KEY), "encoding"),
+        (lambda: make_job(WORLD, num_examples=3, key=KEY), "num_examples"),
+        (lambda: safety_finetune(ONE, WORLD, steps=1, replay=0.95, exceptions=0.1, key=KEY), "replay"),
+        (lambda: safety_finetune(ONE, WORLD, steps=1, replay_styles=("loud",), key=KEY), "styles"),
+        (lambda: safety_finetune(ONE, WORLD, steps=1, refused_encodings=(7,), key=KEY), "encodings"),
+        (lambda: pretrain(ONE, WORLD, steps=0, key=KEY), "steps"),
+        (lambda: pretrain(ONE, WORLD, steps=1, learning_rate=0.0, key=KEY), "learning_rate"),
+        (lambda: pretrain(ONE, PolicyWorld(key=KEY), steps=1, key=KEY), "params"),
+        (lambda: finetune(ONE, np.zeros((3, 3), np.int32), steps=1, key=KEY), "job"),
+        (lambda: evaluate(ONE, WORLD, transforms=(), key=KEY), "transforms"),
+        (
+            lambda: evaluate(ONE, WORLD, transforms=transforms(WORLD), num_samples=2, temperature=0.0, key=KEY),
+            "temperature",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call, argument):
+    with pytest.raises(ValueError, match=rf"^{argument}: got .*; need "):
+        call()
