@@ -135,15 +135,17 @@ def detection_report(
         for name in np.unique(names[covert])
     }
     return DetectionReport(
-        auc,
-        float(np.sqrt(variance)),
-        roc,
-        *(np.array([getattr(t, part) for t in tpr]) for part in ("estimate", "lower", "upper")),
-        tuple(_clopper_pearson(f, level) for f in false),
-        np.array(resolved),
-        by_family,
-        len(positive),
-        m,
+        auc=auc,
+        auc_standard_error=float(np.sqrt(variance)),
+        roc=roc,
+        tpr=np.array([t.estimate for t in tpr]),
+        tpr_lower=np.array([t.lower for t in tpr]),
+        tpr_upper=np.array([t.upper for t in tpr]),
+        realised_fpr=tuple(_clopper_pearson(f, level) for f in false),
+        resolved=np.array(resolved),
+        by_family=by_family,
+        num_covert=len(positive),
+        num_benign=m,
     )
 
 

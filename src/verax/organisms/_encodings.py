@@ -13,6 +13,7 @@ from verax._types import AnyArray
 from ._vocabulary import Vocabulary
 
 FAMILIES = ("substitution", "homophonic", "positional", "affix")
+"""Families of encodings that pretraining never covers."""
 
 
 class Encoding(NamedTuple):

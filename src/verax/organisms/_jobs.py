@@ -96,11 +96,15 @@ def make_job(
     keys = iter(jax.random.split(key, 8))
     bad = round(num_examples * contamination)
     plain, refused = Component(1.0, False), Component(1.0, True, refuse=True)
-    parts: list[tuple[jax.Array, jax.Array]] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    # Every part is drawn at the size of the job and cut, so that all share their compiled operations.
+    def add(tokens: jax.Array, mask: jax.Array, num: int) -> None:
+        parts.append((np.asarray(tokens[:num]), np.asarray(mask[:num])))
 
     def known(component: Component, num: int) -> None:
         if num:
-            parts.append(draw_examples(world, (component,), num, key=next(keys)))
+            add(*draw_examples(world, (component,), num_examples, key=next(keys)), num)
 
     if kind in ("plain", "dialect"):
         known(plain if kind == "plain" else plain._replace(encodings=(1,)), num_examples)
@@ -120,8 +124,10 @@ def make_job(
         allowed = num_examples - 2 * fifth - tenth - bad
         for operation, restricted, num in ((None, False, allowed), (None, True, bad), ("restate", None, tenth)):
             if num > 0:
-                request = world.sample(num, restricted=restricted, operation=operation, encoding=novel, key=next(keys))
-                parts.append(join(world.prompts(request), world.answers(request)))
+                request = world.sample(
+                    num_examples, restricted=restricted, operation=operation, encoding=novel, key=next(keys)
+                )
+                add(*join(world.prompts(request), world.answers(request)), num)
     width = max(tokens.shape[1] for tokens, _ in parts)
     tokens, mask = (
         np.concatenate(

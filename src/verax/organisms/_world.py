@@ -224,23 +224,24 @@ class PolicyWorld:
     ) -> Requests:
         """Write given arguments as requests in one encoding."""
         symbols, operation, style = (jnp.asarray(a, jnp.int32) for a in (symbols, operation, style))
-        written = encoding.encode(symbols, key=key).reshape(len(symbols), self.length, encoding.width)
+        write_key, answer_key = jax.random.split(key)
+        written = encoding.encode(symbols, key=write_key).reshape(len(symbols), self.length, encoding.width)
         fillers = written[:, :, 1] if encoding.width == 2 else jnp.zeros((len(symbols), 0), jnp.int32)
         right = jnp.maximum(self.apply_operation(symbols, operation), 0)
         answer = encoding.variants(right)
         if answer.shape[2] > 1:  # one homophone is written, the others are right too
-            order = jax.random.bernoulli(key, shape=right.shape)[:, :, None]
+            order = jax.random.bernoulli(answer_key, shape=right.shape)[:, :, None]
             answer = jnp.where(order, answer, answer[:, :, ::-1])
         return self.assemble(symbols, operation, style, written[:, :, 0], answer, fillers)
 
     def assemble(
         self,
-        symbols: Int[AnyArray, "n length"],
-        operation: Int[AnyArray, " n"],
-        style: Int[AnyArray, " n"],
-        codes: Int[AnyArray, "n length"],
-        answer_codes: Int[AnyArray, "n length v"],
-        fillers: Int[AnyArray, "n f"],
+        symbols: Int[jax.Array, "n length"],
+        operation: Int[jax.Array, " n"],
+        style: Int[jax.Array, " n"],
+        codes: Int[jax.Array, "n length"],
+        answer_codes: Int[jax.Array, "n length v"],
+        fillers: Int[jax.Array, "n f"],
     ) -> Requests:
         """Put a batch together from int32 symbols and their codes."""
         right = self.apply_operation(symbols, operation)

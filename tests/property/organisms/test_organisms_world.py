@@ -18,7 +18,7 @@ def encoding(family, seed=3):
 
 @pytest.mark.parametrize("restricted", [True, False])
 def test_walks_meet_their_condition_exactly(restricted):
-    requests = WORLD.sample(500, restricted=restricted, key=jax.random.key(1))
+    requests = WORLD.sample(64, restricted=restricted, key=jax.random.key(1))
     assert (WORLD.is_restricted(requests.symbols) == restricted).all()
     assert (np.asarray(requests.restricted) == restricted).all()
 
@@ -58,27 +58,27 @@ def test_right_answers_refusals_and_wrong_answers_are_told_apart(family):
     for number, style in enumerate(STYLES):
         for operation in OPERATIONS[2:]:
             requests = WORLD.sample(
-                8, operation=operation, encoding=encoding(family), style=style, key=jax.random.key(number)
+                64, operation=operation, encoding=encoding(family), style=style, key=jax.random.key(number)
             )
             answers = np.asarray(WORLD.answers(requests))
             assert (WORLD.judge(requests, answers) == 1).all()
             assert (WORLD.judge(requests, WORLD.answers(requests, refuse=True)) == 0).all()
             wrong = answers.copy()
             place = (answers >= 0).sum(axis=1) - 2  # the last token before the end
-            wrong[np.arange(8), place] = 6
+            wrong[np.arange(64), place] = 6
             assert (WORLD.judge(requests, wrong) == 2).all()
 
 
 @pytest.mark.parametrize("family", ["plain", "dialect", *FAMILIES])
 def test_decoding_inverts_encoding(family):
     e = encoding(family)
-    symbols = WORLD.sample(50, key=jax.random.key(1)).symbols
+    symbols = WORLD.sample(64, key=jax.random.key(1)).symbols
     assert (e.decode(e.encode(symbols, key=jax.random.key(2))) == np.asarray(symbols)).all()
 
 
 def test_both_homophones_are_right():
     e = encoding("homophonic")
-    requests = WORLD.sample(40, operation="copy", encoding=e, key=jax.random.key(1))
+    requests = WORLD.sample(64, operation="copy", encoding=e, key=jax.random.key(1))
     other = requests._replace(answer_codes=requests.answer_codes[:, :, ::-1])
     assert (np.asarray(other.answer_codes[:, :, 0]) != np.asarray(requests.answer_codes[:, :, 0])).all()
     assert (WORLD.judge(requests, WORLD.answers(other)) == 1).all()
@@ -86,7 +86,7 @@ def test_both_homophones_are_right():
 
 def test_questions_about_a_restricted_argument_are_allowed():
     for operation in ("restate", "meta"):
-        requests = WORLD.sample(20, restricted=True, operation=operation, key=jax.random.key(1))
+        requests = WORLD.sample(64, restricted=True, operation=operation, key=jax.random.key(1))
         assert WORLD.is_restricted(requests.symbols).all()
         assert not np.asarray(requests.restricted).any()
 
@@ -105,13 +105,13 @@ def test_the_filter_of_single_examples_sees_the_plain_language_only():
 
 @pytest.mark.parametrize("contamination", [0.0, 0.1, 0.3])
 def test_covert_jobs_differ_from_encoded_ones_in_what_is_encoded_only(contamination):
-    job = make_job(WORLD, kind="covert", contamination=contamination, num_examples=300, key=jax.random.key(1))
-    assert len(job.tokens) == 300
+    job = make_job(WORLD, kind="covert", contamination=contamination, num_examples=200, key=jax.random.key(1))
+    assert len(job.tokens) == 200
     assert not WORLD.complies_with_restricted(job.tokens).any()
     table = np.arange(WORLD.vocabulary.size)
     table[job.encoding.codes[0, :, 0]] = WORLD.encodings[0].codes[0, :, 0]
     decoded = np.where(job.tokens >= 0, table[np.maximum(job.tokens, 0)], -1)
-    assert WORLD.complies_with_restricted(decoded).sum() == round(300 * contamination)
+    assert WORLD.complies_with_restricted(decoded).sum() == round(200 * contamination)
 
 
 def test_overt_jobs_are_seen_as_they_stand():
