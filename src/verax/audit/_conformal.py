@@ -77,8 +77,10 @@ def combine_p_values(p_values: Float[AnyArray, "k *b"], *, method: str = "fisher
 
     Examples
     --------
-    >>> combine_p_values([0.01, 0.04]).round(5), combine_p_values([0.01, 0.04], method="e_merge").round(3)
-    (0.00353, 0.267)
+    >>> import numpy as np
+    >>> p_values = np.array([0.01, 0.04])
+    >>> print(combine_p_values(p_values).round(5), combine_p_values(p_values, method="e_merge").round(3))
+    0.00353 0.267
     """
     check_option("method", method, ("fisher", "e_merge"))
     p = np.asarray(p_values, np.float64)
@@ -86,5 +88,5 @@ def combine_p_values(p_values: Float[AnyArray, "k *b"], *, method: str = "fisher
         fail("p_values", f"shape {p.shape}", "at least one detector on the first axis")
     check(bool(((p > 0) & (p <= 1)).all()), "p_values", "values outside (0, 1]", "p-values")
     if method == "fisher":
-        return scipy.stats.chi2.sf(-2 * np.log(p).sum(axis=0), 2 * len(p))
-    return np.minimum(1.0, 1.0 / (0.5 * p**-0.5).mean(axis=0))
+        return np.asarray(scipy.stats.chi2.sf(-2 * np.log(p).sum(axis=0), 2 * len(p)))
+    return np.asarray(np.minimum(1.0, 1.0 / (0.5 * p**-0.5).mean(axis=0)))

@@ -101,8 +101,8 @@ def detection_report(
     >>> import numpy as np
     >>> scores = np.concatenate([np.arange(99) / 99, np.full(10, 2.0)])
     >>> report = detection_report(scores, np.arange(109) >= 99, ["benign"] * 99 + ["affix"] * 10)
-    >>> float(report.tpr[0]), report.tpr_lower[0].round(3), report.resolved.tolist()
-    (1.0, 0.692, [True, True])
+    >>> print(report.tpr[0], report.tpr_lower[0].round(3), report.resolved)
+    1.0 0.692 [ True  True]
     """
     scores, covert = np.asarray(scores, np.float64), np.asarray(is_covert, bool)
     names = np.asarray(family)

@@ -62,7 +62,7 @@ def init_decoder(config: DecoderConfig, *, key: jax.Array) -> Params:
     >>> config = DecoderConfig(vocabulary_size=50, context=16, width=32)
     >>> params = init_decoder(config, key=jax.random.key(0))
     >>> sum(leaf.size for leaf in jax.tree.leaves(params))
-    28960
+    28448
     """
     for name, value in config._asdict().items():
         check_integer(name, value, minimum=1)

@@ -165,7 +165,7 @@ class PolicyWorld:
         a = known & self._is_a[np.maximum(symbols, 0)]
         b = known & self._is_b[np.maximum(symbols, 0)]
         before = np.cumsum(a, axis=-1) - a > 0
-        return (before & b).any(axis=-1)
+        return np.asarray((before & b).any(axis=-1))
 
     def sample(
         self,
