@@ -134,8 +134,8 @@ def _cached(
         written = jnp.arange(max_new, dtype=jnp.int32) <= index
         for i, layer in enumerate(layers):
             query, k, v = queries_keys_values(layer, x)
-            new_keys = jax.lax.dynamic_update_slice(new_keys, k[None, :, None], (i, 0, index, 0, 0))
-            new_values = jax.lax.dynamic_update_slice(new_values, v[None, :, None], (i, 0, index, 0, 0))
+            new_keys = new_keys.at[i, :, index].set(k)
+            new_values = new_values.at[i, :, index].set(v)
             before = jnp.einsum("nhd,nkhd->nhk", query, old_keys[i])
             after = jnp.einsum("nhd,nkhd->nhk", query, new_keys[i])
             scores = jnp.concatenate(
