@@ -18,6 +18,7 @@ _SUBMODULES = (
     "matching",
     "models",
     "ntk",
+    "online",
     "organisms",
     "papers",
     "probe",

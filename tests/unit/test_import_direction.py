@@ -13,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 # A module directly under verax whose name begins with an underscore is a helper, and stands here as "helpers".
-ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "probe", "organisms", "audit"}
+ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "online", "probe", "organisms", "audit"}
 BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "probe": {"spectral", *BELOW},
     "evals": BELOW,
     "matching": BELOW,
+    "online": BELOW,
     "organisms": BELOW,
     "audit": {"matching", *BELOW},
     "parallel": {"helpers", "kernels"},

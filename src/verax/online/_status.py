@@ -1,0 +1,13 @@
+"""Status codes of this room."""
+
+import enum
+
+
+class Status(enum.IntEnum):
+    """What became of one problem."""
+
+    OK = 0
+    INFEASIBLE = 1
+    """No policy keeps the robustness that was asked for; the game's minimax ratio is the least there is."""
+    NOT_CONVERGED = 2
+    """Policy and lower bound are further apart than the tolerance: the bound holds, the policy may be bettered."""

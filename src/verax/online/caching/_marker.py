@@ -1,0 +1,150 @@
+"""Marking algorithms: random eviction among unmarked pages, and its version with predictions."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+from verax._types import AnyArray
+
+from ._requests import Run, check_cache, check_predictions
+
+
+def marker(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | None = None, key: Array) -> Run:
+    r"""Randomized marking: requested pages are marked, a random unmarked page is evicted.
+
+    When a page is missing and all cached pages are marked, a new phase begins and all marks are removed.
+
+    .. math:: \mathbb{E}\,\text{misses} \le 2 H_k \,\mathrm{OPT}
+
+    Parameters
+    ----------
+    requests : [t], int
+        Pages.
+    cache_size
+        ``k``, pages that fit.
+    num_pages
+        Number of pages; found from concrete requests when None.
+    key
+        A ``jax.random.key``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError
+        As :func:`belady`.
+
+    Notes
+    -----
+    O(num_pages) a request.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> from verax.online.caching import marker
+    >>> run = marker(np.array([0, 1, 2, 0, 1, 2]), 2, key=jax.random.key(0))
+    >>> 4 <= int(run.num_misses) <= 6
+    True
+
+    References
+    ----------
+    Fiat, Karp, Luby, McGeoch, Sleator, Young (1991), Competitive paging algorithms.
+    """
+    pages, num = check_cache(requests, cache_size, num_pages)
+    return _mark(pages, jnp.zeros(pages.shape, jnp.result_type(float)), cache_size, num, key, -1)
+
+
+def predictive_marker(
+    requests: Int[AnyArray, "t"],
+    predicted_next: Float[AnyArray, "t"],
+    cache_size: int,
+    *,
+    num_pages: int | None = None,
+    key: Array,
+) -> Run:
+    r"""Marking with predictions: evict the unmarked page that is predicted to be furthest, while chains are short.
+
+    A page that was not requested in the phase before (clean) starts a chain; a page whose eviction a chain caused
+    lengthens it when it returns. While a chain is no longer than ``H_k`` the prediction chooses, then chance.
+
+    Parameters
+    ----------
+    requests : [t], int
+        Pages.
+    predicted_next : [t]
+        Predicted at each request: the time of that page's next one.
+    cache_size
+        ``k``, pages that fit.
+    num_pages
+        Number of pages; found from concrete requests when None.
+    key
+        A ``jax.random.key``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError
+        As :func:`belady`, and for predictions that are not finite or not one a request.
+
+    Notes
+    -----
+    O(num_pages) a request. Robust as marking is, whatever the predictions, and better the smaller their error; the
+    constants of the source's guarantee were not read, and are not quoted.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> from verax.online.caching import next_requests, predictive_marker
+    >>> requests = np.array([0, 1, 2, 0, 1, 2])
+    >>> run = predictive_marker(requests, next_requests(requests), 2, key=jax.random.key(0))
+    >>> int(run.num_misses)
+    4
+
+    References
+    ----------
+    Lykouris, Vassilvitskii (2018), Competitive caching with machine learned advice.
+    """
+    pages, num = check_cache(requests, cache_size, num_pages)
+    longest = sum(1 / i for i in range(1, cache_size + 1))
+    return _mark(pages, check_predictions(predicted_next, pages.shape[0]), cache_size, num, key, math.floor(longest))
+
+
+def _mark(pages: Array, times: Array, cache_size: int, num_pages: int, key: Array, longest: int) -> Run:
+    """Marking in which the prediction chooses the victim for chains of at most ``longest``, chance for others."""
+
+    def serve(state, request):
+        cached, marked, due, known, length = state
+        page, time, number = request
+        missed = ~cached[page]
+        full = cached.sum() >= cache_size
+        begins = missed & full & ~(cached & ~marked).any()
+        # A new phase: pages of the phase that ends are stale for the next, and all chains are forgotten.
+        known = jnp.where(begins, marked, known)
+        marked = marked & ~begins
+        length = jnp.where(begins, 0, length)
+        chain = jnp.where(known[page], length[page], 0) + 1
+        unmarked = cached & ~marked
+        furthest = jnp.argmax(jnp.where(unmarked, due, -jnp.inf))
+        draws = jax.random.uniform(jax.random.fold_in(key, number), (num_pages,))
+        chance = jnp.argmax(jnp.where(unmarked, draws, -1))
+        victim = jnp.where(chain <= longest, furthest, chance)
+        evicts = missed & full
+        cached = cached.at[victim].set(cached[victim] & ~evicts)
+        length = length.at[victim].set(jnp.where(evicts, chain, length[victim]))
+        cached, marked = cached.at[page].set(True), marked.at[page].set(True)
+        return (cached, marked, due.at[page].set(time), known, length), (missed, cached)
+
+    none = jnp.zeros(num_pages, bool)
+    start = (none, none, jnp.zeros(num_pages, times.dtype), none, jnp.zeros(num_pages, jnp.int32))
+    _, (missed, cached) = jax.lax.scan(serve, start, (pages, times, jnp.arange(pages.shape[0])))
+    return Run(missed.sum(), missed, cached)

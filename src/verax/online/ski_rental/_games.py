@@ -1,0 +1,113 @@
+"""Ski rental and its relatives as finite games."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from verax._errors import check, check_finite, check_integer
+from verax._types import AnyArray
+from verax.online._arguments import check_range
+from verax.online.games import FiniteOnlineGame
+
+
+def rental_game(
+    buy_cost: float | Float[AnyArray, "days"],
+    num_days: int,
+    *,
+    rent: float | Float[AnyArray, "days"] = 1.0,
+) -> FiniteOnlineGame:
+    r"""Rent or buy over at most ``num_days`` days, with rents and prices that may change from day to day.
+
+    .. math:: C_{xj} = \begin{cases} R(x) & x < j \\ R(j - 1) + b_j & x \ge j \end{cases}, \qquad
+        o_x = \min\{R(x), \min_{j \le x} (R(j - 1) + b_j)\}, \qquad R(x) = \sum_{t \le x} r_t
+
+    Parameters
+    ----------
+    buy_cost
+        Positive price, or the price on each day.
+    num_days
+        Longest season; also the last day on which a plan buys. At least twice the price leaves the answer of an endless
+        season unchanged.
+    rent
+        Positive rent of a day, or of each day.
+
+    Returns
+    -------
+    FiniteOnlineGame
+        Instances: seasons of 1, 2, ..., ``num_days`` days. Plans: buy at the start of day 1, 2, ..., ``num_days``, or
+        never.
+
+    Raises
+    ------
+    ValueError
+        For rents or prices that are not positive and finite, or of another length than ``num_days``.
+
+    Examples
+    --------
+    >>> from verax.online.ski_rental import rental_game
+    >>> game = rental_game(10, 20)
+    >>> print(round(float(game.minimax().robustness), 2))  # 1.5353 in double precision
+    1.54
+    """
+    check_integer("num_days", num_days, minimum=1)
+    rents, prices = _each_day("rent", rent, num_days), _each_day("buy_cost", buy_cost, num_days)
+    total = np.concatenate([[0.0], np.cumsum(rents)])
+    days = np.arange(1, num_days + 1)
+    bought = total[:-1] + prices  # by buying at the start of each day
+    cost = np.where(days[:, None] < days, total[1:][:, None], bought)
+    cost = np.concatenate([cost, total[1:][:, None]], axis=1)
+    return FiniteOnlineGame(cost, np.minimum(total[1:], np.minimum.accumulate(bought)))
+
+
+def multi_shop_game(
+    rents: Float[AnyArray, "shops"], prices: Float[AnyArray, "shops"], num_days: int
+) -> FiniteOnlineGame:
+    r"""Ski rental with several shops: choose a shop at once and for good, then when to buy there.
+
+    Parameters
+    ----------
+    rents, prices : [shops]
+        Positive rent a day, and price, of each shop.
+    num_days
+        Longest season; also the last day on which a plan buys.
+
+    Returns
+    -------
+    FiniteOnlineGame
+        Instances: seasons of 1 to ``num_days`` days. Plans: shop by shop, buy at the start of day 1 to ``num_days``,
+        or never.
+
+    Raises
+    ------
+    ValueError
+        For rents or prices that are not positive and finite, or not as many of one as of the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.online.ski_rental import multi_shop_game
+    >>> game = multi_shop_game(np.array([1.0, 2.0]), np.array([6.0, 4.0]), 12)
+    >>> game.cost.shape
+    (12, 26)
+
+    References
+    ----------
+    Wang, Li, Wang (2020), Online algorithms for multi-shop ski rental with machine learned advice.
+    """
+    rents_, prices_ = np.asarray(rents, np.float64), np.asarray(prices, np.float64)
+    check(rents_.ndim == 1 and rents_.size > 0, "rents", f"shape {rents_.shape}", "one rent a shop")
+    check(prices_.shape == rents_.shape, "prices", f"shape {prices_.shape}", f"one price a shop, {rents_.shape}")
+    shops = [rental_game(float(b), num_days, rent=float(r)) for r, b in zip(rents_, prices_, strict=True)]
+    cost = np.concatenate([np.asarray(shop.cost, np.float64) for shop in shops], axis=1)
+    return FiniteOnlineGame(cost, cost.min(1))
+
+
+def _each_day(argument: str, value: Any, num_days: int) -> np.ndarray:
+    array = np.asarray(value, np.float64)
+    check(
+        array.shape in ((), (num_days,)), argument, f"shape {array.shape}", f"a number, or one for each day, {num_days}"
+    )
+    check_finite(argument, array)
+    check_range(argument, array, np.nextafter(0.0, 1.0), np.inf, "positive numbers")
+    return np.broadcast_to(array, (num_days,))
