@@ -13,7 +13,7 @@ from verax.report import Report
 if TYPE_CHECKING:
     import jax
 
-_PAPERS = ("gcv", "tct")
+_PAPERS = ("gcv", "learning_augmented", "tct")
 
 SCALES = ("demo", "laptop", "full")
 """45 seconds on two cores; at most an hour; hours, or a GPU."""

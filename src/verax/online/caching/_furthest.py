@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Int, Real
 
 from verax._types import AnyArray
 
@@ -53,7 +53,7 @@ def belady(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
 
 def blind_oracle(
     requests: Int[AnyArray, "t"],
-    predicted_next: Float[AnyArray, "t"],
+    predicted_next: Real[AnyArray, "t"],
     cache_size: int,
     *,
     num_pages: int | None = None,

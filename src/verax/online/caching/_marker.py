@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Int, Real
 
 from verax._types import AnyArray
 
@@ -62,7 +62,7 @@ def marker(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
 
 def predictive_marker(
     requests: Int[AnyArray, "t"],
-    predicted_next: Float[AnyArray, "t"],
+    predicted_next: Real[AnyArray, "t"],
     cache_size: int,
     *,
     num_pages: int | None = None,

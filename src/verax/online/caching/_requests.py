@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Real
 
 from verax._errors import check, check_finite, check_integer, is_traced
 from verax._types import AnyArray
@@ -92,7 +92,7 @@ def check_cache(requests: Int[AnyArray, "t"], cache_size: int, num_pages: int | 
     return pages, num_pages
 
 
-def check_predictions(predicted_next: Float[AnyArray, "t"], num: int) -> Array:
+def check_predictions(predicted_next: Real[AnyArray, "t"], num: int) -> Array:
     """Predicted times as floats."""
     predicted = floating("predicted_next", predicted_next)
     check(predicted.shape == (num,), "predicted_next", f"shape {predicted.shape}", f"one time a request, ({num},)")

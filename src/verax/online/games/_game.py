@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from verax._errors import check, check_finite, check_integer, fail, is_traced
 from verax._lp import linear_programme
@@ -40,13 +40,13 @@ class Response(NamedTuple):
         A :class:`verax.online.Status`.
     """
 
-    policy: Float[Array, "*b a"]
-    robustness: Float[Array, "*b"]
-    consistency: Float[Array, "*b"]
-    lower_bound: Float[Array, "*b"]
-    gap: Float[Array, "*b"]
-    weights: Float[Array, "*b x"]
-    status: Int[Array, "*b"]
+    policy: Float[Array, "... a"]
+    robustness: Float[Array, "..."]
+    consistency: Float[Array, "..."]
+    lower_bound: Float[Array, "..."]
+    gap: Float[Array, "..."]
+    weights: Float[Array, "... x"]
+    status: Int[Array, "..."]
 
 
 class FiniteOnlineGame:
@@ -84,7 +84,7 @@ class FiniteOnlineGame:
     1.421
     """
 
-    def __init__(self, cost: Float[AnyArray, "x a"], opt: Float[AnyArray, "x"]):
+    def __init__(self, cost: Real[AnyArray, "x a"], opt: Real[AnyArray, "x"]):
         cost, opt = floating("cost", cost), floating("opt", opt)
         check(cost.ndim == 2 and cost.size > 0, "cost", f"shape {cost.shape}", "[instances, plans], not empty")
         check(opt.shape == cost.shape[:1], "opt", f"shape {opt.shape}", f"one optimum an instance, ({cost.shape[0]},)")
@@ -119,7 +119,7 @@ class FiniteOnlineGame:
         found = _solve(every, self.ratios, jnp.asarray(jnp.inf, self.cost.dtype))
         return _response(self.ratios, every, found, found.policy, found.row_weights)
 
-    def best_response(self, robustness: float | Float[AnyArray, "*b"], prediction: _Prediction) -> Response:
+    def best_response(self, robustness: float | Real[AnyArray, "..."], prediction: _Prediction) -> Response:
         r"""Return the most consistent policy among those of a given robustness.
 
         .. math:: \min_p \max_{y} \frac{(C p)_y}{o_y} \quad \text{subject to} \quad C p \le \gamma\,o
@@ -172,7 +172,7 @@ class FiniteOnlineGame:
         infeasible = gamma < least.lower_bound * (1 - tolerance)
         return response._replace(status=jnp.where(infeasible, Status.INFEASIBLE, response.status).astype(jnp.int32))
 
-    def frontier(self, robustness: Float[AnyArray, "g"], prediction: _Prediction) -> Response:
+    def frontier(self, robustness: Real[AnyArray, "g"], prediction: _Prediction) -> Response:
         """Return the best response at each robustness of a grid, batched in one programme.
 
         Parameters
@@ -231,7 +231,7 @@ class FiniteOnlineGame:
         return certify(np.asarray(self.cost), np.asarray(self.opt), float(robustness), chosen, weights)
 
     def error_profile(
-        self, policy: Float[AnyArray, "x a"], distance: Float[AnyArray, "x y"], errors: Float[AnyArray, "e"]
+        self, policy: Real[AnyArray, "x a"], distance: Real[AnyArray, "x y"], errors: Real[AnyArray, "e"]
     ) -> Float[Array, "e"]:
         r"""Return the worst ratio of a predicted policy as a function of the prediction's error.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from verax._errors import check
 from verax._types import AnyArray, PyTree
@@ -39,8 +39,8 @@ class PredictorReport(NamedTuple):
 
 
 def mixed_cost(
-    probability: Float[AnyArray, "*b"], num_days: Int[AnyArray, "*b"], buy_cost: int, lam: float
-) -> Float[Array, "*b"]:
+    probability: Real[AnyArray, "..."], num_days: Int[AnyArray, "..."], buy_cost: int, lam: float
+) -> Float[Array, "..."]:
     r"""Exact expected cost of trusting a high prediction with a probability, and a low one otherwise.
 
     .. math:: c = v\,c_{y \ge b}(x) + (1 - v)\,c_{y < b}(x)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._errors import check, check_finite
 from verax._types import AnyArray
@@ -34,7 +34,7 @@ class Hedge(NamedTuple):
     bound: Float[Array, ""]
 
 
-def hedge(costs: Float[AnyArray, "t m"], *, cost_range: float, learning_rate: float | None = None) -> Hedge:
+def hedge(costs: Real[AnyArray, "t m"], *, cost_range: float, learning_rate: float | None = None) -> Hedge:
     r"""Choose among ``M`` trade-offs over ``T`` rounds, seeing all costs after each.
 
     .. math:: w_{t,m} \propto e^{-\eta \sum_{s < t} c_{s,m}}, \qquad

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._errors import check_integer
 from verax._types import AnyArray
@@ -14,7 +14,7 @@ def largest_lam(num_jobs: int) -> float:
     return (num_jobs - 1) / (num_jobs + 1)
 
 
-def robustness_lower_bound(num_jobs: int, lam: float | Float[AnyArray, "*b"]) -> Float[Array, "*b"]:
+def robustness_lower_bound(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> Float[Array, "..."]:
     r"""Robustness that no ``(1 + lam)``-consistent schedule of ``n`` jobs stays below.
 
     .. math:: \frac{n + n (n + 1) \lambda}{1 + \lambda (n + 1)(n + 2)/2}
@@ -59,7 +59,7 @@ def consistency_at_robustness(num_jobs: int, robustness: float) -> float:
     return 1 + max(0.0, (n - robustness) / (robustness * (n + 1) * (n + 2) / 2 - n * (n + 1)))
 
 
-def preferential_round_robin_consistency(num_jobs: int, lam: float | Float[AnyArray, "*b"]) -> Float[Array, "*b"]:
+def preferential_round_robin_consistency(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> Float[Array, "..."]:
     r"""Exact worst ratio of preferential round robin when the predicted order is right.
 
     .. math:: \frac{2 (n + \lambda)}{(n + 1)(1 + \lambda)}
@@ -98,7 +98,7 @@ def preferential_round_robin_consistency(num_jobs: int, lam: float | Float[AnyAr
     return 2 * (num_jobs + lam_) / ((num_jobs + 1) * (1 + lam_))
 
 
-def preferential_round_robin_robustness(num_jobs: int, lam: float | Float[AnyArray, "*b"]) -> Float[Array, "*b"]:
+def preferential_round_robin_robustness(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> Float[Array, "..."]:
     r"""Worst ratio of preferential round robin whatever the predictions.
 
     .. math:: \frac{2 n}{2 + (n - 1)(1 - \lambda)}
@@ -138,8 +138,8 @@ def preferential_round_robin_robustness(num_jobs: int, lam: float | Float[AnyArr
 
 
 def two_job_frontier(
-    robustness: float | Float[AnyArray, "*b"], ratio: float | Float[AnyArray, "*b"]
-) -> Float[Array, "*b"]:
+    robustness: float | Real[AnyArray, "..."], ratio: float | Real[AnyArray, "..."]
+) -> Float[Array, "..."]:
     r"""Smallest consistency of a schedule of two jobs at a given robustness: the problem is solved.
 
     .. math:: \beta = 1 + \frac{m}{2 + r}, \qquad m = \frac{2 - \gamma}{2 (\gamma - 1)}
@@ -182,7 +182,7 @@ def two_job_frontier(
     return 1 + share / (2 + floating("ratio", ratio).astype(gamma.dtype))
 
 
-def two_stage_equal_jobs(num_jobs: int, lam: float | Float[AnyArray, "*b"]) -> tuple[Array, Array]:
+def two_stage_equal_jobs(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> tuple[Array, Array]:
     r"""Worst ratio of the two-stage schedule for equal predictions, by the adversary that ends the other jobs early.
 
     .. math:: \max_m \frac{\sum_{i \le m} (i + (n - i) d) + (n - m)(m + (n - m) d)}{

@@ -2,13 +2,13 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._types import AnyArray
 from verax.online._arguments import pair_of_sizes, sizes
 
 
-def optimal_cost(x: Float[AnyArray, "*b n"]) -> Float[Array, "*b"]:
+def optimal_cost(x: Real[AnyArray, "... n"]) -> Float[Array, "..."]:
     r"""Smallest sum of completion times, shortest job first.
 
     .. math:: \mathrm{OPT}(x) = \sum_i (n - i + 1)\, x_{(i)}
@@ -45,7 +45,7 @@ def optimal_cost(x: Float[AnyArray, "*b n"]) -> Float[Array, "*b"]:
     return total_completion(jnp.sort(sizes("x", x), axis=-1))
 
 
-def round_robin_cost(x: Float[AnyArray, "*b n"]) -> Float[Array, "*b"]:
+def round_robin_cost(x: Real[AnyArray, "... n"]) -> Float[Array, "..."]:
     r"""Sum of completion times when all unfinished jobs share the machine equally.
 
     .. math:: \mathrm{RR}(x) = \sum_i x_i + 2 \sum_{i < j} \min(x_i, x_j)
@@ -79,7 +79,7 @@ def round_robin_cost(x: Float[AnyArray, "*b n"]) -> Float[Array, "*b"]:
     return shared_completion(sizes("x", x))
 
 
-def shortest_predicted_first_cost(x: Float[AnyArray, "*b n"], y: Float[AnyArray, "*b n"]) -> Float[Array, "*b"]:
+def shortest_predicted_first_cost(x: Real[AnyArray, "... n"], y: Real[AnyArray, "... n"]) -> Float[Array, "..."]:
     r"""Sum of completion times when jobs run one after the other in the order of their predictions.
 
     .. math:: \mathrm{SPF}(x, y) - \mathrm{OPT}(x) = \sum_{\text{pairs in the wrong order}} |x_i - x_j|

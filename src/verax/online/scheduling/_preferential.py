@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._types import AnyArray
 from verax.online._arguments import check_lam, floating, pair_of_sizes
@@ -13,8 +13,8 @@ from ._costs import in_order
 
 
 def preferential_round_robin_cost(
-    x: Float[AnyArray, "*b n"], y: Float[AnyArray, "*b n"], lam: float | Float[AnyArray, "*b"]
-) -> Float[Array, "*b"]:
+    x: Real[AnyArray, "... n"], y: Real[AnyArray, "... n"], lam: float | Real[AnyArray, "..."]
+) -> Float[Array, "..."]:
     r"""Sum of completion times of preferential round robin.
 
     With ``k`` unfinished jobs the one that is predicted shortest runs at rate ``lam + (1 - lam) / k``, each other at

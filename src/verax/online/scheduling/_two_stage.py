@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
 from verax._types import AnyArray
 from verax.online._arguments import check_lam, floating, pair_of_sizes
@@ -12,8 +12,8 @@ from ._costs import shared_completion, total_completion
 
 
 def two_stage_cost(
-    x: Float[AnyArray, "*b n"], y: Float[AnyArray, "*b n"], lam: float | Float[AnyArray, "*b"]
-) -> Float[Array, "*b"]:
+    x: Real[AnyArray, "... n"], y: Real[AnyArray, "... n"], lam: float | Real[AnyArray, "..."]
+) -> Float[Array, "..."]:
     r"""Sum of completion times of the two-stage schedule.
 
     Round robin until each unfinished job has received ``d = lam OPT(y) / C(n, 2)``; then one job after the other in
@@ -66,7 +66,7 @@ def two_stage_cost(
     return two_stage(x_, y_, share, jnp.zeros(x_.shape, bool))
 
 
-def two_stage(x: Array, y: Array, lam: Array, just_after: Bool[Array, "*b n"]) -> Array:
+def two_stage(x: Array, y: Array, lam: Array, just_after: Bool[Array, "... n"]) -> Array:
     """See :func:`two_stage_cost`; jobs ``just_after`` end an instant after their size, the right limit of the cost."""
     num = x.shape[-1]
     order = jnp.argsort(y, axis=-1, stable=True)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
 from verax._errors import check
 from verax._types import AnyArray
@@ -37,7 +37,7 @@ class SchedulingWorstCase(NamedTuple):
     just_after: Bool[Array, "n"]
 
 
-def two_stage_worst_case(y: Float[AnyArray, "n"], lam: float) -> SchedulingWorstCase:
+def two_stage_worst_case(y: Real[AnyArray, "n"], lam: float) -> SchedulingWorstCase:
     r"""Worst ratio of the two-stage schedule over all sizes, for given predictions.
 
     Between critical sizes cost and optimum are linear in each job's size, so that their ratio is monotone there and the

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Real
 
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range, floating
@@ -10,7 +10,7 @@ from verax.online._arguments import check_buy_cost, check_range, floating
 from ._predicted import whole_ceil
 
 
-def calibrated_buy_day(probability: float | Float[AnyArray, "*b"], buy_cost: int) -> tuple[Array, Array]:
+def calibrated_buy_day(probability: float | Real[AnyArray, "..."], buy_cost: int) -> tuple[Array, Array]:
     r"""Day to buy on, given the calibrated probability that the season is longer than ``buy_cost`` days.
 
     .. math:: j = \lceil \tau b \rceil, \quad \tau = \begin{cases} 1 & v \le 4/5 \\ \sqrt{(1 - v)/v} & v > 4/5

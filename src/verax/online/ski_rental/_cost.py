@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Real, Shaped
 
 from verax._errors import check, check_finite, is_traced
 from verax._types import AnyArray
@@ -25,12 +25,12 @@ class WorstCase(NamedTuple):
         The season's length at which the robustness is attained.
     """
 
-    robustness: Float[Array, "*b"]
-    consistency: Float[Array, "*b"]
-    witness: Int[Array, "*b"]
+    robustness: Float[Array, "..."]
+    consistency: Float[Array, "..."]
+    witness: Int[Array, "..."]
 
 
-def optimal_cost(num_days: int | Shaped[AnyArray, "*b"], buy_cost: int) -> Shaped[Array, "*b"]:
+def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shaped[Array, "..."]:
     r"""Cost of one who knows the season's length, ``min(num_days, buy_cost)``.
 
     Parameters
@@ -63,8 +63,8 @@ def optimal_cost(num_days: int | Shaped[AnyArray, "*b"], buy_cost: int) -> Shape
 
 
 def buy_day_cost(
-    day: int | Shaped[AnyArray, "*b"], num_days: int | Shaped[AnyArray, "*b"], buy_cost: int
-) -> Shaped[Array, "*b"]:
+    day: int | Shaped[AnyArray, "..."], num_days: int | Shaped[AnyArray, "..."], buy_cost: int
+) -> Shaped[Array, "..."]:
     r"""Cost of buying at the start of ``day``: ``num_days`` if the season ends before, else ``day - 1 + buy_cost``.
 
     Parameters
@@ -99,7 +99,7 @@ def buy_day_cost(
     return jnp.where(days < day, days, day + jnp.asarray(buy_cost - 1, dtype))
 
 
-def expected_cost(distribution: Float[AnyArray, "*b j"], buy_cost: int) -> Float[Array, "*b j"]:
+def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float[Array, "... j"]:
     r"""Exact expected cost for every length of the season at once.
 
     .. math:: c(x) = \sum_{i \le x} p_i (b + i - 1) + x (1 - F(x)), \qquad c(x) - c(x - 1) = b\,p_x + 1 - F(x)
@@ -144,7 +144,7 @@ def expected_cost(distribution: Float[AnyArray, "*b j"], buy_cost: int) -> Float
 
 
 def worst_case(
-    distribution: Float[AnyArray, "*b j"], buy_cost: int, *, prediction: int | Int[AnyArray, "*b"] | None = None
+    distribution: Real[AnyArray, "... j"], buy_cost: int, *, prediction: int | Int[AnyArray, "..."] | None = None
 ) -> WorstCase:
     r"""Exact robustness, with a season that attains it, and consistency of a policy.
 

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._errors import fail, is_traced
 from verax._types import AnyArray
@@ -45,7 +45,7 @@ def minimum_robustness(buy_cost: int | None = None) -> float:
     return 1.0 if buy_cost == 1 else 1 / -math.expm1(buy_cost * math.log1p(-1 / buy_cost))
 
 
-def optimal_distribution(robustness: float | Float[AnyArray, "*b"], buy_cost: int) -> Float[Array, "*b j"]:
+def optimal_distribution(robustness: float | Real[AnyArray, "..."], buy_cost: int) -> Float[Array, "... j"]:
     r"""The most consistent policy among those of a given robustness, for a prediction of a long season.
 
     .. math:: F(x) = \min\{1, (\gamma - 1)(q^x - 1)\}, \qquad q = \frac{b}{b - 1}
@@ -97,8 +97,8 @@ def optimal_distribution(robustness: float | Float[AnyArray, "*b"], buy_cost: in
 
 
 def consistency_lower_bound(
-    robustness: float | Float[AnyArray, "*b"], buy_cost: int | None = None
-) -> Float[Array, "*b"]:
+    robustness: float | Real[AnyArray, "..."], buy_cost: int | None = None
+) -> Float[Array, "..."]:
     r"""Smallest consistency that a policy of a given robustness can have.
 
     .. math:: \beta_b(\gamma) = \gamma \frac{k}{b} + 1 - (\gamma - 1)(q^k - 1), \quad

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from verax._errors import check, check_finite, check_integer
 from verax._types import AnyArray
@@ -12,10 +12,10 @@ from verax.online.games import FiniteOnlineGame
 
 
 def rental_game(
-    buy_cost: float | Float[AnyArray, "days"],
+    buy_cost: float | Real[AnyArray, "days"],
     num_days: int,
     *,
-    rent: float | Float[AnyArray, "days"] = 1.0,
+    rent: float | Real[AnyArray, "days"] = 1.0,
 ) -> FiniteOnlineGame:
     r"""Rent or buy over at most ``num_days`` days, with rents and prices that may change from day to day.
 
@@ -60,9 +60,7 @@ def rental_game(
     return FiniteOnlineGame(cost, np.minimum(total[1:], np.minimum.accumulate(bought)))
 
 
-def multi_shop_game(
-    rents: Float[AnyArray, "shops"], prices: Float[AnyArray, "shops"], num_days: int
-) -> FiniteOnlineGame:
+def multi_shop_game(rents: Real[AnyArray, "shops"], prices: Real[AnyArray, "shops"], num_days: int) -> FiniteOnlineGame:
     r"""Ski rental with several shops: choose a shop at once and for good, then when to buy there.
 
     Parameters

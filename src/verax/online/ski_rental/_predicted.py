@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Real, Shaped
 
 from verax._errors import check, check_integer, is_traced
 from verax._types import AnyArray
@@ -14,8 +14,8 @@ from verax.online._arguments import check_buy_cost, check_lam, check_range
 
 
 def buy_day(
-    prediction: int | Shaped[AnyArray, "*b"], buy_cost: int, lam: float | Float[AnyArray, "*b"]
-) -> Int[Array, "*b"]:
+    prediction: int | Shaped[AnyArray, "..."], buy_cost: int, lam: float | Real[AnyArray, "..."]
+) -> Int[Array, "..."]:
     r"""Day at whose start the deterministic policy buys.
 
     .. math:: j = \lceil \lambda b \rceil \text{ if } y \ge b, \qquad j = \lceil b / \lambda \rceil \text{ otherwise}
@@ -137,11 +137,11 @@ def buy_distribution(prediction: int | Int[AnyArray, ""] | None, buy_cost: int, 
 
 
 def buy_distribution_cost(
-    num_days: int | Shaped[AnyArray, "*b"],
-    prediction: int | Shaped[AnyArray, "*b"],
+    num_days: int | Shaped[AnyArray, "..."],
+    prediction: int | Shaped[AnyArray, "..."],
     buy_cost: int,
-    lam: float | Float[AnyArray, "*b"],
-) -> Float[Array, "*b"]:
+    lam: float | Real[AnyArray, "..."],
+) -> Float[Array, "..."]:
     r"""Exact expected cost of :func:`buy_distribution`, in closed form and for many instances at once.
 
     .. math:: c(x) = \frac{\min(x, m)}{1 - (1 - 1/b)^m}

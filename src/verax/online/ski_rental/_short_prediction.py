@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from verax._types import AnyArray
 from verax.online._arguments import check_range, floating
@@ -12,8 +12,8 @@ from ._frontier import minimum_robustness
 
 
 def short_prediction_consistency(
-    robustness: float | Float[AnyArray, "*b"], prediction: float | Float[AnyArray, "*b"]
-) -> Float[Array, "*b"]:
+    robustness: float | Real[AnyArray, "..."], prediction: float | Real[AnyArray, "..."]
+) -> Float[Array, "..."]:
     r"""Smallest consistency at a given robustness when the season is predicted to be shorter than the price.
 
     With the price as unit, ``y < 1``: 1 if ``gamma >= 2`` or ``(1 + y) e^{1-y} >= gamma / (gamma - 1)``; else
@@ -65,7 +65,7 @@ def short_prediction_consistency(
     def excess(a: Array) -> Array:
         return gamma * a + (1 - bought(a)) * (y - a) + (target - bought(a)) - gamma * y
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
         below = excess(middle) > 0  # the pause may begin earlier as long as the atom breaks the cap

@@ -1,0 +1,55 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from verax.papers import _augmented_measure as measure
+from verax.papers import learning_augmented as paper
+
+
+@pytest.fixture(scope="module")
+def report():
+    config = dataclasses.replace(
+        paper.Config.demo(), prices=(5,), num_jobs=(2, 5), num_points=2, num_seasons=500, num_batches=20, num_seeds=2
+    )
+    return paper.run(config, key=jax.random.key(0), progress=False)
+
+
+def test_every_theorem_is_reproduced(report):
+    theorems = [claim for claim in report.claims if claim.evidence == "theorem"]
+    assert len(theorems) >= 7
+    assert {claim.verdict for claim in theorems} == {"reproduced"}
+
+
+def test_stand_ins_never_count_as_reproduced_data(report):
+    assert not [claim for claim in report.claims if claim.evidence == "real data"]
+    assert all(claim.published is None for claim in report.claims)
+
+
+def test_figures_and_tables(report):
+    assert set(report.figures) == {"ski rental", "scheduling", "errors", "data"}
+    assert report.tables["schedules"].column("jobs") == (2, 2, 5, 5)
+    bound, found = (np.array(report.tables["schedules"].column(name)) for name in ("lower bound", "best found"))
+    assert (found >= bound - 1e-6).all()
+
+
+def test_seasons_are_runs_above_the_median():
+    np.testing.assert_array_equal(measure._seasons(np.array([9, 9, 1, 1, 9, 1, 1, 9, 9, 9.0, 1, 1])), [2, 1, 3])
+
+
+@pytest.mark.needs_data
+def test_recorded_requests(data_dir):
+    ratios = measure.requests(data_dir, 2)
+    assert ratios.shape == (4, 2)
+    assert (ratios >= 1 - 1e-6).all()
+
+
+@pytest.mark.bad_input
+def test_bad_input():
+    with pytest.raises(ValueError, match="num_seeds"):
+        dataclasses.replace(paper.Config.demo(), num_seeds=1)
+    with pytest.raises(ValueError, match="prices"):
+        dataclasses.replace(paper.Config.demo(), prices=())
+    with pytest.raises(FileNotFoundError, match="demand_series"):
+        paper.run(paper.Config.laptop(), key=jax.random.key(0), data="/nonexistent", progress=False)
