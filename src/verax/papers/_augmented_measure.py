@@ -189,7 +189,8 @@ def ink_series() -> dict[str, np.ndarray]:
     """The embedded series: ink of scikit-learn's digits in file order, a stand-in for demand."""
     from sklearn.datasets import load_digits
 
-    return {"ink of digits": load_digits().data.sum(1)}
+    images, _ = load_digits(return_X_y=True)
+    return {"ink of digits": np.asarray(images).sum(1)}
 
 
 def demand_series(folder: pathlib.Path) -> dict[str, np.ndarray]:

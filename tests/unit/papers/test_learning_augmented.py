@@ -11,7 +11,7 @@ from verax.papers import learning_augmented as paper
 @pytest.fixture(scope="module")
 def report():
     config = dataclasses.replace(
-        paper.Config.demo(), prices=(5,), num_jobs=(2, 5), num_points=2, num_seasons=500, num_batches=20, num_seeds=2
+        paper.Config.demo(), prices=(5,), num_jobs=(2, 10), num_points=2, num_seasons=500, num_batches=20, num_seeds=2
     )
     return paper.run(config, key=jax.random.key(0), progress=False)
 
@@ -29,7 +29,7 @@ def test_stand_ins_never_count_as_reproduced_data(report):
 
 def test_figures_and_tables(report):
     assert set(report.figures) == {"ski rental", "scheduling", "errors", "data"}
-    assert report.tables["schedules"].column("jobs") == (2, 2, 5, 5)
+    assert report.tables["schedules"].column("jobs") == (2, 2, 10, 10)
     bound, found = (np.array(report.tables["schedules"].column(name)) for name in ("lower bound", "best found"))
     assert (found >= bound - 1e-6).all()
 
