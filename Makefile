@@ -66,7 +66,7 @@ lint: $(VENV)/.extra-lint
 	$(BIN)/clang-format --dry-run --Werror jaxlib_ext/*.cc jaxlib_ext/*.hpp
 	$(BIN)/codespell src kernels jaxlib_ext tests docs benchmarks README.md
 
-types: $(READY) $(VENV)/.extra-lint
+types: $(READY) $(VENV)/.extra-test $(VENV)/.extra-lint
 	rm -rf build/types && mkdir -p build/types && cp -r src/verax build/types/
 	rm -rf build/types/verax/kernels && cp -r kernels build/types/verax/kernels
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
