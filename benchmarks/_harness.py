@@ -57,11 +57,21 @@ def environment(*packages: str) -> dict[str, Any]:
 
 def write(name: str, record: Mapping[str, Any]) -> pathlib.Path:
     """Write a record to ``results/<device>/<name>.json`` and return the path."""
-    folder = "cpu" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind.lower().replace(" ", "-")
-    path = RESULTS / folder / f"{name}.json"
+    path = _path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2, default=_plain) + "\n")
     return path
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read the record that :func:`write` wrote last on this kind of device, empty if there is none."""
+    path = _path(name)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _path(name: str) -> pathlib.Path:
+    folder = "cpu" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind.lower().replace(" ", "-")
+    return RESULTS / folder / f"{name}.json"
 
 
 def _processor() -> str:

@@ -1,10 +1,11 @@
 """Whole kernels: neural-tangents through ``nt.batch``, what a user writes by hand, and Verax; equal memory, in turns.
 
-``python benchmarks/ntk.py`` runs every case and writes ``results/<device>/ntk.json``. Each contestant lives in a
-process of its own, so that its peak memory can be read; the processes take turns, so that a busy moment of the machine
-hits them alike. Before that neural-tangents and the hand-written version are tuned: the fastest implementation and
-block size within the memory budget. ``VERAX_NT_PYTHON`` names the interpreter of ``peers/neural_tangents``; without it
-its rows are left out, and the record says so. ``--small`` is a check that everything runs: its figures mean nothing.
+``python benchmarks/ntk.py`` runs every case, or those of ``--cases``, and writes or renews their rows in
+``results/<device>/ntk.json``. Each contestant lives in a process of its own, so that its peak memory can be read; the
+processes take turns, so that a busy moment of the machine hits them alike. Before that neural-tangents and the
+hand-written version are tuned: the fastest implementation and block size within the memory budget.
+``VERAX_NT_PYTHON`` names the interpreter of ``peers/neural_tangents``; without it its rows are left out, and the record
+says so. ``--small`` is a check that everything runs: its figures mean nothing.
 """
 
 import argparse
@@ -180,13 +181,12 @@ def main():
         interpreters = {"neural_tangents": peer, **interpreters}
     else:
         print("neural-tangents is left out: VERAX_NT_PYTHON does not name the interpreter of peers/neural_tangents")
-    record = {"environment": _harness.environment(), "budget_bytes": budget, "repeats": options.repeats, "rows": {}}
-    record["tuning_seconds"] = options.tuning_seconds
-    record["neural_tangents"] = "measured" if peer else "left out: VERAX_NT_PYTHON not set"
+    record = {"rows": {} if options.small else _harness.read("ntk").get("rows", {})}
     for case in options.cases:
         num = _ntk_networks.NUM_EXAMPLES[case] // (16 if options.small else 1)
         repeats = 1 if options.small else options.repeats
-        record["rows"][case] = run_case(
+        started = _harness.environment()  # each row's own, since rows may be measured one by one
+        row = run_case(
             case,
             num,
             budget=budget,
@@ -194,6 +194,9 @@ def main():
             interpreters=interpreters,
             tuning_seconds=options.tuning_seconds,
         )
+        how = {"budget_bytes": budget, "repeats": repeats, "tuning_seconds": options.tuning_seconds}
+        how["neural_tangents"] = "measured" if peer else "left out: VERAX_NT_PYTHON not set"
+        record["rows"][case] = {"environment": started, **how, **row}
         record["summary"] = summary(record["rows"])
         show(case, record["rows"][case])
         if not options.small:
