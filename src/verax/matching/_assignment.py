@@ -14,6 +14,7 @@ from verax._errors import check, check_floating, check_option
 from verax._types import AnyArray
 
 from ._assignment_xla import assignment_xla
+from ._prices import PRICES, priced
 from ._status import Status as Status
 
 
@@ -39,6 +40,7 @@ def solve_assignment(
     *,
     maximize: bool = True,
     allow_unmatched: bool = True,
+    prices: str = "any",
     implementation: str = "auto",
 ) -> Assignment:
     r"""Solve the assignment problem exactly, with optimal dual prices.
@@ -55,6 +57,10 @@ def solve_assignment(
         If False, solve the problem of ``-weights``; prices are those of that problem, ``value`` has the caller's sign.
     allow_unmatched
         If True, agents may stay unmatched at weight 0. If False, every agent of the smaller side must be matched.
+    prices
+        Which of the optimal prices: ``"any"``, ``"row_optimal"`` (the highest of all rows at once, which are the lowest
+        of all columns), ``"column_optimal"`` or the ``"midpoint"`` of both. Other than ``"any"`` only with
+        ``allow_unmatched``: without, prices have no extremes.
     implementation
         ``"native"`` (compiled, CPU), ``"xla"`` (pure JAX), or ``"auto"``: native on a CPU where it is built, else xla.
 
@@ -69,7 +75,8 @@ def solve_assignment(
     Raises
     ------
     ValueError
-        On arrays that are not ``[..., n, m]`` of float32 or float64, and on an unknown implementation.
+        On arrays that are not ``[..., n, m]`` of float32 or float64, on an unknown implementation or price rule, and on
+        a price rule other than ``"any"`` without ``allow_unmatched``.
     RuntimeError
         If ``implementation="native"`` and native code is not in use; the message says why.
 
@@ -107,15 +114,17 @@ def solve_assignment(
     check_floating("weights", weights)
     check(weights.dtype in (jnp.float32, jnp.float64), "weights", f"dtype {weights.dtype}", "float32 or float64")
     check_option("implementation", implementation, ("auto", "native", "xla"))
+    check_option("prices", prices, PRICES)
+    check(allow_unmatched or prices == "any", "prices", repr(prices), "'any' where allow_unmatched is False")
     if implementation == "native":
         _native.require_native()
     elif implementation == "auto" and not _native.native_available():
         implementation = "xla"
-    return _solve(weights, bool(maximize), bool(allow_unmatched), implementation)
+    return _solve(weights, bool(maximize), bool(allow_unmatched), prices, implementation)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _solve(weights: jax.Array, maximize: bool, allow_unmatched: bool, implementation: str) -> Assignment:
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _solve(weights: jax.Array, maximize: bool, allow_unmatched: bool, prices: str, implementation: str) -> Assignment:
     *batch, n, m = weights.shape
     signed = lax.stop_gradient(weights if maximize else -weights)
     if n == 0 or m == 0:  # nothing to match, whatever the entries; the smaller side has nobody
@@ -136,6 +145,11 @@ def _solve(weights: jax.Array, maximize: bool, allow_unmatched: bool, implementa
     col_of_row, row_of_col, row_price, col_price, status = outputs
     if n > m:
         col_of_row, row_of_col, row_price, col_price = row_of_col, col_of_row, col_price, row_price
+    if prices != "any":
+        row_price, col_price = (
+            jnp.where((status == Status.OK)[..., None], price, np.nan)
+            for price in priced(signed, col_of_row, row_of_col, prices)
+        )
     value = _matched_weight(weights, col_of_row, status)
     return Assignment(col_of_row, row_of_col, row_price, col_price, value, status)
 
