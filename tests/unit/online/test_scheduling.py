@@ -63,9 +63,11 @@ def test_closed_forms_are_the_definitions(rng, tolerance):
     np.testing.assert_allclose(excess, wrong.sum((1, 2)), rtol=10 * tolerance, atol=10 * tolerance)
 
 
+@pytest.mark.parametrize("num", [6, 9])  # unrolled and scanned
 @pytest.mark.parametrize("lam", [0.0, 0.3, 0.9, 1.0])
-def test_preferential_round_robin_is_its_simulation(lam, rng, tolerance):
-    x, y = rng.exponential(size=(30, 6)), rng.exponential(size=(30, 6))
+def test_preferential_round_robin_is_its_simulation(lam, num, rng, tolerance):
+    x, y = rng.exponential(size=(30, num)), rng.exponential(size=(30, num))
+    x[:5] = 1.0
     expected = [preferential_by_events(*pair, lam) for pair in zip(x, y, strict=True)]
     np.testing.assert_allclose(sc.preferential_round_robin_cost(x, y, lam), expected, rtol=10 * tolerance)
     if lam == 0:

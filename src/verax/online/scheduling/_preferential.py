@@ -1,5 +1,7 @@
 """Preferential round robin: a share of the machine for the job that is predicted shortest, the rest for all."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from verax._types import AnyArray
 from verax.online._arguments import check_lam, floating, pair_of_sizes
 
 from ._costs import in_order
+
+_UNROLLED = 8  # jobs up to which compiling all events at once is worth it
 
 
 def preferential_round_robin_cost(
@@ -39,8 +43,9 @@ def preferential_round_robin_cost(
 
     Notes
     -----
-    ``n`` events of ``O(n)`` operations, over all instances at once. The job that finishes at an event is the one with
-    the least time to go, never one chosen by a tolerance, so exactly ``n`` events suffice.
+    ``n`` events of ``O(n)`` operations, over all instances at once; up to eight jobs sorting and events are unrolled into
+    one elementwise program. The job that finishes at an event is the one with the least time to go, never one chosen by a
+    tolerance, so exactly ``n`` events suffice.
 
     Examples
     --------
@@ -57,12 +62,53 @@ def preferential_round_robin_cost(
     check_lam(lam, 0.0, 1.0, "a trade-off in [0, 1]")
     x_, y_ = pair_of_sizes(x, y)
     share = floating("lam", lam).astype(x_.dtype)
-    jobs = jnp.moveaxis(in_order(x_, y_), -1, 0)  # [n, *b]: reductions over jobs are then over whole vectors
-    shape = jnp.broadcast_shapes(jobs.shape[1:], share.shape)
-    return _simulate(jnp.broadcast_to(jobs, (jobs.shape[0], *shape)), jnp.broadcast_to(share, shape))
+    shape = jnp.broadcast_shapes(x_.shape[:-1], share.shape)
+    share = jnp.broadcast_to(share, shape)
+    x_, y_ = (jnp.broadcast_to(side, (*shape, side.shape[-1])) for side in (x_, y_))
+    # Jobs go first: what is done to a job is then done to a whole vector of instances.
+    if x_.shape[-1] <= _UNROLLED:
+        return _unrolled(_bubble_sorted(*(list(jnp.moveaxis(side, -1, 0)) for side in (x_, y_))), share)
+    return _scanned(jnp.moveaxis(in_order(x_, y_), -1, 0), share)
 
 
-def _simulate(jobs: Array, share: Array) -> Array:
+def _bubble_sorted(x: list[Array], y: list[Array]) -> list[Array]:
+    """Jobs in the order of their predictions, by exchanges of neighbours: stable, and elementwise over instances."""
+    for last in range(len(x) - 1, 0, -1):
+        for j in range(last):
+            swap = y[j] > y[j + 1]
+            for side in (x, y):
+                low, high = side[j], side[j + 1]
+                side[j], side[j + 1] = jnp.where(swap, high, low), jnp.where(swap, low, high)
+    return x
+
+
+def _unrolled(jobs: list[Array], share: Array) -> Array:
+    """All events in one elementwise program, so that an instance stays in registers from first to last."""
+    num = len(jobs)
+    left, unfinished = list(jobs), [jnp.ones(share.shape, bool)] * num
+    total = jnp.zeros_like(share)
+    for number in range(num, 0, -1):
+        common = (1 - share) / number
+        taken = jnp.zeros(share.shape, bool)  # whether an earlier job is preferred
+        rates, spans = [], []
+        for job, waiting in zip(left, unfinished, strict=True):
+            rate = jnp.where(taken, common, common + share)
+            taken = taken | waiting
+            idle = rate == 0  # at lam = 1 the others wait
+            rates.append(rate)
+            spans.append(jnp.where(waiting & ~idle, job / jnp.where(idle, 1, rate), np.inf))
+        elapsed = functools.reduce(jnp.minimum, spans)
+        total = total + elapsed * number
+        done = jnp.zeros(share.shape, bool)  # of jobs that tie, the first finishes now and the next after no time
+        for j in range(num):
+            finishes = unfinished[j] & (spans[j] == elapsed) & ~done
+            done = done | finishes
+            left[j] = jnp.maximum(left[j] - rates[j] * elapsed, 0)
+            unfinished[j] = unfinished[j] & ~finishes
+    return total
+
+
+def _scanned(jobs: Array, share: Array) -> Array:
     num = jobs.shape[0]
 
     def event(state: tuple[Array, Array], number: Array) -> tuple[tuple[Array, Array], Array]:
