@@ -118,11 +118,12 @@ def _errors(results: Results) -> tuple[Any, str]:
     axes[0].legend()
     for number, name in enumerate(SCHEDULES):
         axes[1].plot(jobs.noise, jobs.mean[number].mean(-1), "o-", color=f"C{number}", label=name)
+        axes[1].plot(jobs.noise, jobs.worst[number].max(-1), ":", color=f"C{number}")
     axes[1].set(xlabel="standard deviation of the log of the prediction", title="50 jobs of Pareto sizes")
     axes[1].legend()
     return (
         figure,
-        "Left: mean (points), worst (dotted) and the exact robustness (thin). Right: mean ratios. Synthetic instances.",
+        "Left: mean (points), worst (dotted) and the exact robustness (thin). Right: mean and worst. Synthetic.",
     )
 
 

@@ -137,52 +137,59 @@ def _cap(price: int, lam: float, prediction: int) -> float:
 SCHEDULES = ("round robin", "shortest predicted first", "preferential, 0.5", "two-stage, 0.2")
 
 
-def schedule_costs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean ratio to the optimum of each of ``SCHEDULES``, over batches ``[b, n]``."""
+def schedule_ratios(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Ratio to the optimum of each of ``SCHEDULES`` on each batch of ``[b, n]``."""
     costs = (
         scheduling.round_robin_cost(x),
         scheduling.shortest_predicted_first_cost(x, y),
         scheduling.preferential_round_robin_cost(x, y, 0.5),
         scheduling.two_stage_cost(x, y, 0.2),
     )
-    optimum = np.asarray(scheduling.optimal_cost(x))
-    return np.array([float((np.asarray(cost) / optimum).mean()) for cost in costs])
+    return np.stack([np.asarray(cost) for cost in costs]) / np.asarray(scheduling.optimal_cost(x))
 
 
 def schedule_errors(num_batches: int, num_seeds: int, rng: np.random.Generator) -> ErrorCurves:
     """Batches of 50 jobs, Pareto sizes of index 1.1, predictions off by a log-normal factor."""
     noise = np.array([0.0, 0.1, 0.5, 1.0, 2.0])
-    mean = np.empty((len(SCHEDULES), len(noise), num_seeds))
+    mean, worst = np.empty((2, len(SCHEDULES), len(noise), num_seeds))
     for seed in range(num_seeds):
         x = 1 + rng.pareto(1.1, (num_batches, 50))
         factors = rng.standard_normal(x.shape)
         for column, sigma in enumerate(noise):
-            mean[:, column, seed] = schedule_costs(x, x * np.exp(sigma * factors))
-    return ErrorCurves(noise, mean, mean, np.full(len(SCHEDULES), np.nan))
+            ratios = schedule_ratios(x, x * np.exp(sigma * factors))
+            mean[:, column, seed], worst[:, column, seed] = ratios.mean(1), ratios.max(1)
+    return ErrorCurves(noise, mean, worst, np.full(len(SCHEDULES), np.nan))
 
 
-def requests(folder: pathlib.Path, num_blocks: int) -> np.ndarray:
-    """Mean ratio of each schedule on image-generation requests in their order of arrival, ``[schedule, block]``.
-
-    A linear model of the logarithm of the run time is fitted to the first half; the second half, in batches of 50, is
-    scheduled by its predictions.
-    """
+def image_requests(folder: pathlib.Path, num_blocks: int) -> np.ndarray:
+    """Mean ratio of each schedule on image-generation requests in order of arrival, ``[schedule, block]``."""
     with np.load(folder / "alibaba_genai_requests.npz", allow_pickle=False) as archive:
         numbers = [archive[n] for n in ("prompt_length", "num_images_per_prompt", "num_inference_steps", "num_lora")]
         kinds = [archive[n] for n in ("model", "type", "user_group")]
         seconds = archive["exec_time_s"].astype(np.float64)
     filled = [np.log1p(np.where(np.isfinite(column), column, np.nanmedian(column))) for column in numbers]
     flags = [(kind[:, None] == np.unique(kind)[:30]).astype(np.float64) for kind in kinds]
-    features = np.concatenate([np.ones((len(seconds), 1)), np.stack(filled, axis=1), *flags], axis=1)
-    kept = np.isfinite(seconds) & (seconds > 0)
-    features, seconds = features[kept], seconds[kept]
-    half = len(seconds) // 2
-    fitted, *_ = np.linalg.lstsq(features[:half], np.log(seconds[:half]), rcond=1e-8)
+    return _by_fitted_sizes(np.concatenate([np.stack(filled, axis=1), *flags], axis=1), seconds, num_blocks)
+
+
+def language_requests(folder: pathlib.Path, num_blocks: int) -> np.ndarray:
+    """The same on requests to a language model: generated tokens predicted from the length of the context."""
+    with np.load(folder / "azure_llm_trace.npz", allow_pickle=False) as archive:
+        context, generated = (archive[f"conv_{name}_tokens"].astype(np.float64) for name in ("context", "generated"))
+    logs = np.log1p(context)
+    return _by_fitted_sizes(np.stack([logs, logs**2], axis=1), generated, num_blocks)
+
+
+def _by_fitted_sizes(features: np.ndarray, sizes: np.ndarray, num_blocks: int) -> np.ndarray:
+    """Fit the logarithm of the size linearly on the first half; schedule the second half, in batches of 50, by it."""
+    kept = np.isfinite(sizes) & (sizes > 0)
+    features, sizes = np.concatenate([np.ones((int(kept.sum()), 1)), features[kept]], axis=1), sizes[kept]
+    half = len(sizes) // 2
+    fitted, *_ = np.linalg.lstsq(features[:half], np.log(sizes[:half]), rcond=1e-8)
     predicted = np.exp(features[half:] @ fitted)
     num = len(predicted) // 50 * 50
-    x, y = seconds[half:][:num].reshape(-1, 50), predicted[:num].reshape(-1, 50)
-    blocks = zip(np.array_split(x, num_blocks), np.array_split(y, num_blocks), strict=True)
-    return np.stack([schedule_costs(*block) for block in blocks], axis=1)
+    ratios = schedule_ratios(sizes[half:][:num].reshape(-1, 50), predicted[:num].reshape(-1, 50))
+    return np.stack([block.mean(1) for block in np.array_split(ratios, num_blocks, axis=1)], axis=1)
 
 
 def ink_series() -> dict[str, np.ndarray]:

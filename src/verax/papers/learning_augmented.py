@@ -19,10 +19,11 @@ from ._augmented_figures import make_figures, make_tables
 from ._augmented_measure import (
     cache_misses,
     demand_series,
+    image_requests,
     ink_series,
+    language_requests,
     rental_errors,
     rentals,
-    requests,
     schedule_errors,
     schedules,
     ski_rental_frontiers,
@@ -117,8 +118,8 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     key
         A ``jax.random.key``.
     data
-        Folder with ``demand_series.npz`` and ``alibaba_genai_requests.npz``; the environment variable ``VERAX_DATA``
-        where it is None. The demo needs none.
+        Folder with ``demand_series.npz``, ``alibaba_genai_requests.npz`` and ``azure_llm_trace.npz``; the environment
+        variable ``VERAX_DATA`` where it is None. The demo needs none.
     progress
         Show a progress bar on standard error.
 
@@ -147,7 +148,9 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         rental = rental_errors(_LAMS, config.num_seasons, config.num_seeds, keys[1])
         noisy_jobs = schedule_errors(config.num_batches, config.num_seeds, rng)
         steps("requests")
-        jobs = None if folder is None else requests(folder, 10)
+        jobs = {}
+        if folder is not None:
+            jobs = {"image requests": image_requests(folder, 10), "language requests": language_requests(folder, 10)}
         series = ink_series() if folder is None else demand_series(folder)
         steps("rent or buy")
         seasons = rentals(series, config.lam)
@@ -176,7 +179,7 @@ def _folder(data: str | pathlib.Path | None) -> pathlib.Path:
     given = data if data is not None else os.environ.get("VERAX_DATA")
     check(given is not None, "data", "None", "a folder with demand_series.npz, or the environment variable VERAX_DATA")
     folder = pathlib.Path(str(given))
-    for name in ("demand_series.npz", "alibaba_genai_requests.npz"):
+    for name in ("demand_series.npz", "alibaba_genai_requests.npz", "azure_llm_trace.npz"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} does not exist; name the folder that holds it with --data")
     return folder

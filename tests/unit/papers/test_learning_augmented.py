@@ -39,8 +39,9 @@ def test_seasons_are_runs_above_the_median():
 
 
 @pytest.mark.needs_data
-def test_recorded_requests(data_dir):
-    ratios = measure.requests(data_dir, 2)
+@pytest.mark.parametrize("requests", [measure.image_requests, measure.language_requests])
+def test_recorded_requests(requests, data_dir):
+    ratios = requests(data_dir, 2)
     assert ratios.shape == (4, 2)
     assert (ratios >= 1 - 1e-6).all()
 

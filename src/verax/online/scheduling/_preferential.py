@@ -44,8 +44,8 @@ def preferential_round_robin_cost(
     Notes
     -----
     ``n`` events of ``O(n)`` operations, over all instances at once; up to eight jobs, sorting and events are unrolled
-    into one elementwise program. The job that finishes at an event is the one with least time to go, never one chosen by
-    a tolerance, so exactly ``n`` events suffice.
+    into one elementwise program. The job that finishes at an event is the one with least time to go, never one chosen
+    by a tolerance, so exactly ``n`` events suffice.
 
     Examples
     --------
