@@ -110,7 +110,7 @@ class Config:
             planned_seconds=45.0,
             dataset="digits",
             network="mlp",
-            settings=("#C=1", "#C=2"),
+            settings=("#C=1",),
             methods=("centralized", "fedavg", "scaffold"),
             examples_per_client=100,
             num_validation=250,
@@ -121,6 +121,7 @@ class Config:
             learning_rates=(0.1,),
             num_features=512,
             num_seeds=2,
+            ablations=False,
             stand_in=True,
         )
 
