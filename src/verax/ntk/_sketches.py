@@ -97,7 +97,8 @@ def signed_sums(gradient: Sequence[Array], num_features: int, draws: Draws) -> A
     for leaf in gradient:
         num, size = leaf.shape
         rows = math.ceil(size / num_features)
-        padded = jnp.pad(leaf * signs[:size], ((0, 0), (0, rows * num_features - size)))
+        # Parameters may be of several dtypes; the signs have that of the network's output.
+        padded = jnp.pad(leaf.astype(signs.dtype) * signs[:size], ((0, 0), (0, rows * num_features - size)))
         turned = (jnp.arange(num_features, dtype=jnp.int32) + offsets[:rows, None]) % jnp.int32(num_features)
         source = turned + num_features * jnp.arange(rows, dtype=jnp.int32)[:, None]
         part = jnp.sum(padded[:, source.reshape(-1)].reshape(num, rows, num_features), axis=1)
