@@ -99,13 +99,13 @@ def run(
 
     Examples
     --------
-    >>> import jax, jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp, numpy as np
     >>> from verax.federated import ClientData, fedavg, run
     >>> loss_fn = lambda w, x, y: (x @ w - y) ** 2 / 2
     >>> clients = ClientData(jnp.ones((2, 4, 1)), jnp.ones((2, 4)), jnp.ones((2, 4), bool))
     >>> algorithm = fedavg(loss_fn, learning_rate=0.5)
     >>> params, history = run(algorithm, jnp.zeros(1), clients, rounds=3, key=jax.random.key(0))
-    >>> print(params.round(3), history.loss.round(3), history.total_bytes)
+    >>> print(np.asarray(params).round(3), np.asarray(history.loss).round(3), history.total_bytes)
     [0.875] [0.5   0.125 0.031] [16 32 48]
     """
     check(isinstance(algorithm, FederatedAlgorithm), "algorithm", type(algorithm).__name__, "a FederatedAlgorithm")

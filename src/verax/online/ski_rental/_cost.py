@@ -52,7 +52,7 @@ def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shap
     Examples
     --------
     >>> import numpy as np
-    >>> from verax.online.scheduling import optimal_cost
+    >>> from verax.online.ski_rental import optimal_cost
     >>> print(optimal_cost(np.array([3, 30]), 10))
     [ 3 10]
     """
