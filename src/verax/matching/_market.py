@@ -93,7 +93,7 @@ def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
     """
     customer, provider = _check_market(market)
     solved = solve_assignment(customer + provider, prices=prices)
-    got_customer, got_provider = _matched_utility(customer, provider, solved.col_of_row)
+    got_customer, got_provider = _matched_utility(customer, provider, jnp.asarray(solved.col_of_row))
     return Outcome(solved.col_of_row, solved.row_price - got_customer, solved.col_price - got_provider)
 
 
@@ -206,8 +206,8 @@ def subset_instability(market: Market, outcome: Outcome) -> Instability:
     n, m = residual.shape[-2:]
     if n == 0 or m == 0:
         return Instability(value, subsidy, net < 0, status)
-    leave_customer = _at(residual, solved.col_of_row) > 0
-    leave_provider = _at(jnp.swapaxes(residual, -1, -2), solved.row_of_col) > 0
+    leave_customer = _at(residual, jnp.asarray(solved.col_of_row)) > 0
+    leave_provider = _at(jnp.swapaxes(residual, -1, -2), jnp.asarray(solved.row_of_col)) > 0
     coalition = (net < 0) | jnp.concatenate([leave_customer, leave_provider], -1)
     return Instability(value, subsidy, coalition & (status == Status.OK)[..., None], status)
 

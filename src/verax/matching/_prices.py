@@ -13,7 +13,8 @@ def priced(weights: jax.Array, col_of_row: jax.Array, row_of_col: jax.Array, rul
     if rule == "row_optimal":
         return _row_optimal(weights, col_of_row, row_of_col)
     if rule == "column_optimal":
-        return _row_optimal(transposed, row_of_col, col_of_row)[::-1]
+        column, row = _row_optimal(transposed, row_of_col, col_of_row)
+        return row, column
     high_row, low_col = _row_optimal(weights, col_of_row, row_of_col)
     high_col, low_row = _row_optimal(transposed, row_of_col, col_of_row)
     return (high_row + low_row) / 2, (high_col + low_col) / 2

@@ -139,13 +139,18 @@ SCHEDULES = ("round robin", "shortest predicted first", "preferential, 0.5", "tw
 
 def schedule_ratios(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Ratio to the optimum of each of ``SCHEDULES`` on each batch of ``[b, n]``."""
+    return np.asarray(_schedule_ratios(jnp.asarray(x), jnp.asarray(y)))
+
+
+@jax.jit  # one compilation for all seeds and errors
+def _schedule_ratios(x: jax.Array, y: jax.Array) -> jax.Array:
     costs = (
         scheduling.round_robin_cost(x),
         scheduling.shortest_predicted_first_cost(x, y),
         scheduling.preferential_round_robin_cost(x, y, 0.5),
         scheduling.two_stage_cost(x, y, 0.2),
     )
-    return np.stack([np.asarray(cost) for cost in costs]) / np.asarray(scheduling.optimal_cost(x))
+    return jnp.stack(costs) / scheduling.optimal_cost(x)
 
 
 def schedule_errors(num_batches: int, num_seeds: int, rng: np.random.Generator) -> ErrorCurves:

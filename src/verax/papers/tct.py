@@ -122,6 +122,7 @@ class Config:
             num_features=512,
             num_seeds=2,
             ablations=False,
+            long_rounds=40,
             stand_in=True,
         )
 
