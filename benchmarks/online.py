@@ -108,7 +108,7 @@ def main():
     """Run all rows and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--num", type=int, default=20_000_000, help="seasons; a twentieth as many batches of jobs")
+    parser.add_argument("--num", type=int, default=4_000_000, help="seasons; a twentieth as many batches of jobs")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     days = rng.integers(1, 4 * PRICE, options.num).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 from verax.report import Claim, Criterion
 
 from ._augmented_measure import ErrorCurves, Frontiers, Rental, Schedules
+from ._estimate import over_seeds
 
 EXACT = Criterion("largest difference at most 1e-6", lambda m, _: m <= 1e-6)
 PROVED = Criterion("attained minus certified consistency between 0 and 1e-9", lambda m, _: -1e-12 <= m <= 1e-9)
@@ -148,8 +149,7 @@ def _claim(
 
 def _over(statement: str, source: str, values: np.ndarray, evidence: str, criterion: Criterion) -> Claim:
     """A mean over seeds, blocks or series; with a single one there is no standard error, and no verdict."""
-    num = len(values)
-    if num < 2:
+    estimate = over_seeds(values)
+    if estimate.standard_error is None:
         return Claim(statement, source, None, None, None, 0, evidence, criterion, "not tested at this scale")
-    error = float(values.std(ddof=1) / np.sqrt(num))
-    return Claim(statement, source, None, float(values.mean()), error, num, evidence, criterion)
+    return Claim(statement, source, None, *estimate, evidence, criterion)

@@ -7,15 +7,14 @@ import numpy as np
 from verax.report import Claim, Criterion
 from verax.spectral import Status
 
+from ._estimate import Estimate, over_seeds
 from ._gcv_results import (
-    Estimate,
     Results,
     case_share,
     close_share,
     curve_share,
     flagged_share,
     ordering,
-    over_seeds,
     pair_ratio,
     rank_correlations,
     seen_ratio,

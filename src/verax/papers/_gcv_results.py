@@ -1,24 +1,16 @@
 """More Than a Toy: measurements of all settings and seeds, and the statistics that claims and tables quote."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._estimate import Estimate, jackknife, over_seeds
 from ._gcv_kernels import is_random
 from ._gcv_measure import Measurement
 from ._gcv_theorem import Convergence
 
 PREDICTORS = ("GCV", "norm bound", "spectrum only")
 AXES = ("ridge", "samples", "networks")
-
-
-class Estimate(NamedTuple):
-    """A number with its standard error over seeds, ``None`` with fewer than two."""
-
-    value: float
-    standard_error: float | None
-    seeds: int
 
 
 class Results(NamedTuple):
@@ -68,26 +60,6 @@ class Results(NamedTuple):
     def at_chosen(self, field: np.ndarray) -> np.ndarray:
         """Return [settings, seeds, sizes] a field at the ridge that GCV chooses."""
         return np.take_along_axis(field, self.chosen()[..., None], axis=-1)[..., 0]
-
-
-def over_seeds(values: np.ndarray) -> Estimate:
-    """Mean and standard error of one number a seed; seeds without one are left out and not counted."""
-    values = values[~np.isnan(values)]
-    if len(values) == 0:
-        return Estimate(float("nan"), None, 0)
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-    return Estimate(float(values.mean()), error, len(values))
-
-
-def jackknife(statistic: Callable[[np.ndarray], float], num_seeds: int) -> Estimate:
-    """Compute a statistic of chosen seeds, with its jackknife standard error."""
-    seeds = np.arange(num_seeds)
-    value = statistic(seeds)
-    if num_seeds < 2:
-        return Estimate(value, None, num_seeds)
-    without = np.array([statistic(np.delete(seeds, seed)) for seed in seeds])
-    error = float(np.sqrt((num_seeds - 1) * without.var()))
-    return Estimate(value, None if np.isnan(error) else error, num_seeds)
 
 
 def r_squared(results: Results) -> np.ndarray:

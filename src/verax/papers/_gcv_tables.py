@@ -6,14 +6,13 @@ from verax.report import Table
 from verax.spectral import Status
 
 from ._gcv_measure import CASES
+from ._estimate import Estimate, over_seeds
 from ._gcv_results import (
     AXES,
     PREDICTORS,
-    Estimate,
     Results,
     exponents,
     ordering,
-    over_seeds,
     point_ratios,
     r_squared,
     rank_correlations,

@@ -4,11 +4,12 @@ import importlib
 import pathlib
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from verax._errors import check_option
-from verax.report import Report
+from verax.report import Claim, Report, Table, environment
 
 if TYPE_CHECKING:
     import jax
@@ -121,6 +122,30 @@ def reproduce(
     check_option("scale", scale, SCALES)
     paper = load(name)
     return paper.run(getattr(paper.Config, scale)(), key=key, data=data, progress=progress)
+
+
+def make_report(
+    title: str,
+    citation: str,
+    config: Config,
+    seconds: float,
+    claims: Sequence[Claim],
+    tables: Mapping[str, tuple[Table, str]],
+    figures: Mapping[str, tuple[Any, str]],
+) -> Report:
+    """Put a paper's results together; tables and figures come with their captions."""
+    return Report(
+        title=title,
+        citation=citation,
+        claims=list(claims),
+        tables={name: table for name, (table, _) in tables.items()},
+        figures={name: figure for name, (figure, _) in figures.items()},
+        captions={name: caption for name, (_, caption) in {**tables, **figures}.items()},
+        config=config,
+        environment=environment(),
+        seconds=seconds,
+        planned_seconds=config.planned_seconds,
+    )
 
 
 class Steps:

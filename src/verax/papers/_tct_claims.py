@@ -6,7 +6,7 @@ import numpy as np
 
 from verax.report import Claim, Criterion
 
-from ._gcv_results import Estimate, over_seeds
+from ._estimate import Estimate, over_seeds
 from ._tct_results import Results
 
 WITHIN = Criterion("at most 3 points below centralized training with as many passes", lambda m, _: m <= 0.03)

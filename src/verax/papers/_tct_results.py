@@ -6,7 +6,7 @@ import numpy as np
 
 from verax.report import Table
 
-from ._gcv_results import Estimate, over_seeds
+from ._estimate import Estimate, over_seeds
 
 
 class Results(NamedTuple):

@@ -11,17 +11,18 @@ import jax
 import numpy as np
 
 from verax._errors import check, check_integer, check_option
-from verax.report import Report, environment
+from verax.report import Report
 
+from ._cache import Cache
 from ._gcv_claims import make_claims
 from ._gcv_figures import make_figures
 from ._gcv_images import draw_sample, load_images, load_weights
-from ._gcv_kernels import Body, Cache, kernel_of, make_body, needs_weights
+from ._gcv_kernels import Body, kernel_of, make_body, needs_weights
 from ._gcv_measure import Measurement, Plan, measure
 from ._gcv_results import Results
 from ._gcv_tables import make_tables
 from ._gcv_theorem import converge
-from ._run import Steps
+from ._run import Steps, make_report
 
 _TITLE = "More Than a Toy: Random Matrix Models Predict How Real-World Neural Representations Generalize"
 _CITATION = "A. Wei, W. Hu, J. Steinhardt, ICML 2022 (PMLR 162)"
@@ -266,18 +267,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         steps("tables and figures")
         results = Results.of(config, ridges, measurements, convergence)
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
-    return Report(
-        title=_TITLE,
-        citation=_CITATION,
-        claims=claims,
-        tables={name: table for name, (table, _) in tables.items()},
-        figures={name: figure for name, (figure, _) in figures.items()},
-        captions={name: caption for name, (_, caption) in {**tables, **figures}.items()},
-        config=config,
-        environment=environment(),
-        seconds=steps.seconds,
-        planned_seconds=config.planned_seconds,
-    )
+    return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
 _SEEN = {("trained cnn", "digits"), ("resnet20", "cifar10")}

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from verax._errors import check, check_integer
-from verax.report import Report, environment
+from verax.report import Report
 
 from ._augmented_claims import Results, make_claims
 from ._augmented_figures import make_figures, make_tables
@@ -28,7 +28,7 @@ from ._augmented_measure import (
     schedules,
     ski_rental_frontiers,
 )
-from ._run import Steps
+from ._run import Steps, make_report
 
 _TITLE = "Optimal Robustness-Consistency Trade-offs for Learning-Augmented Online Algorithms"
 _CITATION = "A. Wei, F. Zhang, NeurIPS 2020"
@@ -161,18 +161,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
             config.prices, frontiers, orders, rental, noisy_jobs, jobs, seasons, misses, combined, config.real
         )
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
-    return Report(
-        title=_TITLE,
-        citation=_CITATION,
-        claims=claims,
-        tables={name: table for name, (table, _) in tables.items()},
-        figures={name: figure for name, (figure, _) in figures.items()},
-        captions={name: caption for name, (_, caption) in {**tables, **figures}.items()},
-        config=config,
-        environment=environment(),
-        seconds=steps.seconds,
-        planned_seconds=config.planned_seconds,
-    )
+    return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
 def _folder(data: str | pathlib.Path | None) -> pathlib.Path:

@@ -13,11 +13,11 @@ import numpy as np
 
 from verax._errors import check, check_integer
 from verax.data import Dataset, load
-from verax.report import Report, environment
+from verax.report import Report
 
+from ._cache import Cache
 from ._gcv_images import _cifar10
-from ._gcv_kernels import Cache
-from ._run import Steps
+from ._run import Steps, make_report
 from ._tct_claims import make_claims
 from ._tct_experiment import Plan, Problem, make_problem, run_baseline, run_layers, run_tct
 from ._tct_figures import make_figures
@@ -313,18 +313,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         steps("tables and figures")
         results = Results(config, cells, rates)
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
-    return Report(
-        title=_TITLE,
-        citation=_CITATION,
-        claims=claims,
-        tables={name: table for name, (table, _) in tables.items()},
-        figures={name: figure for name, (figure, _) in figures.items()},
-        captions={name: caption for name, (_, caption) in {**tables, **figures}.items()},
-        config=config,
-        environment=environment(),
-        seconds=steps.seconds,
-        planned_seconds=config.planned_seconds,
-    )
+    return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
 _DATA_FIELDS = (

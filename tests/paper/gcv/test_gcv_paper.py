@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from verax.papers import gcv
-from verax.papers._gcv_results import over_seeds
+from verax.papers._estimate import over_seeds
 from verax.papers._gcv_theorem import converge
 
 

@@ -96,6 +96,7 @@ CALLS = {
     "fractions": (lambda: learning.empirical_risk_threshold(np.array([1.5]), 10), "num_days"),
     "level": (lambda: learning.empirical_risk_threshold(np.array([3]), 10, level=1.0), "level"),
     "threshold robustness": (lambda: learning.empirical_risk_threshold(np.array([3]), 10, robustness=1.5), "1.9"),
+    "sample days": (lambda: learning.threshold_sample_size(10, 0, 1.0), "num_days"),
     "sample size": (lambda: learning.threshold_sample_size(10, 20, 0.0), "error"),
     "predictor": (
         lambda: learning.evaluate_predictor(0.0, lambda p, x: x[:, None], np.ones(2), np.array([1, 2]), 10, 0.5),

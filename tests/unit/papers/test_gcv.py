@@ -12,10 +12,12 @@ import scipy.stats
 import verax.spectral as vs
 from verax.papers import _gcv_claims as claims
 from verax.papers import gcv
+from verax.papers._cache import Cache, content_hash
+from verax.papers._estimate import jackknife, over_seeds
 from verax.papers._gcv_images import Images, draw_sample, load_images
-from verax.papers._gcv_kernels import Cache, _randomised, content_hash
+from verax.papers._gcv_kernels import _randomised
 from verax.papers._gcv_measure import Measurement, Plan, held_out_losses, measure
-from verax.papers._gcv_results import Results, jackknife, over_seeds, rank_correlations
+from verax.papers._gcv_results import Results, rank_correlations
 from verax.papers._gcv_theorem import converge, rate
 from verax.report import load_report
 from verax.report._text import to_plain

@@ -1,12 +1,12 @@
 """A proof of a lower bound in a finite game, checked in exact rational arithmetic."""
 
 import dataclasses
-import math
 from fractions import Fraction
 
 import numpy as np
 
-from verax._errors import check, fail
+from verax._errors import check
+from verax.online._exact import rounded_down, slack_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +52,7 @@ class GameCertificate:
         sound = all(bool(np.isfinite(w).all() and (w >= 0).all()) for w in (self.predicted, self.weights))
         check(sound, "certificate", "a negative or non-finite weight", "weights that are finite and not negative")
         check(float(self.predicted.sum()) > 0, "certificate", "no weight on the prediction", "a distribution")
-        proven = _proven(self)
-        check(math.isfinite(self.bound), "certificate", f"a bound of {self.bound}", "a finite number")
-        if proven < Fraction(self.bound):
-            fail("certificate", f"a bound of {self.bound}", f"at most {float(proven)}, which is what its weights prove")
-        return float(proven - Fraction(self.bound))
+        return slack_of(self.bound, _proven(self))
 
 
 def certify(
@@ -66,11 +62,7 @@ def certify(
     draft = GameCertificate(
         cost.astype(np.float64), opt.astype(np.float64), robustness, predicted, np.maximum(weights, 0), 0.0
     )
-    proven = _proven(draft)
-    bound = float(proven)
-    while Fraction(bound) > proven:
-        bound = math.nextafter(bound, -math.inf)
-    return dataclasses.replace(draft, bound=bound)
+    return dataclasses.replace(draft, bound=rounded_down(_proven(draft)))
 
 
 def _proven(certificate: GameCertificate) -> Fraction:

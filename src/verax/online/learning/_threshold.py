@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from verax._errors import check, is_traced
+from verax._errors import check, check_integer, is_traced
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
 
@@ -83,9 +83,9 @@ def empirical_risk_threshold(
     Massart (1990), The tight constant in the Dvoretzky-Kiefer-Wolfowitz inequality.
     """
     buy_cost = check_buy_cost(buy_cost)
-    days = np.asarray(num_days) if not is_traced(num_days) else None
-    check(days is not None, "num_days", "a traced value", "concrete lengths: the number of days to try depends on them")
-    assert days is not None
+    concrete = not is_traced(num_days)
+    check(concrete, "num_days", "a traced value", "concrete lengths: the number of days to try depends on them")
+    days = np.asarray(num_days)
     sound = days.ndim == 1 and days.size > 0 and days.dtype.kind in "iu"
     check(sound, "num_days", f"shape {days.shape}, dtype {days.dtype}", "whole days [n], at least one season")
     check(int(days.min()) >= 1, "num_days", f"a season of {days.min()} days", "at least one day")
@@ -142,7 +142,8 @@ def threshold_sample_size(buy_cost: int, num_days: int, error: float, *, level: 
     >>> threshold_sample_size(10, 20, 1.0)
     1660
     """
-    buy_cost, last = check_buy_cost(buy_cost), check_buy_cost(num_days)
+    buy_cost = check_buy_cost(buy_cost)
+    check_integer("num_days", num_days, minimum=1)
     check_range("error", error, 1e-300, math.inf, "a positive number of days")
     check(0 < level < 1, "level", level, "a probability in (0, 1)")
-    return math.ceil((buy_cost + last) ** 2 / (2 * error**2) * math.log(2 / (1 - level)))
+    return math.ceil((buy_cost + num_days) ** 2 / (2 * error**2) * math.log(2 / (1 - level)))

@@ -14,6 +14,12 @@ def largest_lam(num_jobs: int) -> float:
     return (num_jobs - 1) / (num_jobs + 1)
 
 
+def check_first_stage(num_jobs: int, lam: object) -> None:
+    """Raise unless the trade-off is one at which a first stage leaves room for a second."""
+    most = largest_lam(num_jobs)
+    check_lam(lam, 0.0, most * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {most:.4g}]")
+
+
 def robustness_lower_bound(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> Float[Array, "..."]:
     r"""Robustness that no ``(1 + lam)``-consistent schedule of ``n`` jobs stays below.
 
@@ -47,8 +53,7 @@ def robustness_lower_bound(num_jobs: int, lam: float | Real[AnyArray, "..."]) ->
     Wei, Zhang (2020), Optimal robustness-consistency trade-offs for learning-augmented online algorithms.
     """
     check_integer("num_jobs", num_jobs, minimum=2)
-    most = largest_lam(num_jobs)
-    check_lam(lam, 0.0, most * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {most:.4g}]")
+    check_first_stage(num_jobs, lam)
     lam_, n = floating("lam", lam), num_jobs
     return (n + n * (n + 1) * lam_) / (1 + lam_ * ((n + 1) * (n + 2) / 2))
 
@@ -218,8 +223,7 @@ def two_stage_equal_jobs(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> t
     1.9286 2 1.9178
     """
     check_integer("num_jobs", num_jobs, minimum=2)
-    most = largest_lam(num_jobs)
-    check_lam(lam, 0.0, most * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {most:.4g}]")
+    check_first_stage(num_jobs, lam)
     n = num_jobs
     d = (floating("lam", lam) * ((n + 1) / (n - 1)))[..., None]
     m = jnp.arange(n, dtype=d.dtype)

@@ -5,9 +5,9 @@ from jax import Array
 from jaxtyping import Bool, Float, Real
 
 from verax._types import AnyArray
-from verax.online._arguments import check_lam, floating, pair_of_sizes
+from verax.online._arguments import floating, pair_of_sizes
 
-from ._bounds import largest_lam
+from ._bounds import check_first_stage
 from ._costs import shared_completion, total_completion
 
 
@@ -59,7 +59,7 @@ def two_stage_cost(
     """
     x_, y_ = pair_of_sizes(x, y)
     num = x_.shape[-1]
-    check_lam(lam, 0.0, largest_lam(num) * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {largest_lam(num):.4g}]")
+    check_first_stage(num, lam)
     share = floating("lam", lam).astype(x_.dtype)
     if num == 1:
         return jnp.broadcast_to(x_[..., 0], jnp.broadcast_shapes(x_.shape[:-1], share.shape))

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Real
 
 from verax._errors import check
 from verax._types import AnyArray
-from verax.online._arguments import check_lam, floating, sizes
+from verax.online._arguments import floating, sizes
 
-from ._bounds import largest_lam
+from ._bounds import check_first_stage
 from ._costs import optimal_cost
 from ._two_stage import first_stage, two_stage
 
@@ -79,7 +79,7 @@ def two_stage_worst_case(y: Real[AnyArray, "n"], lam: float) -> SchedulingWorstC
     predictions = sizes("y", y)
     num = predictions.shape[-1]
     check(predictions.ndim == 1 and 2 <= num <= _MOST_JOBS, "y", f"shape {predictions.shape}", "2 to 5 predictions [n]")
-    check_lam(lam, 0.0, largest_lam(num) * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {largest_lam(num):.4g}]")
+    check_first_stage(num, lam)
     share = floating("lam", lam).astype(predictions.dtype)
     d = float(first_stage(predictions, share))
     levels = np.unique(np.append(np.asarray(predictions, np.float64), num * float(predictions.max())))

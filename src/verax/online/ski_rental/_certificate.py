@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from verax._errors import check, fail
+from verax._errors import check
 from verax.online._arguments import check_buy_cost
+from verax.online._exact import rounded_down, slack_of
 
 from ._frontier import minimum_robustness
 
@@ -86,11 +87,7 @@ def lower_bound_certificate(robustness: float, buy_cost: int) -> Certificate:
         growth = -math.log1p(-1 / buy_cost)
         steps = min(buy_cost, math.floor(-math.log1p(-1 / gamma) / growth)) if gamma > 1 else buy_cost
         weights = np.exp(growth * (steps - np.arange(1, steps + 1))) / (buy_cost - 1)
-    proven = _proven(buy_cost, gamma, weights)
-    bound = float(proven)
-    while Fraction(bound) > proven:
-        bound = math.nextafter(bound, -math.inf)
-    return Certificate(buy_cost, gamma, weights, bound)
+    return Certificate(buy_cost, gamma, weights, rounded_down(_proven(buy_cost, gamma, weights)))
 
 
 def verify(certificate: Certificate) -> float:
@@ -131,12 +128,9 @@ def verify(certificate: Certificate) -> float:
     check(weights.ndim == 1, "certificate", f"weights of shape {weights.shape}", "weights [k]")
     sound = bool(np.isfinite(weights).all() and (weights >= 0).all())
     check(sound, "certificate", "a negative or non-finite weight", "weights that are finite and not negative")
-    finite = math.isfinite(gamma) and math.isfinite(bound) and gamma >= 1
-    check(finite, "certificate", f"robustness {gamma} and bound {bound}", "finite numbers, the robustness at least 1")
-    proven = _proven(buy_cost, gamma, weights)
-    if proven < Fraction(bound):
-        fail("certificate", f"a bound of {bound}", f"at most {float(proven)}, which is what its weights prove")
-    return float(proven - Fraction(bound))
+    sane = math.isfinite(gamma) and gamma >= 1
+    check(sane, "certificate", f"robustness {gamma}", "a finite number, at least 1")
+    return slack_of(bound, _proven(buy_cost, gamma, weights))
 
 
 def _proven(buy_cost: int, robustness: float, weights: np.ndarray) -> Fraction:

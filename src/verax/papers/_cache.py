@@ -1,0 +1,57 @@
+"""Results of a paper's steps kept by the content of what they depend on, so that an interrupted run resumes."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import verax
+
+
+class Cache:
+    """Arrays kept in a folder under a hash of all they were computed from; without a folder nothing is kept.
+
+    A file is written under another name and then renamed, so that an interrupted run leaves none half-written.
+    """
+
+    def __init__(self, folder: str | pathlib.Path | None):
+        self._folder = None if folder is None else pathlib.Path(folder)
+        self.computed = 0
+        self.read = 0
+
+    def get(self, kind: str, inputs: list[Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Return the arrays kept for these inputs, or compute and keep them.
+
+        ``kind`` names the computation and its version: one that computes something else needs another name.
+        """
+        if self._folder is None:
+            self.computed += 1
+            return compute()
+        path = self._folder / f"{kind}-{content_hash([kind, *inputs])}.npz"
+        if path.exists():
+            self.read += 1
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        arrays = compute()
+        self.computed += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        partial.replace(path)
+        return arrays
+
+
+def content_hash(inputs: list[Any]) -> str:
+    """SHA-256 of arrays, by dtype, shape and bytes, and of anything else, by its ``repr``; and of the version."""
+    digest = hashlib.sha256(verax.__version__.encode())
+    for item in inputs:
+        if isinstance(item, np.ndarray):
+            digest.update(f"{item.dtype} {item.shape}".encode())
+            digest.update(np.ascontiguousarray(item).data)
+        else:
+            digest.update(repr(item).encode())
+    return digest.hexdigest()[:32]
