@@ -5,8 +5,8 @@ import numpy as np
 from verax.report import Table
 from verax.spectral import Status
 
-from ._gcv_measure import CASES
 from ._estimate import Estimate, over_seeds
+from ._gcv_measure import CASES
 from ._gcv_results import (
     AXES,
     PREDICTORS,
