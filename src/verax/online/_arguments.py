@@ -39,9 +39,9 @@ def floating(argument: str, x: Any) -> Array:
 
 
 def sizes(argument: str, x: Any) -> Array:
-    """Positive finite job sizes ``[*b, n]`` with at least one job."""
+    """Positive finite job sizes ``[..., n]`` with at least one job."""
     array = floating(argument, x)
-    check(array.ndim >= 1 and array.shape[-1] >= 1, argument, f"shape {array.shape}", "[*b, n] with n >= 1 jobs")
+    check(array.ndim >= 1 and array.shape[-1] >= 1, argument, f"shape {array.shape}", "[..., n] with n >= 1 jobs")
     check_finite(argument, array)
     check_range(argument, array, np.nextafter(0.0, 1.0), np.inf, "positive sizes")
     return array

@@ -24,19 +24,19 @@ class Response(NamedTuple):
 
     Attributes
     ----------
-    policy : [*b, a]
+    policy : [..., a]
         Probability of each plan.
-    robustness : [*b]
+    robustness : [...]
         Its exact largest ratio of cost to optimum over all instances.
-    consistency : [*b]
+    consistency : [...]
         The objective: its ratio at the prediction (for an interval the largest there; for a distribution the mean).
-    lower_bound : [*b]
+    lower_bound : [...]
         No policy of the allowed robustness has a smaller objective: proved by ``weights``.
-    gap : [*b]
+    gap : [...]
         ``consistency - lower_bound``, at least 0 up to rounding.
-    weights : [*b, x]
+    weights : [..., x]
         The proof: non-negative weights of the instances.
-    status : [*b], int
+    status : [...], int
         A :class:`verax.online.Status`.
     """
 

@@ -15,12 +15,12 @@ def optimal_cost(x: Real[AnyArray, "... n"]) -> Float[Array, "..."]:
 
     Parameters
     ----------
-    x : [*b, n]
+    x : [..., n]
         Positive job sizes.
 
     Returns
     -------
-    [*b]
+    [...]
 
     Raises
     ------
@@ -52,12 +52,12 @@ def round_robin_cost(x: Real[AnyArray, "... n"]) -> Float[Array, "..."]:
 
     Parameters
     ----------
-    x : [*b, n]
+    x : [..., n]
         Positive job sizes.
 
     Returns
     -------
-    [*b]
+    [...]
         At most ``2 n / (n + 1)`` times the optimum, attained by equal jobs.
 
     Raises
@@ -87,12 +87,12 @@ def shortest_predicted_first_cost(x: Real[AnyArray, "... n"], y: Real[AnyArray, 
 
     Parameters
     ----------
-    x, y : [*b, n]
+    x, y : [..., n]
         Positive job sizes and their predictions; equal predictions keep the order of the array.
 
     Returns
     -------
-    [*b]
+    [...]
         Up to ``n`` times the optimum.
 
     Raises

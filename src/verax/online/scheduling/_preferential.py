@@ -26,14 +26,14 @@ def preferential_round_robin_cost(
 
     Parameters
     ----------
-    x, y : [*b, n]
+    x, y : [..., n]
         Positive job sizes and their predictions; equal predictions keep the order of the array.
     lam
         Trade-off in [0, 1]: 0 is round robin, 1 shortest predicted first.
 
     Returns
     -------
-    [*b]
+    [...]
         Exact; differentiable in ``x`` and ``lam``.
 
     Raises

@@ -22,14 +22,14 @@ def two_stage_cost(
 
     Parameters
     ----------
-    x, y : [*b, n]
+    x, y : [..., n]
         Positive job sizes and their predictions; equal predictions keep the order of the array.
     lam
         Trade-off in [0, (n - 1)/(n + 1)].
 
     Returns
     -------
-    [*b]
+    [...]
         ``(1 + lam)`` times the optimum at most if all predictions are right.
 
     Raises

@@ -17,11 +17,11 @@ class WorstCase(NamedTuple):
 
     Attributes
     ----------
-    robustness : [*b]
+    robustness : [...]
         Largest ratio of expected to optimal cost over all lengths of the season.
-    consistency : [*b]
+    consistency : [...]
         The ratio where the season is as long as predicted.
-    witness : [*b], int
+    witness : [...], int
         The season's length at which the robustness is attained.
     """
 
@@ -106,14 +106,14 @@ def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float
 
     Parameters
     ----------
-    distribution : [*b, J]
+    distribution : [..., J]
         Entry ``j - 1`` is the probability of buying at the start of day ``j``; sums to 1.
     buy_cost
         Price ``b`` in days of rent.
 
     Returns
     -------
-    [*b, J]
+    [..., J]
         Entry ``x - 1`` is the expected cost of a season of ``x`` days; longer seasons cost as much as the last.
 
     Raises
@@ -152,7 +152,7 @@ def worst_case(
 
     Parameters
     ----------
-    distribution : [*b, J]
+    distribution : [..., J]
         Entry ``j - 1`` is the probability of buying at the start of day ``j``; sums to 1.
     buy_cost
         Price ``b`` in days of rent.
@@ -203,7 +203,7 @@ def worst_case(
 
 def _check_distribution(distribution: Any) -> Array:
     pmf = floating("distribution", distribution)
-    check(pmf.ndim >= 1 and pmf.shape[-1] >= 1, "distribution", f"shape {pmf.shape}", "[*b, J] with J >= 1 days")
+    check(pmf.ndim >= 1 and pmf.shape[-1] >= 1, "distribution", f"shape {pmf.shape}", "[..., J] with J >= 1 days")
     check_finite("distribution", pmf)
     if not is_traced(pmf):
         values = np.asarray(pmf, np.float64)

@@ -61,7 +61,7 @@ def optimal_distribution(robustness: float | Real[AnyArray, "..."], buy_cost: in
 
     Returns
     -------
-    [*b, b]
+    [..., b]
         Entry ``j - 1`` is the probability of buying at the start of day ``j``.
 
     Raises
