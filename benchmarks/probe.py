@@ -211,10 +211,10 @@ def refusals() -> dict:
     probe = RidgeProbe().fit(scaled, y)
     far_scaled = far * rng.exponential(size=(len(far), 1)).astype(np.float32) ** 2
     record("rows of very different size", probe, 1 - probe.score(far_scaled, far_y), "UNEQUAL_LEVERAGE")
-    digits, digits_y = sklearn.datasets.load_digits(return_X_y=True)  # writer after writer
+    digits, digits_y = sklearn.datasets.load_digits(return_X_y=True)  # neighbours in the file resemble each other
     probe = RidgeProbe().fit(digits, digits_y)
     blocks = cross_val_score(probe, digits, digits_y, cv=KFold(10))
-    record("digits in the order of their writers; new writers", probe, 1 - float(blocks.mean()), "DEPENDENT_ROWS")
+    record("digits in the order of the file; new: another tenth", probe, 1 - float(blocks.mean()), "DEPENDENT_ROWS")
     order = np.argsort(y, kind="stable")
     probe = RidgeProbe().fit(x[order], y[order])
     record("sorted by label", probe, 1 - probe.score(far, far_y), "OK, with a warning")

@@ -153,7 +153,7 @@ def test_rows_in_order(sample):
     assert RidgeProbe().fit(frames, np.repeat(y[:200], 8)).law_.status == LawStatus.DEPENDENT_ROWS
 
 
-def test_digits_of_one_writer_follow_each_other():
+def test_digits_in_the_order_of_their_file_are_dependent():
     x, y = load_digits(return_X_y=True)
     assert RidgeProbe().fit(x, y).law_.status == LawStatus.DEPENDENT_ROWS
     order = np.random.default_rng(0).permutation(len(y))
