@@ -108,8 +108,11 @@ def linear_programme(c: Array, a_ub: Array, b_ub: Array, a_eq: Array, b_eq: Arra
         d = direction(-p.x * p.z, -p.s * p.y)
         primal, adjoint = longest([p.x, p.s], [d.x, d.s]), longest([p.z, p.y], [d.z, d.y])
         after = (p.x + primal * d.x) @ (p.z + adjoint * d.z) + (p.s + primal * d.s) @ (p.y + adjoint * d.y)
-        centre = mu * (after / complementary) ** 3
-        d = direction(centre - p.x * p.z - d.x * d.z, centre - p.s * p.y - d.s * d.y)
+        # A predictor that is blocked at once says that the point hugs the boundary: its curvature would keep it there.
+        blocked = jnp.minimum(primal, adjoint) < 0.1
+        centre = mu * jnp.where(blocked, 0.8, (after / complementary) ** 3)
+        bend = jnp.where(blocked, 0, jnp.ones((), dtype))
+        d = direction(centre - p.x * p.z - bend * d.x * d.z, centre - p.s * p.y - bend * d.s * d.y)
         primal, adjoint = longest([p.x, p.s], [d.x, d.s]), longest([p.z, p.y], [d.z, d.y])
         return _Point(
             p.x + primal * d.x, p.s + primal * d.s, p.y + adjoint * d.y, p.w + adjoint * d.w, p.z + adjoint * d.z

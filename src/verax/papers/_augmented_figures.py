@@ -132,7 +132,7 @@ def _data(results: Results) -> tuple[Any, str]:
     ratios = results.seasons.ratios
     for number, name in enumerate(("no prediction", "repeat the last", "learned")):
         axes[0].plot(np.arange(len(ratios)), ratios[:, number], "o", color=f"C{number}", label=name)
-    axes[0].set_xticks(np.arange(len(ratios)), [name[:12] for name in results.seasons.names], rotation=60, ha="right")
+    axes[0].set_xticks(np.arange(len(ratios)), [name[:22] for name in results.seasons.names], rotation=60, ha="right")
     axes[0].set(ylabel="cost / optimum", title="Rent or buy")
     axes[0].legend()
     axes[1].boxplot(results.misses.T, showfliers=True)

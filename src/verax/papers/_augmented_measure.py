@@ -56,6 +56,9 @@ class Schedules(NamedTuple):
     two_stage: np.ndarray
     preferential: np.ndarray
     worst_two_jobs: float  # two-stage against the bound, exact worst case, two jobs
+    adversary: (
+        float  # two-stage, exact worst case against the adversary that ends all others at once, equal predictions
+    )
     tight: float  # preferential round robin on its tight instances, against the closed forms
 
 
@@ -81,8 +84,14 @@ def schedules(num_jobs: tuple[int, ...], points: int) -> Schedules:
         lams = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
         worst = [float(scheduling.two_stage_worst_case(np.ones(2), float(lam)).robustness) for lam in lams]
         worst_two_jobs = float(np.abs(worst - np.asarray(scheduling.robustness_lower_bound(2, lams))).max())
+        adversary = max(_beyond_adversary(n, lam) for n in num_jobs for lam in (0.02, 0.1, 0.3))
         tight = max(_tightness(n, lam) for n in num_jobs for lam in (0.2, 0.5, 0.8))
-    return Schedules(num_jobs, robustness, bound, search, two_stage, preferential, worst_two_jobs, tight)
+    return Schedules(num_jobs, robustness, bound, search, two_stage, preferential, worst_two_jobs, adversary, tight)
+
+
+def _beyond_adversary(n: int, lam: float) -> float:
+    equal, _ = scheduling.two_stage_equal_jobs(n, lam)
+    return abs(float(scheduling.two_stage_worst_case(np.ones(n), lam).robustness) - float(equal))
 
 
 def _tightness(n: int, lam: float) -> float:

@@ -97,3 +97,22 @@ def test_a_cache_for_all_pages_misses_each_once():
     requests = np.array([0, 1, 2, 0, 1, 2, 2])
     assert int(caching.belady(requests, 3).num_misses) == 3
     assert int(caching.marker(requests, 5, key=jax.random.key(1)).num_misses) == 3
+
+
+def test_sizes_and_seeds_are_batched(traces):
+    """One compiled programme over cache sizes and seeds says what one call each says."""
+    requests, _, predicted, _ = traces
+    trace, times, sizes = requests[3], predicted[3], jnp.arange(1, PAGES + 2)
+    keys = jax.random.split(jax.random.key(5), 2)
+
+    def misses(size, key):
+        first = caching.marker(trace, size, num_pages=PAGES, key=key)
+        oracle = caching.blind_oracle(trace, times, size, num_pages=PAGES)
+        predictive = caching.predictive_marker(trace, times, size, num_pages=PAGES, key=key)
+        runs = (caching.belady(trace, size, num_pages=PAGES), first, oracle, predictive)
+        return jnp.stack([run.num_misses for run in (*runs, caching.combine(trace, oracle, first, size))])
+
+    batched = jax.jit(jax.vmap(jax.vmap(misses, (None, 0)), (0, None)))(sizes, keys)
+    assert (np.diff(np.asarray(batched[:, 0, 0])) <= 0).all()  # a larger cache misses no more under the optimum
+    for size, seed in ((2, 0), (3, 1)):
+        np.testing.assert_array_equal(batched[size - 1, seed], misses(size, keys[seed]))

@@ -45,7 +45,46 @@ def test_threshold_error_holds_for_all_days_at_once():
     assert broken <= 5 + 3 * np.sqrt(50 * 0.1 * 0.9)
 
 
+def test_trade_off_is_the_empirical_minimum(rng):
+    days = rng.integers(1, 40, 300)
+    predicted = np.maximum(1, days + rng.integers(-15, 16, 300))
+    found = learning.empirical_risk_trade_off(days, predicted, 10)
+    ratios = []
+    for lam in np.arange(1, 11) / 10:
+        curves = {y: np.asarray(ski_rental.expected_cost(ski_rental.buy_distribution(y, 10, lam), 10)) for y in (9, 10)}
+        cost = [
+            curves[9 + (y >= 10)][min(x, len(curves[9 + (y >= 10)])) - 1] for x, y in zip(days, predicted, strict=True)
+        ]
+        ratios.append((cost / np.minimum(days, 10)).mean())
+    np.testing.assert_allclose(found.ratios, ratios, rtol=1e-5)
+    assert float(found.lam) == pytest.approx((np.argmin(ratios) + 1) / 10)
+    capped = learning.empirical_risk_trade_off(days, predicted, 10, robustness=2.0)
+    assert float(capped.robustness) <= 2 + 1e-6
+    assert len(capped.lams) < len(found.lams)
+    worst = [
+        float(ski_rental.worst_case(ski_rental.buy_distribution(y, 10, capped.lam), 10).robustness) for y in (9, 10)
+    ]
+    assert float(capped.robustness) == pytest.approx(max(worst), rel=1e-5)
+
+
+def test_trade_off_error_holds_for_all_at_once():
+    rng, level, broken = np.random.default_rng(1), 0.9, 0
+
+    def draw(num):
+        days = rng.geometric(0.05, num)
+        return days, np.where(rng.random(num) < 0.7, days, rng.geometric(0.05, num))
+
+    truth = np.asarray(learning.empirical_risk_trade_off(*draw(400_000), 8, robustness=2.5).ratios)
+    for _ in range(40):
+        found = learning.empirical_risk_trade_off(*draw(50), 8, robustness=2.5, level=level)
+        broken += float(np.abs(np.asarray(found.ratios) - truth).max()) > float(found.error)
+    assert broken <= 40 * (1 - level) + 3 * np.sqrt(40 * level * (1 - level))
+
+
 def test_sample_size_inverts_the_error():
+    need = learning.trade_off_sample_size(10, 0.1, robustness=2.0)
+    seasons = np.full(need, 3)
+    assert float(learning.empirical_risk_trade_off(seasons, seasons, 10, robustness=2.0).error) <= 0.1 + 1e-6
     size = learning.threshold_sample_size(10, 20, 1.0, level=0.9)
     days = np.full(size, 19)
     assert float(learning.empirical_risk_threshold(days, 10, level=0.9).error) <= 1.0 + 1e-5

@@ -63,7 +63,7 @@ CALLS = {
     "ratio": (lambda: scheduling.two_job_frontier(1.5, 0.5), "ratio"),
     "search below round robin": (lambda: scheduling.search_schedule(3, 1.4), "1.5"),
     "search above n": (lambda: scheduling.search_schedule(3, 3.5), "robustness"),
-    "many jobs": (lambda: scheduling.two_stage_worst_case(np.ones(9), 0.1), "2 to 5"),
+    "many jobs": (lambda: scheduling.two_stage_worst_case(np.ones(15), 0.1), "2 to 14"),
     "optimum zero": (lambda: FiniteOnlineGame(np.ones((2, 2)), np.array([1.0, 0.0])), "opt"),
     "negative cost": (lambda: FiniteOnlineGame(-np.ones((2, 2)), np.ones(2)), "cost"),
     "infinite cost": (lambda: FiniteOnlineGame(np.full((2, 2), INF), np.ones(2)), "cost"),
@@ -96,6 +96,16 @@ CALLS = {
     "fractions": (lambda: learning.empirical_risk_threshold(np.array([1.5]), 10), "num_days"),
     "level": (lambda: learning.empirical_risk_threshold(np.array([3]), 10, level=1.0), "level"),
     "threshold robustness": (lambda: learning.empirical_risk_threshold(np.array([3]), 10, robustness=1.5), "1.9"),
+    "more predictions": (
+        lambda: learning.empirical_risk_trade_off(np.array([3, 4]), np.array([3]), 10),
+        "1 predictions; need one of each of 2",
+    ),
+    "prediction of no day": (lambda: learning.empirical_risk_trade_off(np.array([3]), np.array([0]), 10), "prediction"),
+    "trade-off robustness": (
+        lambda: learning.empirical_risk_trade_off(np.array([3]), np.array([3]), 10, robustness=1.5),
+        "at least 1.535",
+    ),
+    "trade-off error": (lambda: learning.trade_off_sample_size(10, -1.0), "error"),
     "sample days": (lambda: learning.threshold_sample_size(10, 0, 1.0), "num_days"),
     "sample size": (lambda: learning.threshold_sample_size(10, 20, 0.0), "error"),
     "predictor": (

@@ -104,13 +104,39 @@ def test_two_jobs_are_solved(lam, robustness):
 
 
 @pytest.mark.parametrize(("num", "lam", "robustness"), [(3, 0.1, 2.1), (4, 0.1, 2.4), (5, 0.3, 1.9286)])
-def test_more_jobs(num, lam, robustness, x64):
+def test_more_jobs(num, lam, robustness):
     equal = sc.two_stage_equal_jobs(num, lam)[0]
     assert equal == pytest.approx(robustness, abs=5e-5)
     bound = sc.robustness_lower_bound(num, lam)
     assert (equal == pytest.approx(float(bound), abs=1e-5)) == (num <= 4)
-    if num <= 4 and x64:
-        assert sc.two_stage_worst_case(np.ones(num), lam).robustness == pytest.approx(robustness, abs=5e-5)
+    assert sc.two_stage_worst_case(np.ones(num), lam).robustness == pytest.approx(robustness, abs=5e-5)
+
+
+@pytest.mark.parametrize("lam", [0.02, 0.1, 0.3])
+def test_no_adversary_beats_the_one_that_ends_all_others(lam):
+    for num in (5, 8, 12):
+        worst, equal = sc.two_stage_worst_case(np.ones(num), lam), sc.two_stage_equal_jobs(num, lam)[0]
+        assert worst.robustness == pytest.approx(float(equal), abs=1e-5)
+
+
+@pytest.mark.parametrize("num", [2, 3, 5])
+def test_worst_case_is_attained_and_never_exceeded(num, rng, x64):
+    if not x64:
+        pytest.skip("sizes an instant after a prediction need double precision")
+    for _ in range(4):
+        y, lam = rng.exponential(size=num), rng.uniform(0, (num - 1) / (num + 1))
+        worst = sc.two_stage_worst_case(y, lam)
+        witness = np.asarray(worst.witness) * (1 + 1e-9 * np.asarray(worst.just_after))
+        at_witness = sc.two_stage_cost(witness, y, lam) / sc.optimal_cost(witness)
+        assert at_witness == pytest.approx(float(worst.robustness), rel=1e-7)
+        d = lam * np.sort(y) @ np.arange(num, 0, -1) / (num * (num - 1) / 2)
+        levels = np.concatenate(
+            [[d / 2, d * (1 + 1e-9), 9 * num * y.max()], y * (1 + 1e-9), (y[:, None] + y - d).ravel()]
+        )
+        x = np.where(rng.random((4000, num)) < 0.4, y, rng.choice(levels[levels > 0], (4000, num)))
+        x = np.concatenate([x, x * np.exp(0.1 * rng.standard_normal(x.shape))])
+        ratio = sc.two_stage_cost(x, np.broadcast_to(y, x.shape), lam) / sc.optimal_cost(x)
+        assert float(ratio.max()) <= float(worst.robustness) * (1 + 1e-7)
 
 
 def test_preferential_round_robin_lies_on_the_curve_for_two_jobs():

@@ -8,10 +8,10 @@ from jaxtyping import Int
 from verax._errors import check
 from verax._types import AnyArray
 
-from ._requests import Run, check_cache
+from ._requests import Run, Size, check_cache
 
 
-def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: int) -> Run:
+def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: Size) -> Run:
     r"""Combine two policies into one that misses little more than twice as often as the better of them.
 
     At a miss with a full cache, evict a page that the policy with fewer misses so far does not hold.
@@ -25,7 +25,7 @@ def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: i
     first, second : Run
         Both policies on these requests with this cache size.
     cache_size
-        ``k``, pages that fit.
+        ``k``, pages that fit; may be traced, as under ``vmap``.
 
     Returns
     -------

@@ -7,10 +7,10 @@ from jaxtyping import Int, Real
 
 from verax._types import AnyArray
 
-from ._requests import Run, check_cache, check_predictions, next_requests
+from ._requests import Run, Size, check_cache, check_predictions, next_requests
 
 
-def belady(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | None = None) -> Run:
+def belady(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None) -> Run:
     """Offline optimum: evict the page whose next request is furthest.
 
     Parameters
@@ -18,7 +18,7 @@ def belady(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
     requests : [t], int
         Pages.
     cache_size
-        Pages that fit.
+        Pages that fit; may be traced, as under ``vmap``.
     num_pages
         Number of pages; found from concrete requests when None.
 
@@ -54,7 +54,7 @@ def belady(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
 def blind_oracle(
     requests: Int[AnyArray, "t"],
     predicted_next: Real[AnyArray, "t"],
-    cache_size: int,
+    cache_size: Size,
     *,
     num_pages: int | None = None,
 ) -> Run:
@@ -69,7 +69,7 @@ def blind_oracle(
     predicted_next : [t]
         ``h_t``, predicted at each request: the time of that page's next one.
     cache_size
-        Pages that fit.
+        Pages that fit; may be traced, as under ``vmap``.
     num_pages
         Number of pages; found from concrete requests when None.
 
@@ -102,7 +102,7 @@ def blind_oracle(
     return _evict_furthest(pages, check_predictions(predicted_next, pages.shape[0]), cache_size, num)
 
 
-def _evict_furthest(pages: Array, times: Array, cache_size: int, num_pages: int) -> Run:
+def _evict_furthest(pages: Array, times: Array, cache_size: Size, num_pages: int) -> Run:
     def serve(
         state: tuple[Array, Array], request: tuple[Array, Array]
     ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

@@ -1,7 +1,5 @@
 """Marking algorithms: random eviction among unmarked pages, and its version with predictions."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -9,10 +7,10 @@ from jaxtyping import Int, Real
 
 from verax._types import AnyArray
 
-from ._requests import Run, check_cache, check_predictions
+from ._requests import Run, Size, check_cache, check_predictions
 
 
-def marker(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | None = None, key: Array) -> Run:
+def marker(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None, key: Array) -> Run:
     r"""Randomized marking: requested pages are marked, a random unmarked page is evicted.
 
     When a page is missing and all cached pages are marked, a new phase begins and all marks are removed.
@@ -24,7 +22,7 @@ def marker(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
     requests : [t], int
         Pages.
     cache_size
-        ``k``, pages that fit.
+        ``k``, pages that fit; may be traced, as under ``vmap``.
     num_pages
         Number of pages; found from concrete requests when None.
     key
@@ -57,13 +55,13 @@ def marker(requests: Int[AnyArray, "t"], cache_size: int, *, num_pages: int | No
     Fiat, Karp, Luby, McGeoch, Sleator, Young (1991), Competitive paging algorithms.
     """
     pages, num = check_cache(requests, cache_size, num_pages)
-    return _mark(pages, jnp.zeros(pages.shape, jnp.result_type(float)), cache_size, num, key, -1)
+    return _mark(pages, jnp.zeros(pages.shape, jnp.result_type(float)), cache_size, num, key, jnp.int32(-1))
 
 
 def predictive_marker(
     requests: Int[AnyArray, "t"],
     predicted_next: Real[AnyArray, "t"],
-    cache_size: int,
+    cache_size: Size,
     *,
     num_pages: int | None = None,
     key: Array,
@@ -80,7 +78,7 @@ def predictive_marker(
     predicted_next : [t]
         Predicted at each request: the time of that page's next one.
     cache_size
-        ``k``, pages that fit.
+        ``k``, pages that fit; may be traced, as under ``vmap``.
     num_pages
         Number of pages; found from concrete requests when None.
     key
@@ -115,11 +113,15 @@ def predictive_marker(
     Lykouris, Vassilvitskii (2018), Competitive caching with machine learned advice.
     """
     pages, num = check_cache(requests, cache_size, num_pages)
-    longest = sum(1 / i for i in range(1, cache_size + 1))
-    return _mark(pages, check_predictions(predicted_next, pages.shape[0]), cache_size, num, key, math.floor(longest))
+    predicted = check_predictions(predicted_next, pages.shape[0])
+    harmonic = jnp.cumsum(
+        1 / jnp.arange(1, num + 1, dtype=predicted.dtype)
+    )  # whole at 1 alone, so rounding is harmless
+    longest = jnp.floor(harmonic[jnp.minimum(cache_size, num) - 1]).astype(jnp.int32)
+    return _mark(pages, predicted, cache_size, num, key, longest)
 
 
-def _mark(pages: Array, times: Array, cache_size: int, num_pages: int, key: Array, longest: int) -> Run:
+def _mark(pages: Array, times: Array, cache_size: Size, num_pages: int, key: Array, longest: Array) -> Run:
     """Marking in which the prediction chooses the victim for chains of at most ``longest``, chance for others."""
 
     def serve(state, request):

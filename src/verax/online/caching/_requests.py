@@ -11,6 +11,8 @@ from verax._errors import check, check_finite, check_integer, is_traced
 from verax._types import AnyArray
 from verax.online._arguments import floating
 
+Size = int | Int[AnyArray, ""]  # of a cache; may be traced
+
 
 class Run(NamedTuple):
     """What a policy did.
@@ -78,10 +80,10 @@ def check_requests(requests: Int[AnyArray, "t"]) -> Array:
     return pages
 
 
-def check_cache(requests: Int[AnyArray, "t"], cache_size: int, num_pages: int | None) -> tuple[Array, int]:
+def check_cache(requests: Int[AnyArray, "t"], cache_size: Size, num_pages: int | None) -> tuple[Array, int]:
     """Pages and how many there are."""
     pages = check_requests(requests)
-    check_integer("cache_size", cache_size, minimum=1)
+    check_size(cache_size)
     if num_pages is None:
         check(not is_traced(pages), "num_pages", "None", "the number of pages, since traced requests cannot be seen")
         return pages, int(np.asarray(pages).max()) + 1
@@ -90,6 +92,13 @@ def check_cache(requests: Int[AnyArray, "t"], cache_size: int, num_pages: int | 
         largest = int(np.asarray(pages).max())
         check(largest < num_pages, "num_pages", num_pages, f"more than the largest page, {largest}")
     return pages, num_pages
+
+
+def check_size(cache_size: Size) -> None:
+    """Raise unless a cache has room for at least one page; a traced size cannot be seen."""
+    if not is_traced(cache_size):
+        whole = np.ndim(cache_size) == 0 and np.asarray(cache_size).dtype.kind in "iu"
+        check_integer("cache_size", np.asarray(cache_size).item() if whole else cache_size, minimum=1)
 
 
 def check_predictions(predicted_next: Real[AnyArray, "t"], num: int) -> Array:

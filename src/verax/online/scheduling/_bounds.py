@@ -214,7 +214,8 @@ def two_stage_equal_jobs(num_jobs: int, lam: float | Real[AnyArray, "..."]) -> t
     Notes
     -----
     For up to four jobs this is the bound of :func:`robustness_lower_bound`; from five jobs on it is above it for
-    larger ``lam``. That no other adversary does better was found by search, not proved.
+    larger ``lam``. That no other adversary does better is confirmed by :func:`two_stage_worst_case`, which tries all
+    cells for up to 14 jobs; it is not proved for all ``n``.
 
     Examples
     --------
