@@ -76,7 +76,9 @@ def _slack(dtype: Any) -> float:
     return 4 * float(jnp.finfo(dtype).eps)
 
 
-def buy_distribution(prediction: int | Int[AnyArray, ""] | None, buy_cost: int, lam: float) -> Float[Array, "j"]:
+def buy_distribution(
+    prediction: int | Int[AnyArray, ""] | None, buy_cost: int, lam: float | Real[AnyArray, ""]
+) -> Float[Array, "j"]:
     r"""Days at whose start the randomized policy buys, with their probabilities.
 
     .. math:: p_i = \frac{(1 - 1/b)^{m - i}}{b\,(1 - (1 - 1/b)^m)}, \quad i = 1..m, \qquad
@@ -89,7 +91,8 @@ def buy_distribution(prediction: int | Int[AnyArray, ""] | None, buy_cost: int, 
     buy_cost
         Price ``b`` in days of rent.
     lam
-        Trade-off in [1/b, 1], a Python number: the number of days depends on it.
+        Trade-off in [1/b, 1], concrete: the number of days depends on it. A rounded float32 counts as what it was rounded
+        from only as an array: ``float(lam)`` of .7 is below it, and buys a day earlier.
 
     Returns
     -------
@@ -214,8 +217,8 @@ def _check_trade_off(buy_cost: int, lam: Any) -> None:
     check_lam(lam, low, 1.0, f"a trade-off in [1/buy_cost, 1] = [{1 / buy_cost:.4g}, 1]")
 
 
-def _supports(buy_cost: int, lam: float) -> tuple[int, int]:
-    check(not is_traced(lam), "lam", "a traced value", "a Python number: the number of days depends on it")
+def _supports(buy_cost: int, lam: float | Real[AnyArray, ""]) -> tuple[int, int]:
+    check(not is_traced(lam), "lam", "a traced value", "a concrete number: the number of days depends on it")
     _check_trade_off(buy_cost, lam)
     slack = 4 * np.finfo(np.float32).eps if getattr(lam, "dtype", None) == np.float32 else 1e-12
     early = math.floor(float(lam) * buy_cost * (1 + slack))
