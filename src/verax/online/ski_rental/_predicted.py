@@ -91,8 +91,8 @@ def buy_distribution(
     buy_cost
         Price ``b`` in days of rent.
     lam
-        Trade-off in [1/b, 1], concrete: the number of days depends on it. A rounded float32 counts as what it was rounded
-        from only as an array: ``float(lam)`` of .7 is below it, and buys a day earlier.
+        Trade-off in [1/b, 1], concrete: the number of days depends on it. A rounded float32 counts as what it was
+        rounded from only as an array: ``float(lam)`` of .7 is below it, and buys a day earlier.
 
     Returns
     -------
