@@ -23,6 +23,7 @@ _SUBMODULES = (
     "papers",
     "probe",
     "report",
+    "shift",
     "spectral",
 )
 

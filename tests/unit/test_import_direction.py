@@ -13,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 # A module directly under verax whose name begins with an underscore is a helper, and stands here as "helpers".
-ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "online", "probe", "organisms", "audit"}
+ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "online", "probe", "organisms", "audit", "shift"}
 BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "online": BELOW,
     "organisms": BELOW,
     "audit": {"matching", *BELOW},
+    "shift": {"ntk", "matching", *BELOW},
     "parallel": {"helpers", "kernels"},
     "helpers": {"helpers"},
     "kernels": set(),
@@ -43,7 +44,7 @@ FOREIGN = {
     "flax": {"models": True, "ntk": False},
     "tyro": {"cli": True},
     "rich": {"cli": False, "commands": False, "papers": False, "report": False, "helpers": False},
-    "matplotlib": {"papers": False, "report": False},
+    "matplotlib": {"papers": False, "report": False, "shift": False},
     "beartype": {},
     "pytest": {},
 }

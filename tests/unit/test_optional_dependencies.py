@@ -25,6 +25,7 @@ CALLS = {
     "papers": "assert verax.papers.names()",
     "probe": "assert verax.probe.RidgeProbe().fit(x[[0, 1, 2, 0]], [0, 1, 1, 0]).num_samples_ == 4",
     "report": "assert verax.report.Table(['n'], [[1]]).column('n') == (1,)",
+    "shift": "assert len(verax.shift.corruptions.NAMES) == 19",
     "spectral": "assert float(verax.spectral.gcv(x @ x.T, x[:, 0], 0.1)) >= 0",
 }
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Bool, Float
 
 from verax._errors import check, fail
+from verax._stats import clopper_pearson
 from verax._types import AnyArray
 
 
@@ -150,7 +150,5 @@ def detection_report(
 
 
 def _clopper_pearson(flags: np.ndarray, level: float) -> Interval:
-    k, n, tail = int(flags.sum()), len(flags), (1 - level) / 2
-    lower = 0.0 if k == 0 else float(scipy.stats.beta.ppf(tail, k, n - k + 1))
-    upper = 1.0 if k == n else float(scipy.stats.beta.ppf(1 - tail, k + 1, n - k))
-    return Interval(k / n, lower, upper)
+    hits = int(flags.sum())
+    return Interval(hits / len(flags), *clopper_pearson(hits, len(flags), level))

@@ -1,0 +1,288 @@
+"""Projection Norm: true errors and every score of every set, for one network and seed."""
+
+import functools
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import verax.shift as vs
+from verax.models import Network
+from verax.shift.corruptions import NAMES, corrupt
+
+from ._cache import Cache
+from ._projection_norm_setting import Setting
+
+FAMILIES, EXTRA = NAMES[:15], NAMES[15:]
+_BATCH = 250
+_ATTACK_STEPS = 10
+
+LOGIT_SCORES = {
+    "average confidence": jax.jit(vs.average_confidence),
+    "entropy": jax.jit(vs.entropy),
+    "difference of confidence": jax.jit(vs.difference_of_confidence),
+    "ATC, confidence": jax.jit(vs.atc),
+    "ATC, entropy": jax.jit(functools.partial(vs.atc, score="negative_entropy")),
+    "importance re-weighting": jax.jit(vs.importance_reweighting),
+    "CBPE": vs.cbpe,
+    "nuclear norm": jax.jit(vs.nuclear_norm),
+    "MaNo": jax.jit(vs.mano),
+    "MDE": jax.jit(vs.mde),
+    "COT": vs.cot,  # this one and the next are solved on the host
+    "COTT": vs.cott,
+}
+
+
+class Sets(NamedTuple):
+    """Sets of one size, with what was measured on each."""
+
+    family: np.ndarray
+    """Name of the corruption, or what else was done, [S]."""
+    strength: np.ndarray
+    """Severity, radius, or number of classes, [S]."""
+    error: np.ndarray
+    """True error [S]."""
+    predicted: np.ndarray
+    """Predicted labels [S, m]."""
+    scores: dict[str, np.ndarray]
+    """By name: [S], and [B, S] for the closed form at each budget."""
+
+
+class Measurement(NamedTuple):
+    """All sets of one network and seed."""
+
+    corrupted: Sets
+    label_shifted: Sets
+    adversarial: Sets
+    holdout_predicted: np.ndarray
+    holdout_error: float
+
+
+def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> Measurement:
+    """Build and score the sets, or read what an earlier run kept."""
+    cache = Cache(config.cache or None)
+    rng = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel().tolist(), 1])
+    identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
+                config.num_nulls, config.budgets, config.radii, *map(np.asarray, jax.tree.leaves(setting.params)),
+                setting.pool, setting.holdout]  # fmt: skip
+    corrupted = _corrupted_sets(setting, config, key, rng)
+    shifted = _label_shifted_sets(setting, config, rng)
+    rows = rng.permutation(len(setting.pool))[: config.size]
+    parts = {}
+    for kind in ("corrupted", "shifted", "adversarial"):
+
+        def compute(kind: str = kind) -> dict[str, np.ndarray]:
+            if kind == "adversarial":
+                sets = _adversarial_sets(setting, config, rows)
+            else:
+                sets = corrupted if kind == "corrupted" else shifted
+            return _score(setting, config, key, *sets)
+
+        parts[kind] = cache.get(f"{kind}1", [kind, *identity], compute)
+        if retrain:
+
+            def compute_retrained(kind: str = kind) -> dict[str, np.ndarray]:
+                if kind == "adversarial":
+                    sets = _adversarial_sets(setting, config, rows)
+                else:
+                    sets = corrupted if kind == "corrupted" else shifted
+                return _retrained(setting, config, key, sets[2], cache, [kind, *identity])
+
+            parts[kind] |= compute_retrained()
+    z = _forward(setting.network, setting.params, setting.normalise(setting.holdout))[0]
+    return Measurement(
+        *(_as_sets(part) for part in parts.values()),
+        holdout_predicted=z.argmax(1),
+        holdout_error=float(np.mean(z.argmax(1) != setting.holdout_labels)),
+    )
+
+
+def _as_sets(part: dict[str, np.ndarray]) -> Sets:
+    fixed = ("family", "strength", "error", "predicted")
+    scores = {name: value for name, value in part.items() if name not in fixed}
+    return Sets(part["family"], part["strength"], part["error"], part["predicted"], scores)
+
+
+def _corrupted_sets(setting: Setting, config: Any, key: jax.Array, rng: np.random.Generator):
+    """Every corruption and severity on its own draw of images, and as many clean sets as severities."""
+    names = [n for n in NAMES if not (n == "saturate" and setting.pool.shape[3] == 1)]
+    family, strength, images, labels = [], [], [], []
+    for name in (*names, "clean"):
+        for severity in config.severities:
+            rows = rng.permutation(len(setting.pool))[: config.size]
+            picked = setting.pool[rows]
+            one = jax.random.fold_in(key, zlib.crc32(f"{name}{severity}".encode()))
+            images.append(picked if name == "clean" else corrupt(picked, name, severity, key=one))
+            labels.append(setting.pool_labels[rows])
+            family.append(name)
+            strength.append(0 if name == "clean" else severity)
+    return np.array(family), np.array(strength, float), images, labels
+
+
+def _label_shifted_sets(setting: Setting, config: Any, rng: np.random.Generator):
+    """Clean images of all, of four and of one class."""
+    family, strength, images, labels = [], [], [], []
+    for count in (10, 4, 1):
+        for _ in range(3):
+            classes = rng.permutation(setting.num_classes)[:count]
+            inside = np.flatnonzero(np.isin(setting.pool_labels, classes))
+            rows = rng.permutation(inside)[: config.small_size]
+            family.append({10: "small, all classes", 4: "four classes", 1: "one class"}[count])
+            strength.append(count)
+            images.append(setting.pool[rows])
+            labels.append(setting.pool_labels[rows])
+    return np.array(family), np.array(strength, float), images, labels
+
+
+def _adversarial_sets(setting: Setting, config: Any, rows: np.ndarray):
+    """Images moved within a radius by projected gradient ascent on the deployed network's own loss."""
+    images, labels = setting.pool[rows], setting.pool_labels[rows]
+    low, high = (setting.normalise(np.full((1, *images.shape[1:]), v, np.uint8)) for v in (0, 255))
+    # A radius in pixels is another number in each normalised channel.
+    unit = high - low
+
+    @jax.jit
+    def ascend(x, clean, y, radius):
+        gradient = jax.grad(
+            lambda x: optax.softmax_cross_entropy_with_integer_labels(setting.network(setting.params, x), y).sum()
+        )(x)
+        moved = x + 2.5 / _ATTACK_STEPS * radius * unit * jnp.sign(gradient)
+        return jnp.clip(jnp.clip(moved, clean - radius * unit, clean + radius * unit), low, high)
+
+    sets = [images]
+    for radius in config.radii:
+        moved = []
+        for start in range(0, len(images), _BATCH):
+            clean = x = jnp.asarray(setting.normalise(images[start : start + _BATCH]))
+            y = jnp.asarray(labels[start : start + _BATCH].astype(np.int32))
+            for _ in range(_ATTACK_STEPS):
+                x = ascend(x, clean, y, np.float32(radius))
+            pixels = np.clip(np.rint((np.asarray(x) - low) / unit * 255), 0, 255)
+            moved.append(pixels.astype(np.uint8))
+        sets.append(np.concatenate(moved))
+    family = np.array(["adversarial"] * len(sets))
+    return family, np.array([0.0, *config.radii]), sets, [labels] * len(sets)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluate(network: Network, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    features = network.features(params, x)
+    return features @ params["head"]["kernel"] + params["head"]["bias"], features
+
+
+def _forward(network: Network, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and last-layer features, in batches of one shape."""
+    outputs = []
+    for start in range(0, len(x), _BATCH):
+        part = x[start : start + _BATCH]
+        # A short batch repeats itself, so that batch statistics, where the network takes them, are its own.
+        full = part[np.arange(_BATCH) % len(part)]
+        outputs.append([np.asarray(out)[: len(part)] for out in _evaluate(network, params, full)])
+    logits, features = zip(*outputs, strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _score(
+    setting: Setting, config: Any, key: jax.Array, family: np.ndarray, strength: np.ndarray, images: list[np.ndarray],
+    labels: list[np.ndarray],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Every score but retraining."""
+    network, params, normalise = setting.network, setting.params, setting.normalise
+    val_z, val_f = _forward(network, params, normalise(setting.holdout))
+    val_y = setting.holdout_labels.astype(np.int32)
+    temperature = np.float32(vs.fit_temperature(val_z, val_y))
+    outputs = [_forward(network, params, normalise(x)) for x in images]
+    z, f = (np.stack(part) for part in zip(*outputs, strict=True))
+    predicted = z.argmax(2)
+    scores: dict[str, np.ndarray] = {}
+    for name, score in LOGIT_SCORES.items():
+        # MaNo and MDE are defined on the logits as they are.
+        scale = np.float32(1) if name in ("MaNo", "MDE") else temperature
+        scores[name] = np.array([float(score(val_z / scale, val_y, one / scale)) for one in z])
+    scores["Frechet distance"] = np.array(
+        [float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b)) for a, b in zip(z, f, strict=True)]
+    )
+    # A constant prediction has no dispersion: the score is then missing, and shown as such.
+    scores["dispersion"] = np.array(
+        [
+            float(vs.dispersion(val_z, val_y, a, target_features=b)) if np.ptp(a.argmax(1)) else np.nan
+            for a, b in zip(z, f, strict=True)
+        ]
+    )
+    if setting.others:
+        other_val = np.stack([_forward(network, other, normalise(setting.holdout))[0] for other in setting.others])
+        other_z = [np.stack([_forward(network, other, normalise(x))[0] for other in setting.others]) for x in images]
+        scores["agreement"] = np.array(
+            [float(vs.agreement(val_z, val_y, a, other_target_logits=b[0])) for a, b in zip(z, other_z, strict=True)]
+        )
+        scores["agreement on the line"] = np.array(
+            [_on_the_line(val_z, val_y, a, other_val, b) for a, b in zip(z, other_z, strict=True)]
+        )
+    reference_x, apart = normalise(setting.reference), _function_rows(setting)
+    reference_z, reference_f = _forward(network, params, reference_x)
+    for name, body in (("kernel, initial features", setting.init_params), ("kernel, deployed features", params)):
+        body_network = setting.train_network if name.startswith("kernel, initial") else network
+        if name == "kernel, deployed features":
+            features = reference_f, f, val_f
+        else:
+            features = (
+                _forward(body_network, body, reference_x)[1],
+                np.stack([_forward(body_network, body, normalise(x))[1] for x in images]),
+                _forward(body_network, body, normalise(setting.holdout))[1],
+            )
+        result = vs.kernel_projection_norm(
+            features[0], reference_z, features[1], z, budget=list(config.budgets), holdout_features=features[2][apart],
+            null_features=features[2][~apart], null_logits=val_z[~apart], key=key,
+        )  # fmt: skip
+        scores[name] = np.asarray(result.excess)
+        scores[f"{name}, p-value"] = np.asarray(result.p_value)
+    error = np.array([np.mean(p != y) for p, y in zip(predicted, labels, strict=True)])
+    return {"family": family, "strength": strength, "error": error, "predicted": predicted, **scores}
+
+
+def _function_rows(setting: Setting) -> np.ndarray:
+    """A fifth of the holdout for the function norm; null draws come from the rest, as new to it as target sets."""
+    return np.arange(len(setting.holdout)) % 5 == 0
+
+
+def _on_the_line(val_z, val_y, z, other_val, other_z) -> float:
+    """Missing where the line is not determined."""
+    try:
+        found = vs.agreement_on_the_line(val_z, val_y, z, other_val_logits=other_val, other_target_logits=other_z)
+    except ValueError:
+        return float("nan")
+    return float(found)
+
+
+def _retrained(
+    setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], cache: Cache, identity: list[Any]
+) -> dict[str, np.ndarray]:
+    """Excess by retraining, a few sets at a time, each kept when done."""
+    is_small = setting.pool.shape[1] < 28
+    chunk = len(images) if is_small else 5
+    optimizer = optax.sgd(config.retrain_learning_rate, momentum=0.9)
+    size, apart = len(images[0]), _function_rows(setting)
+    columns = []
+    for start in range(0, len(images), chunk):
+        sets = np.stack([setting.normalise(x) for x in images[start : start + chunk]])
+
+        def compute(sets: np.ndarray = sets, first: bool = start == 0) -> dict[str, np.ndarray]:
+            result = vs.projection_norm(
+                setting.network, setting.init_params, setting.params, setting.normalise(setting.reference), sets,
+                steps=config.retrain_steps, batch_size=min(config.retrain_batch, size), optimizer=optimizer,
+                train_apply_fn=setting.train_network, holdout_x=setting.normalise(setting.holdout[apart][:500]),
+                null_x=setting.normalise(setting.holdout[~apart]), norm=("function", "parameter", "disagreement"),
+                num_references=config.num_references if is_small else 1,
+                # The null is the same for every chunk of sets.
+                num_nulls=config.num_nulls if first else 0, set_chunk=16 if is_small else None, key=key,
+            )  # fmt: skip
+            return {"value": np.asarray(result.value), "null": np.asarray(result.null_mean)}
+
+        columns.append(cache.get("retrained1", [start, config.retrain_steps, config.retrain_batch, *identity], compute))
+    excess = np.concatenate([part["value"] for part in columns], axis=1) - columns[0]["null"][:, None]
+    return {
+        f"retrained, {norm}": row for norm, row in zip(("function", "parameter", "disagreement"), excess, strict=True)
+    }

@@ -1,0 +1,189 @@
+"""Projection Norm (Yu, Yang, Wei, Ma, Steinhardt, ICML 2022): error under distribution shift, without labels.
+
+A deployed classifier labels a shifted set; a network is retrained on these labels from its initialisation, and its
+distance from one retrained in distribution predicts the error. By retraining and in closed form, beside the scores that
+it competes with, on corrupted images, with the calibration from score to error frozen.
+"""
+
+import dataclasses
+import pathlib
+
+import jax
+
+from verax._errors import check, check_integer, check_option
+from verax.report import Report
+
+from ._projection_norm_measure import Measurement, measure
+from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
+from ._projection_norm_setting import NETWORKS, load_setting
+from ._run import Steps, make_report
+
+_TITLE = "Predicting Out-of-Distribution Error with the Projection Norm"
+_CITATION = "Y. Yu, Z. Yang, A. Wei, Y. Ma, J. Steinhardt, ICML 2022 (PMLR 162)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on.
+
+    Attributes
+    ----------
+    planned_seconds
+        The time that a run should take: two CPU cores for ``demo`` and ``laptop``, one large GPU for ``full``.
+    networks
+        Deployed networks: "mlp" (trained on the spot, on digits), "resnet20", "resnet32" (stored weights, CIFAR-10).
+    size, small_size
+        Examples in a target set, and in the small sets that show the failures.
+    severities
+        Of the corruptions.
+    num_holdout
+        Labelled in-distribution examples for thresholds, function norm and null draws.
+    num_seeds
+        Independent draws of splits, target sets and corruptions (and of weights, where they are trained here).
+    budgets
+        Of the closed form; the one used is chosen on the corruptions that are held out of all else.
+    retrain_networks, retrain_seeds
+        For which of the networks, and for how many of the seeds, Projection Norm is computed by retraining.
+    retrain_steps, retrain_batch, retrain_learning_rate
+        Of SGD with momentum 0.9.
+    num_references, num_nulls
+        Draws of the reference and of the null.
+    radii
+        Of adversarial perturbations, as shares of full intensity.
+    cache
+        Folder for measurements, by a hash of their content, so that an interrupted run resumes; "" for none.
+    stand_in
+        Whether data and network are only an analogue of the paper's.
+    """
+
+    planned_seconds: float
+    networks: tuple[str, ...]
+    size: int
+    small_size: int
+    severities: tuple[int, ...]
+    num_holdout: int
+    num_seeds: int
+    retrain_networks: tuple[str, ...]
+    retrain_seeds: int
+    retrain_steps: int
+    retrain_batch: int
+    radii: tuple[float, ...]
+    retrain_learning_rate: float = 0.05
+    budgets: tuple[float, ...] = (0.0, 1.0, 10.0, 100.0, 1000.0)
+    num_references: int = 2
+    num_nulls: int = 8
+    cache: str = ""
+    stand_in: bool = False
+
+    def __post_init__(self):
+        check(bool(self.networks), "networks", "none", "at least one")
+        for name in self.networks:
+            check_option("networks", name, NETWORKS)
+        inside = set(self.retrain_networks) <= set(self.networks)
+        check(inside, "retrain_networks", self.retrain_networks, f"some of {self.networks}")
+        for name in ("size", "small_size", "num_holdout", "retrain_batch"):
+            check_integer(name, getattr(self, name), minimum=10)
+        check_integer("num_seeds", self.num_seeds, minimum=1)
+        good = bool(self.severities) and set(self.severities) <= {1, 2, 3, 4, 5}
+        check(good, "severities", self.severities, "some of 1 to 5")
+
+    @classmethod
+    def demo(cls) -> "Config":
+        """Return a first look at scikit-learn's digits."""
+        return cls(
+            planned_seconds=40.0,
+            networks=("mlp",),
+            size=200,
+            small_size=50,
+            severities=(1, 3, 5),
+            num_holdout=500,
+            num_seeds=3,
+            retrain_networks=("mlp",),
+            retrain_seeds=3,
+            retrain_steps=60,
+            retrain_batch=64,
+            radii=tuple(round(0.03 * i, 3) for i in range(1, 9)),
+            stand_in=True,
+        )
+
+    @classmethod
+    def laptop(cls) -> "Config":
+        """Return ResNet-20 and ResNet-32 on CIFAR-10, from a data folder with their stored weights."""
+        return cls(
+            planned_seconds=3600.0,
+            networks=("resnet20", "resnet32"),
+            size=1000,
+            small_size=100,
+            severities=(1, 2, 3, 4, 5),
+            num_holdout=4000,
+            num_seeds=3,
+            retrain_networks=("resnet20",),
+            retrain_seeds=1,
+            retrain_steps=40,
+            retrain_batch=64,
+            radii=tuple(i / 255 for i in range(1, 9)),
+            num_nulls=4,
+            cache="build/cache/projection_norm",
+        )
+
+    @classmethod
+    def full(cls) -> "Config":
+        """Return the laptop's networks with 500 steps of retraining and five seeds, for a GPU."""
+        return dataclasses.replace(
+            cls.laptop(), planned_seconds=6 * 3600.0, num_seeds=5, retrain_networks=("resnet20", "resnet32"),
+            retrain_seeds=5, retrain_steps=500, retrain_batch=128, num_nulls=8,
+        )  # fmt: skip
+
+
+def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = None, progress: bool = True) -> Report:
+    """Score corrupted, label-shifted and adversarial sets, and judge the predictions of their errors.
+
+    Each seed splits unseen labelled images once: a holdout for thresholds, the function norm and null draws, and a pool
+    that target sets are drawn from. Images that the network was trained on serve as the reference set only. Labels of
+    the pool enter nothing but true errors: those of the calibration's families, never of the family that is predicted.
+
+    Parameters
+    ----------
+    config
+        From ``Config.demo()``, ``.laptop()`` or ``.full()``, or with fields replaced.
+    key
+        A ``jax.random.key``.
+    data
+        Folder of data sets and stored weights; the environment variable ``VERAX_DATA`` where it is None. Digits need
+        none.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Report
+        Claims, tables and figures.
+
+    Raises
+    ------
+    ValueError
+        If there is no data folder, or stored weights are missing.
+    FileNotFoundError
+        If a data set is missing.
+
+    Notes
+    -----
+    With ``config.cache`` what was measured is kept, one file for each network, seed and kind of set, so that an
+    interrupted run goes on where it was.
+    """
+    check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
+    with Steps("Projection Norm", len(config.networks) * config.num_seeds + 1, show=progress) as steps:
+        measurements: dict[str, list[Measurement]] = {}
+        for network in config.networks:
+            measurements[network] = []
+            for seed in range(config.num_seeds):
+                steps(f"{network}, seed {seed + 1}")
+                seed_key = jax.random.fold_in(key, seed)
+                setting = load_setting(network, data, config, seed_key)
+                retrain = network in config.retrain_networks and seed < config.retrain_seeds
+                measurements[network].append(measure(setting, config, seed_key, retrain=retrain))
+        steps("tables and figures")
+        summary = summarise(config, measurements)
+        tables, figures = make_tables(summary), make_figures(summary)
+        claims = make_claims(summary)
+    return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
