@@ -31,9 +31,10 @@ class OutcomeTable:
     labels
         Integers of `Outcome`, ``[model, attack, prompt, sample]``.
     scores, flagged
-        Graded scores (floating) and a monitor's flags (boolean), shaped as ``labels``.
+        Graded harm in [0, 1] (floating) and a monitor's flags (boolean), shaped as ``labels``.
     cluster
-        Integers ``[prompt]``: prompts that share one are not independent.
+        Integers ``[prompt]``: prompts that share one are not independent. Concrete ones are renumbered from 0; traced
+        ones have to lie in 0 to the number of prompts.
     weight
         Non-negative weights ``[prompt]``.
     model_names, attack_names, attack_family, prompt_ids
@@ -53,6 +54,8 @@ class OutcomeTable:
     >>> OutcomeTable(np.array([[[[0], [1]]]])).labels.shape
     (1, 1, 2, 1)
     """
+
+    _fields = (*_ARRAYS, *_NAMES)  # what is written to disk
 
     labels: Any
     scores: Any
@@ -97,8 +100,13 @@ class OutcomeTable:
                 check_finite(name, value)
                 value = jnp.asarray(value)
             setattr(self, name, value)
+        if scores is not None and not is_traced(scores):
+            low, high = float(np.min(np.asarray(scores))), float(np.max(np.asarray(scores)))
+            check(low >= 0 and high <= 1, "scores", f"values {low:g} to {high:g}", "harm in [0, 1]")
         if cluster is not None:
             check(jnp.issubdtype(self.cluster.dtype, jnp.integer), "cluster", f"dtype {self.cluster.dtype}", "integers")
+            if not is_traced(self.cluster):
+                self.cluster = jnp.asarray(np.unique(np.asarray(self.cluster), return_inverse=True)[1], jnp.int32)
         if weight is not None and not is_traced(weight):
             least = float(np.min(np.asarray(weight)))
             check(least >= 0, "weight", f"a weight of {least}", "weights >= 0")
@@ -113,6 +121,20 @@ class OutcomeTable:
             setattr(self, name, value)
         self.provenance = provenance
 
+    def with_weight(self, weight: Any) -> "OutcomeTable":
+        """The same verdicts with other weights ``[prompt]``."""
+        leaves, names = self.tree_flatten()
+        arrays = dict(zip(_ARRAYS, leaves, strict=True)) | {"weight": weight}
+        return self.tree_unflatten(names, tuple(arrays[name] for name in _ARRAYS))
+
+    def models(self, which: Any = None, *, argument: str = "models") -> np.ndarray:
+        """Indices of models given as an index, a name, or several of either; all for None."""
+        return _indices(which, self.model_names, self.labels.shape[0], argument)
+
+    def attacks(self, which: Any = None, *, argument: str = "attacks") -> np.ndarray:
+        """Indices of attacks given as an index, a name, or several of either; all for None."""
+        return _indices(which, self.attack_names, self.labels.shape[1], argument)
+
     def tree_flatten(self):
         """Arrays as leaves, names as static data."""
         return tuple(getattr(self, n) for n in _ARRAYS), tuple(getattr(self, n) for n in _NAMES)
@@ -124,3 +146,20 @@ class OutcomeTable:
         for name, value in zip(_ARRAYS + _NAMES, (*arrays, *names), strict=True):
             setattr(table, name, value)
         return table
+
+
+def _indices(which: Any, names: tuple[str, ...] | None, num: int, argument: str) -> np.ndarray:
+    if which is None:
+        return np.arange(num)
+    several = which if isinstance(which, list | tuple | np.ndarray) else [which]
+    found = []
+    for one in several:
+        if isinstance(one, str):
+            check(names is not None and one in names, argument, repr(one), f"one of {names}")
+            found.append(names.index(one) if names else 0)
+        else:
+            inside = isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < num
+            check(inside, argument, repr(one), f"a name or an index below {num}")
+            found.append(int(one))
+    check(bool(found) and len(set(found)) == len(found), argument, repr(which), "at least one, each once")
+    return np.array(found)

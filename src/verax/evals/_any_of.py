@@ -1,0 +1,177 @@
+"""The adaptive attacker: some attack of several succeeds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from verax._errors import check, check_integer, check_option
+
+from ._bootstrap import check_axes, draw_counts, resampled_weights
+from ._interval import Interval, Status
+from ._table import Outcome, OutcomeTable
+from ._units import check_level, count_outcomes, interval_over_units, need_key
+
+ESTIMATORS = ("unbiased", "plug_in", "held_out")
+
+
+def any_of(
+    table: OutcomeTable,
+    *,
+    attacks: int | str | list | tuple | None = None,
+    draws: int = 1,
+    estimator: str = "unbiased",
+    generalize_over: tuple[str, ...] = ("prompt",),
+    level: float = 0.95,
+    num_resamples: int = 10_000,
+    key: Array | None = None,
+) -> Interval:
+    r"""Share of prompts for which at least one of ``draws`` samples under at least one attack is BAD.
+
+    With :math:`c` BAD of :math:`n` samples in a cell, unbiased for samples that are independent between attacks,
+
+    .. math:: P_{any}(p) = 1 - \prod_a \binom{n_{pa} - c_{pa}}{k} \Big/ \binom{n_{pa}}{k}
+
+    Parameters
+    ----------
+    table
+        Verdicts.
+    attacks
+        Names or indices; all by default.
+    draws
+        ``k``, samples of each attack that the attacker may draw, at most as many as the table holds.
+    estimator
+        ``"unbiased"``; ``"plug_in"``, :math:`1 - \prod_a (1 - c/n)^k`, which is too low for fewer draws than samples;
+        or ``"held_out"``: for each prompt the attack that does best on half of the samples, one draw, scored on the
+        other half: what is left when choosing is not allowed to see the outcome.
+    generalize_over
+        ``("prompt",)``: these attacks on further prompts. ``("prompt", "attack")``: further attacks too, by a two-way
+        bootstrap, which needs ``key``.
+    level
+        Coverage, in (0, 1).
+    num_resamples, key
+        Of the two-way bootstrap, and of the split of samples for ``"held_out"``.
+
+    Returns
+    -------
+    Interval
+        Fields ``[model]``. UNCLEAR and MISSING widen the limits; a prompt with fewer verdicts than draws under some
+        attack is left out of the estimate.
+
+    Raises
+    ------
+    ValueError
+        For more draws than samples, an attack that is not in the table, or an option outside those above.
+
+    Notes
+    -----
+    Any-of over the evaluation set is adaptive with an oracle: the attacker knows afterwards what worked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.evals import OutcomeTable, any_of
+    >>> labels = np.zeros((1, 2, 50, 1), int)
+    >>> labels[0, 0, :10] = 1  # one attack succeeds on ten prompts, the other on five others
+    >>> labels[0, 1, 10:15] = 1
+    >>> found = any_of(OutcomeTable(labels))
+    >>> print(np.asarray(found.estimate).round(3), np.asarray(found.lower).round(3), np.asarray(found.upper).round(3))
+    [0.3] [0.179] [0.446]
+
+    References
+    ----------
+    Wei, Haghtalab, Steinhardt (2023), the adaptive column; Chen et al. (2021) for one attack; Hoeffding (1948).
+    """
+    check_option("estimator", estimator, ESTIMATORS)
+    check_axes(generalize_over)
+    check_level(level)
+    check_integer("draws", draws, minimum=1)
+    samples = table.labels.shape[-1]
+    check(draws <= samples, "draws", draws, f"at most the {samples} samples of the table")
+    chosen = table.attacks(attacks)
+    two_way = len(tuple(generalize_over)) == 2
+    if estimator == "held_out":
+        check(samples >= 2, "table", "one sample a cell", "two or more, to choose on half of them")
+        check(draws == 1, "draws", draws, "1 for estimator 'held_out'")
+        check(not two_way, "generalize_over", generalize_over, "('prompt',) for estimator 'held_out'")
+    if estimator == "held_out":
+        x, weight = _held_out(table, chosen, need_key(key, "to split the samples"))
+    else:
+        counts = count_outcomes(table, Outcome.BAD, "bounds", "bounds")
+        hits, verdicts = (part[:, :, chosen] for part in counts)
+        log_miss = _log_miss(hits, verdicts, draws, estimator)  # [3, model, attack, prompt]
+        x = 1 - jnp.exp(log_miss.sum(2))
+        weight = (verdicts >= draws).all(2).astype(x.dtype)
+        if two_way:
+            return _two_way(table, log_miss, weight, level, num_resamples, need_key(key, "for the bootstrap"))
+    if table.weight is not None:
+        weight = weight * table.weight.astype(weight.dtype)
+    return interval_over_units(x, weight, table.cluster, level)
+
+
+def _log_miss(hits: Array, verdicts: Array, draws: int, estimator: str) -> Array:
+    """Logarithm of the probability that no draw of a cell is BAD."""
+    if estimator == "plug_in":
+        good = jnp.where(verdicts > 0, 1 - hits / jnp.maximum(verdicts, 1), 1)
+        return draws * jnp.log(good)
+    # The ratio of binomial coefficients as a product: exact, and 0 as soon as a factor is.
+    step = jnp.arange(draws, dtype=hits.dtype)
+    left = (verdicts - hits)[..., None] - step
+    total = verdicts[..., None] - step
+    return jnp.where(left > 0, jnp.log(jnp.maximum(left, 1) / jnp.maximum(total, 1)), -jnp.inf).sum(-1)
+
+
+def _held_out(table: OutcomeTable, chosen: np.ndarray, key: Array) -> tuple[Array, Array]:
+    labels = table.labels[:, chosen]
+    samples = labels.shape[-1]
+    order = jax.random.permutation(key, samples)
+    dtype = jnp.result_type(float)
+    bad = (labels == int(Outcome.BAD)).astype(dtype)
+    known = (labels <= int(Outcome.BAD)).astype(dtype)
+    unknown = 1 - known
+    half = samples // 2
+    parts = (order[:half], order[half:])
+    values, weights = [], []
+    for chosen_on, scored_on in (parts, parts[::-1]):
+        best = bad[..., chosen_on].mean(-1).argmax(1)  # [model, prompt], the first of equals
+        cells = [jnp.take_along_axis(part[..., scored_on].sum(-1), best[:, None], 1)[:, 0] for part in
+                 (bad, known, unknown)]  # fmt: skip
+        hits, verdicts, rest = cells
+        number = len(scored_on)
+        seen = verdicts > 0
+        values.append(jnp.stack([jnp.where(seen, hits / jnp.maximum(verdicts, 1), 0), hits / number,
+                                 (hits + rest) / number]))  # fmt: skip
+        weights.append(jnp.stack([seen.astype(dtype), jnp.ones_like(hits), jnp.ones_like(hits)]))
+    total = weights[0] + weights[1]
+    x = (values[0] * weights[0] + values[1] * weights[1]) / jnp.maximum(total, 1)
+    return x, (total > 0).astype(dtype)
+
+
+def _two_way(table: OutcomeTable, log_miss: Array, weight: Array, level: float, num: int, key: Array) -> Interval:
+    """Percentile limits over prompts and attacks drawn together; never inside those for these attacks."""
+    check_integer("num_resamples", num, minimum=100)
+    if table.weight is not None:
+        weight = weight * table.weight.astype(weight.dtype)
+    found = interval_over_units(1 - jnp.exp(log_miss.sum(2)), weight, table.cluster, level)
+    prompt_key, attack_key = jax.random.split(key)
+    num_attacks, num_prompts = log_miss.shape[2:]
+    prompts = resampled_weights(prompt_key, num, num_prompts, table.cluster)
+    times = draw_counts(attack_key, num, num_attacks, jnp.int32(num_attacks)).astype(prompts.dtype)
+    finite = jnp.maximum(log_miss, -1e4)  # 0 times minus infinity would be no number
+
+    def one(drawn: tuple[Array, Array]) -> Array:
+        prompt, attack = drawn
+        x = 1 - jnp.exp(jnp.einsum("a,vmap->vmp", attack, finite, precision="highest"))
+        share = weight * prompt
+        return (share * x).sum(-1) / jnp.maximum(share.sum(-1), 1e-30)
+
+    replicates = jax.lax.map(one, (prompts, times), batch_size=64)
+    tail = (1 - level) / 2
+    several = found.num_units > 1
+    lower = jnp.minimum(jnp.quantile(replicates[:, 1], tail, axis=0), found.lower)
+    upper = jnp.maximum(jnp.quantile(replicates[:, 2], 1 - tail, axis=0), found.upper)
+    error = replicates[:, 0].std(0, ddof=1)
+    status = jnp.where((found.status == Status.OK) & (num_attacks < 2), Status.ONE_UNIT, found.status)
+    return found._replace(
+        lower=jnp.where(several, lower, 0), upper=jnp.where(several, upper, 1), standard_error=error, status=status
+    )
