@@ -50,7 +50,7 @@ test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=1 $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
-test-full: test
+test-full: test $(VENV)/.extra-inspect
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
 # One leg, for another interpreter and so another JAX: `make newest PYTHON=python3.13`.

@@ -1,4 +1,4 @@
-"""The command line: ``verax reproduce``, ``verax probe`` and ``verax doctor``.
+"""The command line: ``verax reproduce``, ``verax probe``, ``verax evals`` and ``verax doctor``.
 
 JAX and everything that stands on it is imported by the command that needs it, so that ``verax --help`` answers at once.
 """
@@ -105,6 +105,35 @@ def probe(
     return run_probe(
         data, features=features, labels=labels, target=target, compare=compare, fresh=fresh, task=task, out=out
     )
+
+
+@_app.command
+def evals(
+    action: Annotated[Literal["summarize", "compare", "scorecard"], tyro.conf.Positional],
+    logs: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="LOG ...")],
+    /,
+    *,
+    paired: bool = False,
+    metric: str = "acc",
+    out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/evals"),
+) -> int:
+    """Put limits on what an evaluation tool measured: Inspect (.eval, .json), lm-eval (.jsonl), CSV, Parquet.
+
+    Prints tables, and writes them as a page (index.html) and as JSON. The exit status is 2 for files or arguments that
+    cannot be used.
+
+    Args:
+        action: summarize gives rates of BAD outcomes for each model and attack, and of any attack succeeding; compare
+            the difference of two logs; scorecard levels and gates from a JSON file of indicators, each with category,
+            thresholds, and a log or hits and trials.
+        logs: Logs; two to compare; one specification for a scorecard.
+        paired: Compare prompt by prompt, on the same prompts.
+        metric: Of lm-eval's samples.
+        out: Folder to write.
+    """
+    from verax.commands import run_evals
+
+    return run_evals(action, logs, paired=paired, metric=metric, out=out)
 
 
 @_app.command

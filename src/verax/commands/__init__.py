@@ -1,3 +1,4 @@
 """What the commands of ``verax`` do; `verax.cli` holds their arguments."""
 
+from ._run_evals import run_evals as run_evals
 from ._run_probe import run_probe as run_probe

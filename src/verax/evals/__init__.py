@@ -38,7 +38,15 @@ from ._scorecard import Scorecard as Scorecard
 from ._scorecard import scorecard as scorecard
 from ._sequential import confidence_sequence as confidence_sequence
 from ._sequential import e_value as e_value
+from ._stack import stack_models as stack_models
 from ._table import Outcome as Outcome
 from ._table import OutcomeTable as OutcomeTable
+from .interop import from_frame as from_frame
+from .interop import from_garak as from_garak
+from .interop import from_harmbench as from_harmbench
+from .interop import from_inspect as from_inspect
+from .interop import from_lm_eval as from_lm_eval
+from .interop import to_frame as to_frame
+from .interop import to_inspect as to_inspect
 
 _register(OutcomeTable)
