@@ -54,7 +54,7 @@ def test_verdicts_and_error_are_inspects(log):
     plain = ve.OutcomeTable(table.labels)
     assert float(ve.rate(plain).standard_error[0, 0]) == pytest.approx(metrics["stderr"].value, rel=1e-4)
     _, texts = ve.from_inspect(path, keep_text=True)
-    assert texts["mockllm/model", "none", "q1", 1] == "4"
+    assert texts["mockllm/model", "none", "q0", 1] == "2"
 
 
 def test_inspect_reads_what_we_write(tmp_path, log):

@@ -53,7 +53,7 @@ def from_inspect(
         Without ``inspect_ai`` (the extra ``inspect``).
     """
     try:
-        from inspect_ai.log import read_eval_log
+        from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError("reading Inspect's logs needs inspect_ai: pip install 'verax[inspect]'") from error
     records, texts = [], {}

@@ -1,0 +1,219 @@
+"""o1 System Card (OpenAI 2024): its tables with limits, and what its kinds of numbers are worth.
+
+Published cells that were read, with limits where the source says how many items they rest on, and how many it would
+take to tell models apart where it does not; the estimators behind such cards on simulated evaluations.
+"""
+
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+
+import verax.evals as ve
+from verax._errors import check, check_integer
+from verax.report import Claim, Criterion, Report, Table, style, subplots
+
+from ._estimate import over_seeds
+from ._o1_published import FLAGGED, PUBLISHED, Cell, read_cells
+from ._o1_simulations import Coverage, Goodness, attempt_coverage, coverage, goodness, peeking, power
+from ._run import Steps, make_report
+
+_TITLE = "o1 System Card"
+_CITATION = "OpenAI, 2024 (arXiv 2412.16720)"
+
+SAME = Criterion("the published percentage to its two decimals", lambda m, _: round(100 * m, 2) == 0.79)
+COVERS = Criterion("at least 94 % in every setting, less two standard errors", lambda m, se: m + 2 * (se or 0) >= 0.94)
+FAILS = Criterion("at most 90 % in some setting", lambda m, _: m <= 0.90)
+BELOW = Criterion("below the truth by two standard errors", lambda m, se: m + 2 * (se or 0) < 0)
+ABOVE = Criterion("above the truth by two standard errors", lambda m, se: m - 2 * (se or 0) > 0)
+MORE = Criterion("above 0 by two standard errors", lambda m, se: m - 2 * (se or 0) > 0)
+RARELY = Criterion("at most 5 %", lambda m, se: m - 2 * (se or 0) <= 0.05)
+OFTEN = Criterion("at least 20 %", lambda m, _: m >= 0.2)
+DEPLOYED = Criterion("needs the deployed model's logs", lambda m, _: m > 0)
+ORGANISM = Criterion("deliberation lowers BAD by two standard errors", lambda m, se: m + 2 * (se or 0) < 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run depends on.
+
+    Attributes
+    ----------
+    planned_seconds
+        On two CPU cores.
+    num_repeats
+        Simulated evaluations for each estimator.
+    """
+
+    planned_seconds: float
+    num_repeats: int
+
+    def __post_init__(self):
+        check_integer("num_repeats", self.num_repeats, minimum=20)
+
+    @classmethod
+    def demo(cls) -> "Config":
+        """Return a first look."""
+        return cls(planned_seconds=25.0, num_repeats=300)
+
+    @classmethod
+    def laptop(cls) -> "Config":
+        """Return more repetitions."""
+        return cls(planned_seconds=120.0, num_repeats=2000)
+
+    @classmethod
+    def full(cls) -> "Config":
+        """Return the laptop's run with more repetitions: nothing here needs a GPU."""
+        return cls(planned_seconds=900.0, num_repeats=10_000)
+
+
+def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = None, progress: bool = True) -> Report:
+    """Rebuild the card's tables with limits, and test its estimators where the truth is known.
+
+    Parameters
+    ----------
+    config
+        From ``Config.demo()``, ``.laptop()`` or ``.full()``, or with fields replaced.
+    key
+        A ``jax.random.key``.
+    data
+        Folder that may hold ``o1_cells.csv``: further cells, each with source, page and date. Nothing else is read.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Report
+        Claims, tables and figures.
+
+    Raises
+    ------
+    ValueError
+        For a cell without its citation.
+    """
+    check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
+    own = () if data is None else pathlib.Path(data) / "o1_cells.csv"
+    cells = PUBLISHED + (read_cells(own) if isinstance(own, pathlib.Path) and own.is_file() else ())
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    repeats = config.num_repeats
+    with Steps(_TITLE, 6, show=progress) as steps:
+        steps("limits near 0 and 1")
+        limits = coverage(repeats, rng)
+        steps("goodness at 0.1")
+        harm = goodness(max(20, repeats // 10), rng, key)
+        steps("attempts and problems")
+        attempts = attempt_coverage(repeats, rng)
+        steps("pairing")
+        found = power(repeats, rng)
+        steps("looking more than once")
+        looked = peeking(repeats, rng)
+        steps("tables and figures")
+        claims = _claims(limits, harm, attempts, found, looked)
+        tables, figures = _tables(cells, limits, harm), _figures(cells, harm)
+    return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
+
+
+def _claims(
+    limits: Coverage, harm: Goodness, attempts: np.ndarray, found: np.ndarray, looked: np.ndarray
+) -> list[Claim]:
+    exact, wald = limits.share[:, 2], limits.share[:, 0]
+    worst, least = exact[exact.mean(1).argmin()], wald[wald.mean(1).argmin()]
+    low, high = (side[harm.samples.index(2)] - harm.truth for side in (harm.lower, harm.upper))
+    flagged = float(np.asarray(ve.proportion(sum(FLAGGED.values()), 102_443).estimate))
+    here = "not the card's"
+
+    def simulated(statement: str, values: np.ndarray, criterion: Criterion) -> Claim:
+        return Claim(statement, here, None, *over_seeds(values), "synthetic", criterion)
+
+    return [
+        Claim("o1-preview's completions flagged as deceptive", "September card", 0.0079, flagged, None, 0, "real data",
+              SAME),
+        simulated("Exact limits of a rate near 0 or 1 hold: least coverage of four settings", worst, COVERS),
+        simulated("The usual limits (Wald) do not: least coverage", least, FAILS),
+        simulated("goodness@0.1 as usually computed (two samples a cell) is too low", low, BELOW),
+        simulated("... and cross-fitted it is too high", high, ABOVE),
+        simulated("Intervals of pass@1 over problems hold", attempts[0], COVERS),
+        simulated("Intervals of pass@1 over attempts alone do not", attempts[1], FAILS),
+        simulated("Pairing by prompt finds a difference of 4 points more often", found[0] - found[1], MORE),
+        simulated("A confidence sequence looked at 480 times rarely misses", looked[1], RARELY),
+        simulated("Wilson limits looked at as often miss", looked[0], OFTEN),
+        Claim("o1 refuses and complies as the card says", "card", None, None, None, 0, "real data", DEPLOYED,
+              "not testable here"),
+        Claim("Deliberation over a policy makes a model safer, on unseen encodings too", "deliberative alignment", None,
+              None, None, 0, "organism", ORGANISM, "not tested at this scale"),
+    ]  # fmt: skip
+
+
+def _tables(cells: tuple[Cell, ...], limits: Coverage, harm: Goodness) -> dict[str, tuple[Table, str]]:
+    rows: list[tuple] = []
+    for cell in cells:
+        low = high = None
+        if cell.items is not None:
+            found = ve.proportion(round(cell.value * cell.items), cell.items)
+            low, high = float(np.asarray(found.lower)), float(np.asarray(found.upper))
+        what, where = (cell.evaluation, cell.metric, cell.model), (cell.source, cell.page, cell.date)
+        rows.append((*what, cell.value, cell.items, low, high, *where))
+    columns = ("evaluation", "metric", "model", "published", "items", "lower", "upper", "source", "place", "date")
+    caption = "Cells that were read. 95 % Clopper-Pearson limits where the source says how many items a rate rests on."
+    shares = [
+        (num, p, *(float(value) for value in share.mean(1)))
+        for (num, p), share in zip(limits.settings, limits.share, strict=True)
+    ]
+    sides = [
+        (number, harm.truth, *(float(side[row].mean()) for side in (harm.lower, harm.estimate, harm.upper)))
+        for row, number in enumerate(harm.samples)
+    ]
+    return {
+        "published cells": (Table(columns, rows), caption),
+        "differences": (
+            Table(("evaluation", "metric", "model", "difference from GPT-4o", "items needed"), _needed(cells)),
+            "Items each model must have answered for 95 % limits of the difference, not paired, to exclude 0, if the "
+            "published rates were the true ones (for the conditional rate of BBQ: answers that are not unknown). Pairing by "
+            "item usually needs fewer; the cards do not pair.",
+        ),
+        "coverage": (
+            Table(("items", "rate", *limits.methods), shares),
+            "Simulated: share of evaluations whose 95 % limits hold the true rate.",
+        ),
+        "goodness at 0.1": (
+            Table(("samples a cell", "truth", "plug-in", "shrunk", "cross-fitted"), sides),
+            "Simulated: 30 attacks, 60 prompts, means over evaluations. With one sample there is no upper side.",
+        ),
+    }
+
+
+def _needed(cells: tuple[Cell, ...]) -> list[tuple]:
+    """How many items would tell each model from GPT-4o."""
+    baseline = {(c.evaluation, c.metric, c.source): c.value for c in cells if c.model == "GPT-4o"}
+    rows = []
+    for cell in cells:
+        q = baseline.get((cell.evaluation, cell.metric, cell.source))
+        if q is None or cell.model == "GPT-4o":
+            continue
+        gap = cell.value - q
+        spread = cell.value * (1 - cell.value) + q * (1 - q)
+        needed = None if abs(gap) < 1e-12 else int(np.ceil(1.959964**2 * spread / gap**2))
+        rows.append((cell.evaluation, cell.metric, cell.model, round(gap, 4), needed))
+    return rows
+
+
+def _figures(cells: tuple[Cell, ...], harm: Goodness) -> dict[str, tuple]:
+    with style():
+        figure, axes = subplots(1, 2, width=9.3, height=4.2)
+        rows = [row for row in _needed(cells) if row[4] is not None]
+        labels = [f"{row[0]}, {row[1]}, {row[2]}" for row in rows]
+        axes[0].barh(np.arange(len(rows)), [row[4] for row in rows], color="C0")
+        axes[0].set_yticks(np.arange(len(rows)), labels, fontsize=5)
+        axes[0].set(xscale="log", xlabel="items needed", title="To tell a model from GPT-4o")
+        axes[0].invert_yaxis()
+        for side, label, color in ((harm.lower, "plug-in", "C1"), (harm.estimate, "shrunk", "C0"),
+                                   (harm.upper, "cross-fitted", "C2")):  # fmt: skip
+            known = slice(1, None) if label == "cross-fitted" else slice(None)
+            axes[1].plot(np.array(harm.samples)[known], side.mean(1)[known], "o-", color=color, label=label)
+        axes[1].axhline(harm.truth, color="black", linewidth=0.8, label="truth")
+        axes[1].set(xscale="log", xlabel="samples a cell", title="goodness@0.1, simulated")
+        axes[1].legend()
+    return {
+        "what the numbers are worth": (figure, "Left: from published rates. Right: means over simulated evaluations.")
+    }
