@@ -169,8 +169,8 @@ def _tables(cells: tuple[Cell, ...], limits: Coverage, harm: Goodness) -> dict[s
         "differences": (
             Table(("evaluation", "metric", "model", "difference from GPT-4o", "items needed"), _needed(cells)),
             "Items each model must have answered for 95 % limits of the difference, not paired, to exclude 0, if the "
-            "published rates were the true ones (for the conditional rate of BBQ: answers that are not unknown). Pairing by "
-            "item usually needs fewer; the cards do not pair.",
+            "published rates were the true ones (for the conditional rate of BBQ: answers that are not unknown). "
+            "Pairing by item usually needs fewer; the cards do not pair.",
         ),
         "coverage": (
             Table(("items", "rate", *limits.methods), shares),
