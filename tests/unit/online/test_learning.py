@@ -46,25 +46,21 @@ def test_threshold_error_holds_for_all_days_at_once():
 
 
 def test_trade_off_is_the_empirical_minimum(rng):
-    days = rng.integers(1, 40, 300)
-    predicted = np.maximum(1, days + rng.integers(-15, 16, 300))
-    found = learning.empirical_risk_trade_off(days, predicted, 10)
-    ratios = []
-    for lam in np.arange(1, 11) / 10:
-        curves = {y: np.asarray(ski_rental.expected_cost(ski_rental.buy_distribution(y, 10, lam), 10)) for y in (9, 10)}
-        cost = [
-            curves[9 + (y >= 10)][min(x, len(curves[9 + (y >= 10)])) - 1] for x, y in zip(days, predicted, strict=True)
-        ]
-        ratios.append((cost / np.minimum(days, 10)).mean())
+    price, days = 4, rng.integers(1, 16, 300)
+    predicted = np.maximum(1, days + rng.integers(-6, 7, 300))
+    found = learning.empirical_risk_trade_off(days, predicted, price)
+    ratios, worst = [], []
+    for lam in np.arange(1, price + 1) / price:
+        policies = [ski_rental.buy_distribution(y, price, lam) for y in (price - 1, price)]
+        low, high = (np.pad(np.asarray(ski_rental.expected_cost(p, price)), (0, 16), mode="edge") for p in policies)
+        cost = np.where(predicted >= price, high[days - 1], low[days - 1])
+        ratios.append((cost / np.minimum(days, price)).mean())
+        worst.append(max(float(ski_rental.worst_case(p, price).robustness) for p in policies))
     np.testing.assert_allclose(found.ratios, ratios, rtol=1e-5)
-    assert float(found.lam) == pytest.approx((np.argmin(ratios) + 1) / 10)
-    capped = learning.empirical_risk_trade_off(days, predicted, 10, robustness=2.0)
-    assert float(capped.robustness) <= 2 + 1e-6
-    assert len(capped.lams) < len(found.lams)
-    worst = [
-        float(ski_rental.worst_case(ski_rental.buy_distribution(y, 10, capped.lam), 10).robustness) for y in (9, 10)
-    ]
-    assert float(capped.robustness) == pytest.approx(max(worst), rel=1e-5)
+    assert float(found.lam) == pytest.approx((np.argmin(ratios) + 1) / price)
+    assert float(found.robustness) == pytest.approx(worst[np.argmin(ratios)], rel=1e-5)
+    capped = learning.empirical_risk_trade_off(days, predicted, price, robustness=1.8)
+    assert len(capped.lams) == sum(w <= 1.8 for w in worst) < price
 
 
 def test_trade_off_error_holds_for_all_at_once():
