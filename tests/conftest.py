@@ -15,8 +15,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
-# Files and pages, integer tokens and networks that are single precision by construction: a run in double precision tests
-# of these only what they refuse.
+# Files and pages, integer tokens, and networks in single precision by construction: a run in double precision tests of
+# these only what they refuse.
 SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "report"}
 
 
