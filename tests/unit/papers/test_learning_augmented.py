@@ -16,17 +16,20 @@ def report():
     return paper.run(config, key=jax.random.key(0), progress=False)
 
 
+@pytest.mark.slow
 def test_every_theorem_is_reproduced(report):
     theorems = [claim for claim in report.claims if claim.evidence == "theorem"]
     assert len(theorems) >= 7
     assert {claim.verdict for claim in theorems} == {"reproduced"}
 
 
+@pytest.mark.slow
 def test_stand_ins_never_count_as_reproduced_data(report):
     assert not [claim for claim in report.claims if claim.evidence == "real data"]
     assert all(claim.published is None for claim in report.claims)
 
 
+@pytest.mark.slow
 def test_figures_and_tables(report):
     assert set(report.figures) == {"ski rental", "scheduling", "errors", "data"}
     assert report.tables["schedules"].column("jobs") == (2, 2, 10, 10)

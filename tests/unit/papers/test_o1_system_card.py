@@ -31,6 +31,7 @@ def test_a_cell_without_citation_is_refused(tmp_path):
         read_cells(tmp_path / "o1_cells.csv")
 
 
+@pytest.mark.slow
 def test_a_small_run(tmp_path):
     header = "evaluation,metric,model,value,items,source,page,date\n"
     (tmp_path / "o1_cells.csv").write_text(header + "XSTest,not_overrefuse,mine,0.9,250,own logs,1,2024-01-01\n")
