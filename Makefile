@@ -38,8 +38,8 @@ demo: $(READY)
 	$(BIN)/verax reproduce --scale demo --out $(OUT)
 
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
-# Compilation is most of the time, so only the second leg runs fully optimised programs. The workers take the cores, so
-# each has one BLAS thread.
+# Compilation is most of the time, so only the doctests, which run everything once, run fully optimised programs. The
+# workers take the cores, so each has one BLAS thread.
 # Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
 PYTEST := OPENBLAS_NUM_THREADS=1 VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 QUICK  := JAX_DISABLE_MOST_OPTIMIZATIONS=1
@@ -47,8 +47,8 @@ CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeCo
 
 test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"
-	JAX_ENABLE_X64=1 $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
-	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
+	JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
+	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
 test-full: test $(VENV)/.extra-inspect
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"

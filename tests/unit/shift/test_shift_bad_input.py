@@ -91,7 +91,7 @@ KERNEL = {
     "one set": ({"target_features": np.ones((5, 2))}, "target_features"),
     "logits": ({"target_logits": np.ones((2, 4, 3))}, "target_logits"),
     "probabilities": ({"reference_logits": np.eye(3)[np.arange(8) % 3]}, "probabilities"),
-    "float32": ({"target_logits": np.ones((2, 5, 3), np.float32)}, "dtype float32|float64"),
+    "half precision": ({"target_logits": np.ones((2, 5, 3), np.float16)}, "dtype float16"),
     "budget": ({"budget": -1.0}, "budget"),
     "no budgets": ({"budget": []}, "budget"),
     "text budget": ({"budget": "auto"}, "budget"),
