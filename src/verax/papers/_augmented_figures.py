@@ -99,6 +99,9 @@ def _scheduling(results: Results) -> tuple[Any, str]:
         for (label, look), curve in zip(looks, curves, strict=True):
             color = {"color": "C5"} if look.startswith("k") else {}
             panel.plot(robustness, curve, look.replace("k", ""), label=label, **color)
+        equal = 2 * n / (n + 1)
+        panel.plot([equal], [equal], "C3s", label="round robin")
+        panel.plot([n], [1], "C4^", label="shortest predicted first")
         panel.set(xlabel="robustness", title=f"{n} jobs")
     np.atleast_1d(axes)[0].set_ylabel("consistency")
     np.atleast_1d(axes)[-1].legend()

@@ -123,7 +123,7 @@ def slope(x: Any, y: np.ndarray) -> np.ndarray:
     """Least-squares slope of log y in log x, one a row of ``y``."""
     log_x = np.log(np.asarray(x, float))
     centred = log_x - log_x.mean()
-    return (np.log(np.maximum(y, 1e-12)) * centred).sum(-1) / (centred**2).sum()
+    return np.asarray((np.log(np.maximum(y, 1e-12)) * centred).sum(-1) / (centred**2).sum())
 
 
 def late_slope(regret: np.ndarray) -> np.ndarray:
