@@ -101,8 +101,10 @@ def bootstrap(
         return statistic_fn(table.with_weight(weight))
 
     draws = jax.lax.map(one, weights, batch_size=batch_size)
-    tail = (1 - level) / 2
-    return tuple(jax.tree.map(lambda leaf, q=q: jnp.quantile(leaf, q, axis=0), draws) for q in (tail, 1 - tail))
+    # Sorted along the last axis, which is several times faster on a CPU than along the first.
+    ends = jnp.asarray([(1 - level) / 2, (1 + level) / 2])
+    limits = jax.tree.map(lambda leaf: jnp.quantile(jnp.moveaxis(leaf, 0, -1), ends.astype(leaf.dtype), axis=-1), draws)
+    return jax.tree.map(lambda leaf: leaf[0], limits), jax.tree.map(lambda leaf: leaf[1], limits)
 
 
 def check_axes(generalize_over: object) -> None:
