@@ -30,7 +30,7 @@ def any_of(
 
     With :math:`c` BAD of :math:`n` samples in a cell, unbiased for samples that are independent between attacks,
 
-    .. math:: P_{any}(p) = 1 - \prod_a \binom{n_{pa} - c_{pa}}{k} \Big/ \binom{n_{pa}}{k}
+    .. math:: P_{any}(p) = 1 - \prod_a \binom{n_{pa} - c_{pa}}{k} / \binom{n_{pa}}{k}
 
     Parameters
     ----------

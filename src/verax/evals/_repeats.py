@@ -27,7 +27,7 @@ def pass_at_k(
 ) -> Interval:
     r"""Probability that at least one of ``k`` attempts is right, unbiased.
 
-    .. math:: \frac1n \sum_i \Bigl(1 - \binom{s - c_i}{k} \Big/ \binom{s}{k}\Bigr)
+    .. math:: \frac1n \sum_i \Bigl(1 - \binom{s - c_i}{k} / \binom{s}{k}\Bigr)
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def pass_hat_k(
 ) -> Interval:
     r"""Probability that all of ``k`` attempts are right, unbiased.
 
-    .. math:: \frac1n \sum_i \binom{c_i}{k} \Big/ \binom{s}{k}
+    .. math:: \frac1n \sum_i \binom{c_i}{k} / \binom{s}{k}
 
     Parameters, errors and limits as for :func:`pass_at_k`.
 
