@@ -1,14 +1,15 @@
 // XLA FFI handler of exact assignment: a whole batch in one call, spread over XLA's own threads.
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
-#include <mutex>
+#include <vector>
 
+#include "batch.hpp"
 #include "export.hpp"
+#include "extreme_prices.hpp"
 #include "lapjv.hpp"
 #include "xla/ffi/api/ffi.h"
 
@@ -17,97 +18,111 @@ namespace ffi = xla::ffi;
 namespace verax {
 namespace {
 
-using IntResult = ffi::Result<ffi::Buffer<ffi::S32>>;
+using IntBuffer = ffi::Buffer<ffi::S32>;
+using IntResult = ffi::Result<IntBuffer>;
 
-// Problems of one batch, handed out one at a time. A scheduled task may start after the batch is finished, when the
-// buffers are gone, so it owns this object and touches the buffers only after it has been given a problem.
 template <typename T>
-struct Batch {
+struct Problems {
   int64_t size, num_rows, num_columns;
   bool allow_unmatched;
+  PriceRule rule;
   const T* weights;
+  const int32_t* warm_column_of_row;  // null without a warm start
+  const T* warm_column_price;
   int32_t* column_of_row;
   int32_t* row_of_column;
   T* row_price;
   T* column_price;
+  T* value;
   int32_t* status;
-
-  std::atomic<int64_t> next{0};
-  std::mutex mutex;
-  std::condition_variable all_done;
-  int64_t num_done = 0;
-  bool failed = false;
-
-  // Never throws: an exception must not cross into XLA.
-  void Work() noexcept {
-    int64_t done = 0;
-    bool ok = true;
-    int64_t k = next.fetch_add(1);
-    if (k >= size) return;
-    try {
-      AssignmentSolver<T> solver(num_rows, num_columns);
-      for (; k < size; k = next.fetch_add(1)) {
-        ++done;
-        status[k] = static_cast<int32_t>(solver.Solve(weights + k * num_rows * num_columns, allow_unmatched,
-                                                      column_of_row + k * num_rows, row_of_column + k * num_columns,
-                                                      row_price + k * num_rows, column_price + k * num_columns));
-      }
-    } catch (...) {  // out of memory: the call fails, and nobody may wait for the problems that are left
-      ok = false;
-      if (done == 0) done = 1;
-      while (next.fetch_add(1) < size) ++done;
-    }
-    const std::lock_guard<std::mutex> lock(mutex);
-    num_done += done;
-    failed = failed || !ok;
-    if (num_done == size) all_done.notify_all();
-  }
 };
 
 template <typename T>
-bool SolveBatch(const std::shared_ptr<Batch<T>>& batch, ffi::ThreadPool& pool) {
-  // Waking a thread costs some microseconds, so a helper must have more than that to do.
-  constexpr int64_t kEntriesWorthAThread = 16384;
-  const int64_t entries = batch->size * batch->num_rows * batch->num_columns;
-  const int64_t helpers = std::min({batch->size, pool.num_threads(), entries / kEntriesWorthAThread + 1}) - 1;
-  try {
-    for (int64_t k = 0; k < helpers; ++k) pool.Schedule([batch] { batch->Work(); });
-  } catch (...) {  // no memory for a task: fewer helpers
+class Worker {
+ public:
+  explicit Worker(const Problems<T>& all)
+      : all_(all),
+        solver_(all.num_rows, all.num_columns),
+        selector_(all.num_rows, all.num_columns),
+        row_price_(all.num_rows),
+        column_price_(all.num_columns) {}
+
+  void operator()(int64_t k) {
+    const int64_t n = all_.num_rows, m = all_.num_columns;
+    const T* weights = all_.weights + k * n * m;
+    const bool is_warm = all_.warm_column_of_row != nullptr;
+    WarmStart<T> warm{};
+    if (is_warm) warm = {all_.warm_column_of_row + k * n, all_.warm_column_price + k * m};
+    const Status status = solver_.Solve(weights, all_.allow_unmatched, is_warm ? &warm : nullptr);
+    all_.status[k] = static_cast<int32_t>(status);
+    const std::vector<int32_t>& column_of_row = solver_.column_of_row();
+    std::copy_n(column_of_row.begin(), n, all_.column_of_row + k * n);
+    std::copy_n(solver_.row_of_column().begin(), m, all_.row_of_column + k * m);
+    if (status != Status::kOk) {
+      constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+      std::fill_n(all_.row_price + k * n, n, kNan);
+      std::fill_n(all_.column_price + k * m, m, kNan);
+      all_.value[k] = kNan;
+      return;
+    }
+    double total = 0.0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int32_t j = column_of_row[i];
+      if (j >= 0) total += static_cast<double>(weights[i * m + j]);
+      row_price_[i] = solver_.RowPrice(i);
+    }
+    all_.value[k] = static_cast<T>(total);
+    std::copy_n(solver_.column_price().begin(), m, column_price_.begin());
+    selector_.Select(all_.rule, weights, column_of_row.data(), solver_.row_of_column().data(), row_price_.data(),
+                     column_price_.data());
+    for (int64_t i = 0; i < n; ++i) all_.row_price[k * n + i] = static_cast<T>(row_price_[i]);
+    for (int64_t j = 0; j < m; ++j) all_.column_price[k * m + j] = static_cast<T>(column_price_[j]);
   }
-  // The calling thread works too and waits only for problems that a running thread has taken: no deadlock, even where
-  // every thread of the pool is busy with calls such as this one.
-  batch->Work();
-  std::unique_lock<std::mutex> lock(batch->mutex);
-  batch->all_done.wait(lock, [&] { return batch->num_done == batch->size; });
-  return !batch->failed;
-}
+
+ private:
+  const Problems<T>& all_;
+  AssignmentSolver<T> solver_;
+  PriceSelector<T> selector_;
+  std::vector<double> row_price_;
+  std::vector<double> column_price_;
+};
 
 template <ffi::DataType dtype>
-ffi::Error Dispatch(ffi::ThreadPool& pool, bool allow_unmatched, ffi::AnyBuffer& weights, IntResult& column_of_row,
+ffi::Error Dispatch(ffi::ThreadPool& pool, bool allow_unmatched, PriceRule rule, ffi::AnyBuffer& weights,
+                    IntBuffer& warm_column_of_row, ffi::AnyBuffer& warm_column_price, IntResult& column_of_row,
                     IntResult& row_of_column, ffi::Result<ffi::AnyBuffer>& row_price,
-                    ffi::Result<ffi::AnyBuffer>& column_price, IntResult& status) {
+                    ffi::Result<ffi::AnyBuffer>& column_price, ffi::Result<ffi::AnyBuffer>& value, IntResult& status) {
   using T = ffi::NativeType<dtype>;
   const auto shape = weights.dimensions();
   const size_t rank = shape.size();
-  auto batch = std::make_shared<Batch<T>>();
-  batch->size = static_cast<int64_t>(status->element_count());
-  batch->num_rows = shape[rank - 2];
-  batch->num_columns = shape[rank - 1];
-  batch->allow_unmatched = allow_unmatched;
-  batch->weights = weights.typed_data<T>();
-  batch->column_of_row = column_of_row->typed_data();
-  batch->row_of_column = row_of_column->typed_data();
-  batch->row_price = row_price->template typed_data<T>();
-  batch->column_price = column_price->template typed_data<T>();
-  batch->status = status->typed_data();
-  if (batch->size == 0) return ffi::Error::Success();
-  if (!SolveBatch(batch, pool)) return ffi::Error(ffi::ErrorCode::kResourceExhausted, "assignment: out of memory");
-  return ffi::Error::Success();
+  const bool warm = warm_column_price.element_count() > 0;
+  Problems<T> problems;
+  problems.size = static_cast<int64_t>(status->element_count());
+  problems.num_rows = shape[rank - 2];
+  problems.num_columns = shape[rank - 1];
+  problems.allow_unmatched = allow_unmatched;
+  problems.rule = rule;
+  problems.weights = weights.typed_data<T>();
+  problems.warm_column_of_row = warm ? warm_column_of_row.typed_data() : nullptr;
+  problems.warm_column_price = warm ? warm_column_price.typed_data<T>() : nullptr;
+  problems.column_of_row = column_of_row->typed_data();
+  problems.row_of_column = row_of_column->typed_data();
+  problems.row_price = row_price->template typed_data<T>();
+  problems.column_price = column_price->template typed_data<T>();
+  problems.value = value->template typed_data<T>();
+  problems.status = status->typed_data();
+  if (problems.size == 0) return ffi::Error::Success();
+  auto batch = std::make_shared<Batch<Problems<T>, Worker<T>>>(problems);
+  const bool finished = batch->Run(pool, problems.size * problems.num_rows * problems.num_columns);
+  return finished ? ffi::Error::Success()
+                  : ffi::Error(ffi::ErrorCode::kResourceExhausted, "assignment: out of memory");
 }
 
-ffi::Error Assignment(ffi::ThreadPool pool, bool allow_unmatched, ffi::AnyBuffer weights, IntResult column_of_row,
+ffi::Error Assignment(ffi::ThreadPool pool, bool allow_unmatched, int32_t rule, ffi::AnyBuffer weights,
+                      IntBuffer warm_column_of_row, ffi::AnyBuffer warm_column_price, IntResult column_of_row,
                       IntResult row_of_column, ffi::Result<ffi::AnyBuffer> row_price,
-                      ffi::Result<ffi::AnyBuffer> column_price, IntResult status) {
+                      ffi::Result<ffi::AnyBuffer> column_price, ffi::Result<ffi::AnyBuffer> value,
+                      IntResult status) {
   try {
     const auto shape = weights.dimensions();
     const size_t rank = shape.size();
@@ -120,16 +135,27 @@ ffi::Error Assignment(ffi::ThreadPool pool, bool allow_unmatched, ffi::AnyBuffer
     if (weights.element_count() != batch * n * m || column_of_row->element_count() != batch * n ||
         row_of_column->element_count() != batch * m || row_price->element_count() != batch * n ||
         column_price->element_count() != batch * m || row_price->element_type() != weights.element_type() ||
-        column_price->element_type() != weights.element_type()) {
+        column_price->element_type() != weights.element_type() || value->element_count() != batch ||
+        value->element_type() != weights.element_type()) {
       return ffi::Error::InvalidArgument("assignment: results do not fit the shape and type of weights");
     }
+    const size_t warm_rows = warm_column_of_row.element_count(), warm_columns = warm_column_price.element_count();
+    const bool cold = warm_rows == 0 && warm_columns == 0;
+    if (!(cold || (warm_rows == batch * n && warm_columns == batch * m)) ||
+        warm_column_price.element_type() != weights.element_type()) {
+      return ffi::Error::InvalidArgument("assignment: the warm start does not fit the shape and type of weights");
+    }
+    if (rule < 0 || rule > 3 || (rule != 0 && !allow_unmatched)) {
+      return ffi::Error::InvalidArgument("assignment: no such price rule");
+    }
+    const auto chosen = static_cast<PriceRule>(rule);
     switch (weights.element_type()) {
       case ffi::F32:
-        return Dispatch<ffi::F32>(pool, allow_unmatched, weights, column_of_row, row_of_column, row_price, column_price,
-                                  status);
+        return Dispatch<ffi::F32>(pool, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
+                                  column_of_row, row_of_column, row_price, column_price, value, status);
       case ffi::F64:
-        return Dispatch<ffi::F64>(pool, allow_unmatched, weights, column_of_row, row_of_column, row_price, column_price,
-                                  status);
+        return Dispatch<ffi::F64>(pool, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
+                                  column_of_row, row_of_column, row_price, column_price, value, status);
       default:
         return ffi::Error::InvalidArgument("assignment: weights must be float32 or float64");
     }
@@ -149,9 +175,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(verax_assignment, verax::Assignment,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .Attr<bool>("allow_unmatched")
+                                  .Attr<int32_t>("rule")                     // a PriceRule
                                   .Arg<xla::ffi::AnyBuffer>()                // weights [..., n, m]
+                                  .Arg<xla::ffi::Buffer<xla::ffi::S32>>()    // warm column_of_row [..., n] or [..., 0]
+                                  .Arg<xla::ffi::AnyBuffer>()                // warm column_price [..., m] or [..., 0]
                                   .Ret<xla::ffi::Buffer<xla::ffi::S32>>()    // column_of_row [..., n]
                                   .Ret<xla::ffi::Buffer<xla::ffi::S32>>()    // row_of_column [..., m]
                                   .Ret<xla::ffi::AnyBuffer>()                // row_price [..., n]
                                   .Ret<xla::ffi::AnyBuffer>()                // column_price [..., m]
+                                  .Ret<xla::ffi::AnyBuffer>()                // value [...]
                                   .Ret<xla::ffi::Buffer<xla::ffi::S32>>());  // status [...]

@@ -1,29 +1,36 @@
-// Exact assignment by auction-like initialisation and shortest augmenting paths, with optimal dual prices.
+// Exact assignment by column reduction, bidding and shortest augmenting paths, with optimal dual prices.
 //
 //   maximise sum_ij w_ij x_ij,  rows sum to 1 (or at most 1), columns to at most 1,  n <= m
 //   dual: minimise sum_i u_i + sum_j p_j,  u_i + p_j >= w_ij,  p >= 0 (and u >= 0 where rows may stay unmatched)
 //
 // Method: R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment
-// problems", Computing 38 (1987): their augmenting row reduction from zero prices, then their augmentation phase.
-// Their column reduction is left out: it moves prices of columns that may stay unmatched, which must remain at 0.
+// problems", Computing 38 (1987). Their column reduction moves prices of columns that may stay unmatched, which must
+// end at 0: it is used in square problems only, where one amount may be moved from all prices of columns to all of rows.
 //
 // Where rows may stay unmatched, negative weights count as 0 and every row is matched; pairs of weight <= 0 are then
-// dissolved, which changes neither value nor optimality of the prices. That p >= 0 needs no care, because prices only
-// rise; that u >= 0 holds because the last column to be matched still has price 0.
+// dissolved, which changes neither value nor optimality of the prices. The least column price is 0 in the end, which
+// keeps u >= 0.
 
 #ifndef VERAX_LAPJV_HPP_
 #define VERAX_LAPJV_HPP_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "scan.hpp"
+#include "status.hpp"
 
 namespace verax {
 
-enum class Status : int32_t { kOk = 0, kInfeasible = 1, kNonFinite = 2 };
+// A matching and prices to start from: any numbers at all, at best those of a problem that differs little.
+template <typename T>
+struct WarmStart {
+  const int32_t* column_of_row;
+  const T* column_price;
+};
 
 // Solves problems of one size, one after the other, in memory allocated once. All loops are bounded, so that ties,
 // rounding and invalid weights cannot make it hang.
@@ -33,90 +40,146 @@ class AssignmentSolver {
   AssignmentSolver(int64_t num_rows, int64_t num_columns)
       : num_rows_(num_rows),
         num_columns_(num_columns),
+        column_of_row_(num_rows),
+        row_of_column_(num_columns),
         price_(num_columns),
         open_price_(num_columns),
         distance_(num_columns),
         predecessor_(num_columns),
-        free_rows_(num_rows) {}
+        free_rows_(num_rows),
+        nothing_(num_columns) {}
 
-  // Writes -1 for unmatched, and NaN prices where the status is not kOk.
-  Status Solve(const T* weights, bool allow_unmatched, int32_t* column_of_row, int32_t* row_of_column, T* row_price,
-               T* column_price) {
+  // `warm` may be null. After any other status than kOk nothing is matched and the prices mean nothing.
+  Status Solve(const T* weights, bool allow_unmatched, const WarmStart<T>* warm) {
     weights_ = weights;
     floor_ = allow_unmatched ? 0.0 : -kInfinity;
-    column_of_row_ = column_of_row;
-    row_of_column_ = row_of_column;
-    std::fill_n(column_of_row, num_rows_, -1);
-    std::fill_n(row_of_column, num_columns_, -1);
+    std::fill(column_of_row_.begin(), column_of_row_.end(), -1);
+    std::fill(row_of_column_.begin(), row_of_column_.end(), -1);
     std::fill(price_.begin(), price_.end(), 0.0);
 
-    Status status = Status::kOk;
     // Prices grow to at most 2 n max|w|; beyond this limit they could overflow.
     const T limit = std::numeric_limits<T>::max() / static_cast<T>(4 * (num_rows_ + 1));
-    if (!AllUsable(weights, num_rows_ * num_columns_, limit)) {
-      status = Status::kNonFinite;
+    if (!AllUsable(weights, num_rows_ * num_columns_, limit)) return Status::kNonFinite;
+    int64_t num_free = num_rows_;
+    if (warm != nullptr) {
+      num_free = Continue(*warm);
     } else {
-      const int64_t num_free = Bidding();
-      for (int64_t k = 0; k < num_free && status == Status::kOk; ++k) status = Augment(free_rows_[k]);
+      for (int64_t i = 0; i < num_rows_; ++i) free_rows_[i] = i;
+      if (num_rows_ == num_columns_) num_free = ReduceColumns();
+      num_free = Bid(num_free);
     }
-    if (status == Status::kOk) {
-      for (int64_t i = 0; i < num_rows_; ++i) {
-        const int32_t j = column_of_row[i];
-        const double profit = Weight(i, j) - price_[j];
-        row_price[i] = static_cast<T>(allow_unmatched ? internal::Max(profit, 0.0) : profit);
-        if (allow_unmatched && !(weights[i * num_columns_ + j] > 0)) {
-          column_of_row[i] = -1;
-          row_of_column[j] = -1;
-        }
+    for (int64_t k = 0; k < num_free; ++k) {
+      if (!Augment(free_rows_[k])) {
+        std::fill(column_of_row_.begin(), column_of_row_.end(), -1);
+        std::fill(row_of_column_.begin(), row_of_column_.end(), -1);
+        return Status::kInfeasible;
       }
-      for (int64_t j = 0; j < num_columns_; ++j) column_price[j] = static_cast<T>(price_[j]);
-    } else {
-      std::fill_n(column_of_row, num_rows_, -1);
-      std::fill_n(row_of_column, num_columns_, -1);
-      std::fill_n(row_price, num_rows_, std::numeric_limits<T>::quiet_NaN());
-      std::fill_n(column_price, num_columns_, std::numeric_limits<T>::quiet_NaN());
     }
-    return status;
+    LowerPrices(warm != nullptr);
+    if (allow_unmatched) Dissolve();
+    return Status::kOk;
+  }
+
+  // -1 = unmatched.
+  const std::vector<int32_t>& column_of_row() const { return column_of_row_; }
+  const std::vector<int32_t>& row_of_column() const { return row_of_column_; }
+  const std::vector<double>& column_price() const { return price_; }
+
+  double RowPrice(int64_t i) const {
+    const int32_t j = column_of_row_[i];
+    if (j < 0) return 0.0;
+    const double profit = Weight(i, j) - price_[j];
+    return floor_ == 0.0 ? internal::Max(profit, 0.0) : profit;
   }
 
  private:
-  const T* Row(int64_t i) const { return weights_ + i * num_columns_; }
+  const T* Row(int64_t i) const { return i == num_rows_ ? nothing_.data() : weights_ + i * num_columns_; }
   double Weight(int64_t i, int64_t j) const { return internal::Max(Row(i)[j], floor_); }
+
+  void Match(int64_t i, int64_t j) {
+    column_of_row_[i] = static_cast<int32_t>(j);
+    row_of_column_[j] = static_cast<int32_t>(i);
+  }
+
+  // Column reduction: the price of each column is what its best row would pay; that row takes it if it is free.
+  // Fills free_rows_ with those that got none and returns how many.
+  int64_t ReduceColumns() {
+    std::fill(price_.begin(), price_.end(), -kInfinity);
+    for (int64_t i = 0; i < num_rows_; ++i) {
+      Raise(Row(i), num_columns_, floor_, static_cast<int32_t>(i), price_.data(), predecessor_.data());
+    }
+    for (int64_t j = num_columns_ - 1; j >= 0; --j) {
+      if (price_[j] == -kInfinity) {
+        price_[j] = 0.0;  // a column that no row can take: no solution, as Augment will find
+      } else if (column_of_row_[predecessor_[j]] < 0) {
+        Match(predecessor_[j], j);
+      }
+    }
+    int64_t num_free = 0;
+    for (int64_t i = 0; i < num_rows_; ++i) {
+      if (column_of_row_[i] < 0) free_rows_[num_free++] = i;
+    }
+    return num_free;
+  }
 
   // Augmenting row reduction: each free row takes its best column; if another row holds it, the price rises until the
   // second-best column is as good, and the other row is free again. Every pair stays tight and every price feasible, so
-  // it may stop at any point; fills free_rows_ with what is left and returns how many.
-  int64_t Bidding() {
-    int64_t num_free = 0;
+  // it may stop at any point; leaves in free_rows_ those that are still free and returns how many.
+  int64_t Bid(int64_t num_free) {
+    int64_t left = 0;
     int64_t steps = kBidsPerRow * num_rows_;
-    for (int64_t k = 0; k < num_rows_; ++k) {
-      int64_t i = k;
+    for (int64_t k = 0; k < num_free; ++k) {
+      int64_t i = free_rows_[k];
       while (i >= 0) {
-        const Bid bid = BestTwo(Row(i), price_.data(), num_columns_, floor_);
+        const struct Bid bid = BestTwo(Row(i), price_.data(), num_columns_, floor_);
         const bool strict = bid.best > bid.second;
         int64_t j = bid.column;
         if (!strict && row_of_column_[j] >= 0) j = bid.second_column;
         // A row with one possible column has no finite bid, and a bid of zero could go round in circles.
         const bool can_take = bid.second > -kInfinity && (row_of_column_[j] < 0 || (strict && --steps >= 0));
         if (!can_take) {
-          free_rows_[num_free++] = i;
+          free_rows_[left++] = i;
           break;
         }
         const int32_t previous = row_of_column_[j];
-        if (previous >= 0) {
-          price_[j] += bid.best - bid.second;
-          column_of_row_[previous] = -1;
-        }
-        row_of_column_[j] = static_cast<int32_t>(i);
-        column_of_row_[i] = static_cast<int32_t>(j);
+        if (strict && (previous >= 0 || num_rows_ == num_columns_)) price_[j] += bid.best - bid.second;
+        if (previous >= 0) column_of_row_[previous] = -1;
+        Match(i, j);
         i = previous;
+      }
+    }
+    return left;
+  }
+
+  // Keeps what is optimal at the given prices: pairs of a column that its row likes best. Returns how many are free.
+  int64_t Continue(const WarmStart<T>& warm) {
+    // Optimal prices are no larger; much larger ones would swallow the weights' digits.
+    double bound = 0.0;
+    for (int64_t k = 0; k < num_rows_ * num_columns_; ++k) {
+      const double w = std::abs(static_cast<double>(weights_[k]));
+      if (w < kInfinity) bound = internal::Max(bound, w);
+    }
+    if (floor_ != 0.0) bound *= static_cast<double>(2 * (num_rows_ + 1));
+    for (int64_t j = 0; j < num_columns_; ++j) {
+      const double price = static_cast<double>(warm.column_price[j]);
+      price_[j] = price >= 0.0 ? std::min(price, bound) : 0.0;  // NaN is 0
+    }
+    int64_t num_free = 0;
+    for (int64_t i = 0; i < num_rows_; ++i) {
+      const int32_t j = warm.column_of_row[i];
+      const bool there = j >= 0 && j < num_columns_ && row_of_column_[j] < 0 && Weight(i, j) > -kInfinity;
+      if (there && Best(Row(i), price_.data(), num_columns_, floor_) <= Weight(i, j) - price_[j]) {
+        Match(i, j);
+      } else {
+        free_rows_[num_free++] = i;
       }
     }
     return num_free;
   }
 
-  // Dijkstra's algorithm in the reduced costs u_i + p_j - w_ij from a free row to the nearest free column.
-  Status Augment(int64_t start) {
+  // Dijkstra's algorithm in the reduced costs u_i + p_j - w_ij from a free row to the nearest free column; the row
+  // beyond the last is worth nothing to anybody. False where no column can be reached.
+  bool Augment(int64_t start) {
     std::copy(price_.begin(), price_.end(), open_price_.begin());
     std::fill(distance_.begin(), distance_.end(), kInfinity);
     tree_.clear();
@@ -124,11 +187,17 @@ class AssignmentSolver {
     int64_t j = -1;
     double offset = 0;  // distance of row i, up to a constant that the dual update does not need
     double nearest = 0;
+    if (start == num_rows_) {  // rows of no worth are alike: paths through one another lead nowhere
+      offset = -least_price_;
+      for (int64_t k = 0; k < num_columns_; ++k) {
+        if (row_of_column_[k] == num_rows_) open_price_[k] = kInfinity;
+      }
+    }
     while (true) {
-      nearest =
-          Relax(Row(i), open_price_.data(), num_columns_, floor_, offset, i, distance_.data(), predecessor_.data());
-      if (nearest == kInfinity) return Status::kInfeasible;
-      j = Nearest(distance_.data(), row_of_column_, num_columns_, nearest);
+      nearest = Relax(Row(i), open_price_.data(), num_columns_, floor_, offset, static_cast<int32_t>(i),
+                      distance_.data(), predecessor_.data());
+      if (nearest == kInfinity) return false;
+      j = Nearest(distance_.data(), row_of_column_.data(), num_columns_, nearest);
       if (row_of_column_[j] < 0) break;
       tree_.push_back({j, nearest});
       open_price_[j] = kInfinity;
@@ -137,14 +206,49 @@ class AssignmentSolver {
       offset = nearest - (price_[j] - Weight(i, j));
     }
     for (const TreeColumn& column : tree_) price_[column.index] += nearest - column.distance;
+    if (start == num_rows_) {
+      least_price_ += nearest;
+      for (int64_t k = 0; k < num_columns_; ++k) {
+        if (row_of_column_[k] == num_rows_) price_[k] = least_price_;
+      }
+    }
     while (j >= 0) {
       i = predecessor_[j];
       row_of_column_[j] = static_cast<int32_t>(i);
+      if (i == num_rows_) break;
       const int32_t next = column_of_row_[i];
       column_of_row_[i] = static_cast<int32_t>(j);
       j = next;
     }
-    return Status::kOk;
+    return true;
+  }
+
+  // Unmatched columns must cost nothing. After a warm start some may not: each is then given to a row of no worth, by
+  // an augmentation like any other, so that all of them cost the same, the least; and that is taken from every price.
+  void LowerPrices(bool warm) {
+    if (num_rows_ < num_columns_ && !warm) return;
+    least_price_ = *std::min_element(price_.begin(), price_.end());
+    for (int64_t j = 0; j < num_columns_; ++j) {
+      if (row_of_column_[j] < 0 && price_[j] == least_price_) row_of_column_[j] = static_cast<int32_t>(num_rows_);
+    }
+    for (int64_t j = 0; j < num_columns_; ++j) {
+      while (row_of_column_[j] < 0 && Augment(num_rows_)) {
+      }
+    }
+    for (int64_t j = 0; j < num_columns_; ++j) {
+      price_[j] -= least_price_;
+      if (row_of_column_[j] == num_rows_) row_of_column_[j] = -1;
+    }
+  }
+
+  void Dissolve() {
+    for (int64_t i = 0; i < num_rows_; ++i) {
+      const int32_t j = column_of_row_[i];
+      if (Row(i)[j] > 0) continue;
+      column_of_row_[i] = -1;
+      row_of_column_[j] = -1;
+      price_[j] = 0.0;  // it was, up to rounding
+    }
   }
 
   // After this many bids Augment takes over: unbounded bidding can raise prices in tiny steps.
@@ -159,13 +263,15 @@ class AssignmentSolver {
   const int64_t num_columns_;
   const T* weights_ = nullptr;
   double floor_ = 0;
-  int32_t* column_of_row_ = nullptr;
-  int32_t* row_of_column_ = nullptr;
+  double least_price_ = 0;
+  std::vector<int32_t> column_of_row_;
+  std::vector<int32_t> row_of_column_;  // num_rows_ while the column is held by a row of no worth
   std::vector<double> price_;
   std::vector<double> open_price_;  // price_, but +infinity for columns in the tree
   std::vector<double> distance_;
-  std::vector<int64_t> predecessor_;
+  std::vector<int32_t> predecessor_;
   std::vector<int64_t> free_rows_;
+  std::vector<T> nothing_;
   std::vector<TreeColumn> tree_;
 };
 

@@ -45,7 +45,7 @@ VERAX_INLINE double Max(double a, double b) { return a > b ? a : b; }
 // smallest distance. A column that is already in the tree has price +infinity, hence never a shorter path.
 template <typename T>
 VERAX_INLINE double Relax(const T* weight, const double* price, int64_t num_columns, double floor, double offset,
-                          int64_t row, double* distance, int64_t* predecessor) {
+                          int32_t row, double* distance, int32_t* predecessor) {
   double lowest[kLanes];
   for (int k = 0; k < kLanes; ++k) lowest[k] = kInfinity;
   int64_t j = 0;
@@ -70,6 +70,30 @@ VERAX_INLINE double Relax(const T* weight, const double* price, int64_t num_colu
   }
   for (int k = 1; k < kLanes; ++k) lowest[0] = Min(lowest[0], lowest[k]);
   return lowest[0];
+}
+
+// Raises each column's price to what `row` would pay, and names the row where that is more than before.
+template <typename T>
+VERAX_INLINE void Raise(const T* weight, int64_t num_columns, double floor, int32_t row, double* price, int32_t* buyer) {
+  for (int64_t j = 0; j < num_columns; ++j) {
+    const double w = Max(weight[j], floor);
+    buyer[j] = w > price[j] ? row : buyer[j];
+    price[j] = Max(w, price[j]);
+  }
+}
+
+// What a row gains in its best column at these prices.
+template <typename T>
+VERAX_INLINE double Best(const T* weight, const double* price, int64_t num_columns, double floor) {
+  double best[kLanes];
+  for (int k = 0; k < kLanes; ++k) best[k] = -kInfinity;
+  int64_t j = 0;
+  for (; j + kLanes <= num_columns; j += kLanes) {
+    for (int k = 0; k < kLanes; ++k) best[k] = Max(best[k], Max(weight[j + k], floor) - price[j + k]);
+  }
+  for (; j < num_columns; ++j) best[0] = Max(best[0], Max(weight[j], floor) - price[j]);
+  for (int k = 1; k < kLanes; ++k) best[0] = Max(best[0], best[k]);
+  return best[0];
 }
 
 template <typename T>
@@ -146,9 +170,17 @@ VERAX_INLINE bool AllUsable(const T* weight, int64_t size, T limit) {
 // The overloads exist because a template cannot be compiled once per instruction set.
 #define VERAX_DEFINE_SCANS(T)                                                                               \
   VERAX_MULTIVERSION static inline double Relax(const T* weight, const double* price, int64_t num_columns,  \
-                                                double floor, double offset, int64_t row, double* distance, \
-                                                int64_t* predecessor) {                                     \
+                                                double floor, double offset, int32_t row, double* distance, \
+                                                int32_t* predecessor) {                                     \
     return internal::Relax(weight, price, num_columns, floor, offset, row, distance, predecessor);          \
+  }                                                                                                         \
+  VERAX_MULTIVERSION static inline void Raise(const T* weight, int64_t num_columns, double floor,           \
+                                              int32_t row, double* price, int32_t* buyer) {                 \
+    internal::Raise(weight, num_columns, floor, row, price, buyer);                                         \
+  }                                                                                                         \
+  VERAX_MULTIVERSION static inline double Best(const T* weight, const double* price, int64_t num_columns,   \
+                                               double floor) {                                              \
+    return internal::Best(weight, price, num_columns, floor);                                               \
   }                                                                                                         \
   VERAX_MULTIVERSION static inline Bid BestTwo(const T* weight, const double* price, int64_t num_columns,   \
                                                double floor) {                                              \

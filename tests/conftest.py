@@ -10,6 +10,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for the shared helpers in tests/support
 
+from support.native import needs_native
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -35,6 +37,14 @@ def pytest_collection_modifyitems(config, items):
 def rng(request):
     """A NumPy generator seeded by the test's own name, so that tests do not depend on each other's order."""
     return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture(params=["xla", "native"])
+def implementation(request):
+    """Both ways to solve; the compiled one is skipped where it is not in use, and fails where it is required."""
+    if request.param == "native":
+        needs_native()
+    return request.param
 
 
 @pytest.fixture(scope="session")

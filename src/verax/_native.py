@@ -24,6 +24,15 @@ import numpy as np
 ASSIGNMENT = "verax_assignment"
 """Name of the exact assignment operation, both the symbol in the library and the FFI target."""
 
+TRANSPORT = "verax_transport"
+"""Name of the exact transport operation."""
+
+MATCH_UCB = "verax_match_ucb"
+"""Name of the operation that plays rounds of MatchUCB."""
+
+PRICE_RULES = ("any", "row_optimal", "column_optimal", "midpoint")
+"""Rules by which prices are chosen, in the order of the library's enumeration."""
+
 _lock = threading.Lock()
 
 
@@ -114,7 +123,8 @@ def _load(path: pathlib.Path) -> str:
         )
     try:
         jax.local_devices(backend="cpu")
-        jax.ffi.register_ffi_target(ASSIGNMENT, jax.ffi.pycapsule(getattr(library, ASSIGNMENT)), platform="cpu")
+        for name in (ASSIGNMENT, TRANSPORT, MATCH_UCB):
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
         # In a thread of its own, because the first request may come while this one traces a user's function.
         with ThreadPoolExecutor(1) as executor:
             correct = executor.submit(_self_test).result()
@@ -123,29 +133,73 @@ def _load(path: pathlib.Path) -> str:
     return "ok" if correct else f"{path} failed its self-test: a wrong assignment"
 
 
-def call_assignment(weights: jax.Array, *, allow_unmatched: bool) -> tuple[jax.Array, ...]:
+def call_assignment(
+    weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, *, allow_unmatched: bool, prices: str
+) -> tuple[jax.Array, ...]:
     """Call the compiled assignment on ``weights [..., n, m]``, ``1 <= n <= m``, float32 or float64.
 
-    Returns ``(col_of_row [..., n], row_of_col [..., m], row_price, col_price, status [...])``.
+    ``warm`` is ``(col_of_row [..., n], col_price [..., m])`` to start from. Returns ``(col_of_row [..., n],
+    row_of_col [..., m], row_price, col_price, value [...], status [...])``, prices by the rule.
     """
     # Result types derived from the operand keep its sharding and, inside ``shard_map``, the axes over which it varies.
     row, col, one = (jax.typeof(part) for part in (weights[..., 0], weights[..., 0, :], weights[..., 0, 0]))
     integer = [aval.update(dtype=np.dtype(np.int32)) for aval in (row, col, one)]
-    call = jax.ffi.ffi_call(ASSIGNMENT, [integer[0], integer[1], row, col, integer[2]], vmap_method="broadcast_all")
-    return tuple(call(weights, allow_unmatched=np.bool_(allow_unmatched)))
+    call = jax.ffi.ffi_call(
+        ASSIGNMENT, [integer[0], integer[1], row, col, one, integer[2]], vmap_method="broadcast_all"
+    )
+    start = (weights[..., 0, :0].astype(np.int32), weights[..., 0, :0]) if warm is None else warm
+    rule = np.int32(PRICE_RULES.index(prices))
+    return tuple(call(weights, *start, allow_unmatched=np.bool_(allow_unmatched), rule=rule))
+
+
+def call_transport(cost: jax.Array, supply: jax.Array, demand: jax.Array) -> tuple[jax.Array, ...]:
+    """Call the compiled transport on ``cost [..., n, m]``, n and m >= 1, all of one dtype, float32 or float64.
+
+    Returns ``(plan [..., n, m], row_price [..., n], col_price [..., m], status [...])``.
+    """
+    plan, row, col = jax.typeof(cost), jax.typeof(supply), jax.typeof(demand)
+    status = jax.typeof(cost[..., 0, 0]).update(dtype=np.dtype(np.int32))
+    call = jax.ffi.ffi_call(TRANSPORT, [plan, row, col, status], vmap_method="broadcast_all")
+    return tuple(call(cost, supply, demand))
+
+
+def call_match_ucb(
+    customer_utility: jax.Array,
+    provider_utility: jax.Array,
+    tie_break: jax.Array,
+    shock: jax.Array,
+    log_term: jax.Array,
+    steps: jax.Array,
+    tally: jax.Array,
+    *,
+    scale: float,
+    fee: float,
+    prices: str,
+) -> tuple[jax.Array, ...]:
+    """Play ``steps []`` rounds of MatchUCB, at most ``rounds``, all floating arrays of one dtype.
+
+    ``customer_utility``, ``provider_utility`` and ``tie_break`` are ``[n, m]``, ``shock [rounds, n + m]``, ``log_term
+    [rounds]``, ``tally [3, n, m]``. Returns ``(tally, match [rounds, n], customer_transfer, provider_transfer)``.
+    """
+    n = customer_utility.shape[0]
+    customer, provider = (jax.typeof(part) for part in (shock[:, :n], shock[:, n:]))
+    results = [jax.typeof(tally), customer.update(dtype=np.dtype(np.int32)), customer, provider]
+    call = jax.ffi.ffi_call(MATCH_UCB, results, vmap_method="broadcast_all")
+    options = {"scale": np.float64(scale), "fee": np.float64(fee), "rule": np.int32(PRICE_RULES.index(prices))}
+    return tuple(call(customer_utility, provider_utility, tie_break, shock, log_term, steps, tally, **options))
 
 
 def _self_test() -> bool:
     weights = np.array([[[3, 5, -1], [4, 5, 2]], [[-1, 7, 6], [-2, 9, 1]]], np.float32)
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        solve = jax.jit(functools.partial(call_assignment, allow_unmatched=False))
-        col_of_row, row_of_col, row_price, col_price, status = (np.asarray(x) for x in solve(weights))
+        solve = jax.jit(functools.partial(call_assignment, warm=None, allow_unmatched=False, prices="any"))
+        col_of_row, row_of_col, row_price, col_price, value, status = (np.asarray(x) for x in solve(weights))
     for k, matrix in enumerate(weights):
         best = max(matrix[[0, 1], columns].sum() for columns in itertools.permutations(range(3), 2))
         found = matrix[[0, 1], col_of_row[k]].sum()
         slack = row_price[k][:, None] + col_price[k] - matrix
         tight = row_price[k].sum() + col_price[k].sum() == best
         inverse = (row_of_col[k][col_of_row[k]] == [0, 1]).all()
-        if status[k] != 0 or found != best or not tight or (slack < 0).any() or not inverse:
+        if status[k] != 0 or found != best or value[k] != best or not tight or (slack < 0).any() or not inverse:
             return False
     return True

@@ -1,7 +1,6 @@
 """The compiled assignment against the pure-JAX one, under every transformation."""
 
 import concurrent.futures
-import os
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +8,14 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from support.native import needs_native
 from verax import _native
 from verax.matching import check_certificate, solve_assignment
 
 
 @pytest.fixture(autouse=True)
 def native():
-    if not _native.native_available():
-        if os.environ.get("VERAX_REQUIRE_NATIVE") == "1":
-            pytest.fail(f"VERAX_REQUIRE_NATIVE=1, but native code is not in use: {_native.native_status()}")
-        pytest.skip(_native.native_status())
+    needs_native()
 
 
 def problems(rng, batch, n, m, dtype):

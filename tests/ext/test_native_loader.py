@@ -110,8 +110,8 @@ def test_file_that_is_no_library(tmp_path):
 def test_wrong_answer_fails_the_self_test(library, monkeypatch):
     right = _native.call_assignment
 
-    def wrong(weights, *, allow_unmatched):
-        col_of_row, *rest = right(weights, allow_unmatched=allow_unmatched)
+    def wrong(weights, warm, **options):
+        col_of_row, *rest = right(weights, warm, **options)
         return col_of_row[..., ::-1], *rest
 
     monkeypatch.setattr(_native, "call_assignment", wrong)

@@ -5,6 +5,7 @@ from ._assignment import Status as Status
 from ._assignment import solve_assignment as solve_assignment
 from ._certificate import Certificate as Certificate
 from ._certificate import check_certificate as check_certificate
+from ._compute_match import compute_match as compute_match
 from ._market import Instability as Instability
 from ._market import Market as Market
 from ._market import Outcome as Outcome
@@ -13,6 +14,10 @@ from ._market import stable_outcome as stable_outcome
 from ._market import subset_instability as subset_instability
 from ._market import utility_gap as utility_gap
 from ._scipy import linear_sum_assignment as linear_sum_assignment
+from ._transport import Transport as Transport
+from ._transport import solve_transport as solve_transport
+from ._without_transfers import deferred_acceptance as deferred_acceptance
+from ._without_transfers import ntu_subset_instability as ntu_subset_instability
 from .learning import Confidence as Confidence
 from .learning import Feedback as Feedback
 from .learning import History as History
@@ -25,6 +30,7 @@ from .learning import explore_then_commit as explore_then_commit
 from .learning import linear_market as linear_market
 from .learning import match_ucb as match_ucb
 from .learning import minimax_market as minimax_market
+from .learning import ntu_ucb as ntu_ucb
 from .learning import random_arrivals as random_arrivals
 from .learning import random_market as random_market
 from .learning import simulate as simulate

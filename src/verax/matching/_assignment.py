@@ -1,20 +1,21 @@
 """Exact assignment with optimal dual prices, batched and differentiable."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from verax import _native
 from verax._errors import check, check_floating, check_option
 from verax._types import AnyArray
 
 from ._assignment_xla import assignment_xla
-from ._prices import PRICES, priced
+from ._masks import Masks, embed, forbid, read_masks
+from ._prices import PRICES, differentiable, priced
 from ._status import Status as Status
 
 
@@ -40,6 +41,9 @@ def solve_assignment(
     *,
     maximize: bool = True,
     allow_unmatched: bool = True,
+    row_mask: Bool[AnyArray, "*b n"] | None = None,
+    column_mask: Bool[AnyArray, "*b m"] | None = None,
+    warm: Assignment | None = None,
     prices: str = "any",
     implementation: str = "auto",
 ) -> Assignment:
@@ -57,6 +61,12 @@ def solve_assignment(
         If False, solve the problem of ``-weights``; prices are those of that problem, ``value`` has the caller's sign.
     allow_unmatched
         If True, agents may stay unmatched at weight 0. If False, every agent of the smaller side must be matched.
+    row_mask, column_mask
+        Who is there, for batches of problems of different sizes; None: everybody. What ``weights`` says of others is
+        not looked at; they stay unmatched at price 0.
+    warm
+        The result for similar weights, to start from: what is still optimal at its prices is kept. It changes the time
+        that is needed and which of several optima is found, nothing else, whatever it contains.
     prices
         Which of the optimal prices: ``"any"``, ``"row_optimal"`` (the highest of all rows at once, which are the lowest
         of all columns), ``"column_optimal"`` or the ``"midpoint"`` of both. Other than ``"any"`` only with
@@ -75,8 +85,8 @@ def solve_assignment(
     Raises
     ------
     ValueError
-        On arrays that are not ``[..., n, m]`` of float32 or float64, on an unknown implementation or price rule, and on
-        a price rule other than ``"any"`` without ``allow_unmatched``.
+        On arrays that are not ``[..., n, m]`` of float32 or float64, on masks and a warm start that do not fit them, on
+        an unknown implementation or price rule, and on a price rule other than ``"any"`` without ``allow_unmatched``.
     RuntimeError
         If ``implementation="native"`` and native code is not in use; the message says why.
 
@@ -87,7 +97,8 @@ def solve_assignment(
     prices could overflow give ``Status.NON_FINITE``.
 
     Traceable: ``jit``, ``vmap``, ``grad``. The derivative of ``value`` is the matching itself (envelope theorem; a
-    subgradient where optimal matchings tie), second derivatives are zero, and prices are treated as constants. Inside
+    subgradient where optimal matchings tie), second derivatives are zero. Prices under a rule have the derivatives of
+    marginal products, almost everywhere; prices under ``"any"`` are treated as constants. Inside
     ``jit`` on a sharded batch wrap the call in :func:`jax.shard_map`, or it runs on the gathered array. To export for
     CPU by :mod:`jax.export`, choose ``"xla"``: native code is not portable.
 
@@ -116,46 +127,123 @@ def solve_assignment(
     check_option("implementation", implementation, ("auto", "native", "xla"))
     check_option("prices", prices, PRICES)
     check(allow_unmatched or prices == "any", "prices", repr(prices), "'any' where allow_unmatched is False")
+    masks = read_masks(weights, row_mask, column_mask)
+    start = None if warm is None else _read_warm(weights, warm)
     if implementation == "native":
         _native.require_native()
     elif implementation == "auto" and not _native.native_available():
         implementation = "xla"
-    return _solve(weights, bool(maximize), bool(allow_unmatched), prices, implementation)
+    return _solve(weights, masks, start, bool(maximize), bool(allow_unmatched), prices, implementation)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
-def _solve(weights: jax.Array, maximize: bool, allow_unmatched: bool, prices: str, implementation: str) -> Assignment:
+class _Start(NamedTuple):
+    """What a warm start keeps of an assignment."""
+
+    col_of_row: jax.Array
+    row_of_col: jax.Array
+    row_price: jax.Array
+    col_price: jax.Array
+
+
+def _read_warm(weights: jax.Array, warm: Assignment) -> _Start:
     *batch, n, m = weights.shape
-    signed = lax.stop_gradient(weights if maximize else -weights)
+    start = _Start(*(jnp.asarray(field) for field in warm[:4]))
+    for name, field, size in zip(_Start._fields, start, (n, m, n, m), strict=True):
+        shape = (*batch, size)
+        check(field.shape == shape, f"warm.{name}", f"shape {field.shape}", f"shape {shape}")
+        kind = jnp.signedinteger if name.endswith(("row", "col")) else jnp.floating
+        check(jnp.issubdtype(field.dtype, kind), f"warm.{name}", f"dtype {field.dtype}", "that of an Assignment")
+    return _Start(*(x.astype(jnp.int32) for x in start[:2]), *(x.astype(weights.dtype) for x in start[2:]))
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
+def _solve(
+    weights: jax.Array,
+    masks: Masks,
+    start: _Start | None,
+    maximize: bool,
+    allow_unmatched: bool,
+    prices: str,
+    implementation: str,
+) -> Assignment:
+    *batch, n, m = weights.shape
     if n == 0 or m == 0:  # nothing to match, whatever the entries; the smaller side has nobody
         none = jnp.full((*batch, n), -1, jnp.int32), jnp.full((*batch, m), -1, jnp.int32)
         free = jnp.zeros((*batch, n), weights.dtype), jnp.zeros((*batch, m), weights.dtype)
         zero = jnp.zeros(tuple(batch), weights.dtype)
         return Assignment(*none, *free, zero, jnp.zeros(tuple(batch), jnp.int32))
-
-    native = functools.partial(_native.call_assignment, allow_unmatched=allow_unmatched)
-    portable = functools.partial(assignment_xla, allow_unmatched=allow_unmatched)
-    wide = signed if n <= m else jnp.swapaxes(signed, -1, -2)
-    if implementation == "native":
-        outputs = native(wide)
-    elif implementation == "auto":
-        outputs = lax.platform_dependent(wide, cpu=native, default=portable)
-    else:
-        outputs = portable(wide)
-    col_of_row, row_of_col, row_price, col_price, status = outputs
-    if n > m:
-        col_of_row, row_of_col, row_price, col_price = row_of_col, col_of_row, col_price, row_price
-    if prices != "any":
-        row_price, col_price = (
-            jnp.where((status == Status.OK)[..., None], price, np.nan)
-            for price in priced(signed, col_of_row, row_of_col, prices)
+    signed = forbid(weights if maximize else -weights, masks)
+    fixed = lax.stop_gradient((signed, start))
+    if allow_unmatched or masks == (None, None):
+        col_of_row, row_of_col, row_price, col_price, value, status = _run(
+            *fixed, allow_unmatched, prices, implementation
         )
-    value = _matched_weight(weights, col_of_row, status)
+    else:
+        square, extract = embed(fixed[0], masks)
+        padded = None if start is None else extract.pad(start)
+        # What was added is worth 0.
+        outputs = _run(square, padded, False, prices, implementation)
+        col_of_row, row_of_col, row_price, col_price, value, status = outputs
+        col_of_row, row_of_col, row_price, col_price = extract(col_of_row, row_of_col, row_price, col_price, status)
+    if prices != "any":
+        row_price, col_price = differentiable(prices, signed, col_of_row, row_of_col, row_price, col_price)
+    value = _differentiable_value(weights, col_of_row, status, value if maximize else -value)
     return Assignment(col_of_row, row_of_col, row_price, col_price, value, status)
 
 
+def _run(
+    signed: jax.Array, start: _Start | None, allow_unmatched: bool, prices: str, implementation: str
+) -> tuple[jax.Array, ...]:
+    """Maximal total weight: ``(col_of_row, row_of_col, row_price, col_price, value, status)``."""
+    n, m = signed.shape[-2:]
+    turned = n > m
+    wide = jnp.swapaxes(signed, -1, -2) if turned else signed
+    rule = {"row_optimal": "column_optimal", "column_optimal": "row_optimal"}.get(prices, prices) if turned else prices
+    warm = None
+    if start is not None:
+        warm = (start.row_of_col, start.row_price) if turned else (start.col_of_row, start.col_price)
+
+    def native(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
+        return _native.call_assignment(wide, warm, allow_unmatched=allow_unmatched, prices=rule)
+
+    def portable(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
+        solved = assignment_xla(wide, warm, allow_unmatched=allow_unmatched)
+        col_of_row, row_of_col, row_price, col_price, status = solved
+        if rule != "any":
+            row_price, col_price = (
+                jnp.where((status == Status.OK)[..., None], price, np.nan)
+                for price in priced(wide, col_of_row, row_of_col, rule)
+            )
+        value = _matched_weight(wide, col_of_row, status)
+        return col_of_row, row_of_col, row_price, col_price, value, status
+
+    if implementation == "native":
+        outputs = native(wide, warm)
+    elif implementation == "auto":
+        outputs = lax.platform_dependent(wide, warm, cpu=native, default=portable)
+    else:
+        outputs = portable(wide, warm)
+    if turned:
+        row_of_col, col_of_row, col_price, row_price, value, status = outputs
+        return col_of_row, row_of_col, row_price, col_price, value, status
+    return tuple(outputs)
+
+
+@jax.custom_jvp
+def _differentiable_value(weights: jax.Array, col_of_row: jax.Array, status: jax.Array, value: jax.Array) -> jax.Array:
+    """Value as given; its derivative in the weights, with the matching held fixed, is the matching."""
+    del weights, col_of_row, status
+    return value
+
+
+@_differentiable_value.defjvp
+def _envelope(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    _, col_of_row, status, value = primals
+    return value, _matched_weight(tangents[0], col_of_row, status)
+
+
 def _matched_weight(weights: jax.Array, col_of_row: jax.Array, status: jax.Array) -> jax.Array:
-    """Total weight of the matched pairs; its derivative, with the matching held fixed, is the matching."""
+    """Total weight of the matched pairs."""
     failed = status != Status.OK
     picked = jnp.take_along_axis(weights, jnp.maximum(col_of_row, 0)[..., None], axis=-1)[..., 0]
     # A failed problem lets one column through, so that its NaN reaches the gradient as well as the value.

@@ -31,11 +31,20 @@ class _State(NamedTuple):
     steps: jax.Array  # []
 
 
-def assignment_xla(weights: jax.Array, *, allow_unmatched: bool) -> tuple[jax.Array, ...]:
-    """Solve ``weights [..., n, m]``, ``1 <= n <= m``; results as those of ``verax._native.call_assignment``."""
+def assignment_xla(
+    weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, *, allow_unmatched: bool
+) -> tuple[jax.Array, ...]:
+    """Solve ``weights [..., n, m]``, ``1 <= n <= m``.
+
+    Results as those of ``verax._native.call_assignment``, less the value.
+    """
     *batch, n, m = weights.shape
-    flat = weights.reshape(math.prod(batch), n, m)
-    state = _solve(flat, 0.0 if allow_unmatched else -jnp.inf)
+    k = math.prod(batch)
+    start = None if warm is None else (warm[0].reshape(k, n), warm[1].reshape(k, m))
+    flat = weights.reshape(k, n, m)
+    state = _solve(flat, start, 0.0 if allow_unmatched else -jnp.inf)
+    if warm is not None and n == m:  # else the least price, that of an unmatched column, has stayed 0
+        state = state._replace(price=state.price - state.price.min(1, keepdims=True))
 
     ok = (state.status == Status.OK)[:, None]
     matched = jnp.take_along_axis(flat, jnp.maximum(state.col_of_row, 0)[:, :, None], axis=2)[:, :, 0]
@@ -56,7 +65,7 @@ def assignment_xla(weights: jax.Array, *, allow_unmatched: bool) -> tuple[jax.Ar
     )
 
 
-def _solve(weights: jax.Array, floor: float) -> _State:
+def _solve(weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, floor: float) -> _State:
     n = weights.shape[1]
     # Prices grow to at most 2 n max|w|; beyond this limit they could overflow.
     limit = jnp.finfo(weights.dtype).max / (4 * (n + 1))
@@ -81,13 +90,16 @@ def _solve(weights: jax.Array, floor: float) -> _State:
         state = search_from_next_row(state, finished)
         return state._replace(steps=state.steps + 1)
 
-    col_of_row, row_of_col = _first_choices(weights)
+    if warm is None:
+        price, (col_of_row, row_of_col) = jnp.zeros_like(weights[:, 0, :]), _first_choices(weights)
+    else:
+        price, col_of_row, row_of_col = _continued(weights, *warm, floor)
     # Zeros made from the weights vary, inside shard_map, over the same axes as they do.
     per_col = jnp.zeros_like(weights[:, 0, :])
     per_problem = jnp.zeros_like(weights[:, 0, 0])
     integer = per_problem.astype(jnp.int32)
     state = _State(
-        price=per_col,
+        price=price,
         col_of_row=col_of_row,
         row_of_col=row_of_col,
         start=integer,
@@ -117,6 +129,38 @@ def _first_choices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     winner = jnp.where(wants.any(1), jnp.argmax(wants, axis=1).astype(jnp.int32), -1)
     won = jnp.take_along_axis(winner, best, axis=1) == jnp.arange(n, dtype=jnp.int32)
     return jnp.where(won & possible, best, -1), winner
+
+
+def _continued(
+    weights: jax.Array, col_of_row: jax.Array, price: jax.Array, floor: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Keep what is optimal at the given prices: pairs of a column that its row likes best, unmatched columns at 0."""
+    n, m = weights.shape[1:]
+    # Optimal prices are no larger; much larger ones would swallow the weights' digits.
+    bound = jnp.where(jnp.isfinite(weights), jnp.abs(weights), 0).max((1, 2)) * (1 if floor == 0 else 2 * (n + 1))
+    price = jnp.where(price >= 0, jnp.minimum(price, bound[:, None]), 0)
+    inside = (col_of_row >= 0) & (col_of_row < m)
+    at = jnp.where(inside, col_of_row, 0).astype(jnp.int32)
+    own = jnp.take_along_axis(weights, at[:, :, None], axis=2)[:, :, 0]
+    wants = (inside & (own > -jnp.inf))[:, :, None] & (at[:, :, None] == jnp.arange(m, dtype=jnp.int32))
+    first = wants & (jnp.cumsum(wants, axis=1) == 1)  # no column twice
+
+    def content(price: jax.Array, held: jax.Array) -> jax.Array:
+        best = (weights - price[:, None, :]).max(2)
+        return held & (own - jnp.take_along_axis(price, at, axis=1) >= best)
+
+    def settle(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        price, held, _ = state
+        lower = jnp.where((first & held[:, :, None]).any(1), price, 0)
+        still = content(lower, held)
+        return lower, still, (still != held).any()
+
+    held = content(price, first.any(2))
+    if n < m:
+        price, held, _ = lax.while_loop(lambda s: s[2], settle, (price, held, held.any() | True))
+    pairs = first & held[:, :, None]
+    row_of_col = jnp.where(pairs.any(1), jnp.argmax(pairs, axis=1).astype(jnp.int32), -1)
+    return price, jnp.where(held, at, -1), row_of_col
 
 
 def _search(state: _State, weights: jax.Array, searching: jax.Array) -> _State:

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from verax._errors import check, check_floating
 from verax._types import AnyArray
 
 from ._assignment import Assignment
+from ._masks import Masks, forbid, present, read_masks
 from ._status import Status
 
 
@@ -26,7 +27,13 @@ class Certificate(NamedTuple):
 
 
 def check_certificate(
-    weights: Float[AnyArray, "*b n m"], assignment: Assignment, *, maximize: bool = True, allow_unmatched: bool = True
+    weights: Float[AnyArray, "*b n m"],
+    assignment: Assignment,
+    *,
+    maximize: bool = True,
+    allow_unmatched: bool = True,
+    row_mask: Bool[AnyArray, "*b n"] | None = None,
+    column_mask: Bool[AnyArray, "*b m"] | None = None,
 ) -> Certificate:
     r"""Check an assignment against its own prices, trusting neither.
 
@@ -42,7 +49,7 @@ def check_certificate(
         ``[*b, n, m]``, as given to :func:`solve_assignment`.
     assignment
         Its result, or anything of that form.
-    maximize, allow_unmatched
+    maximize, allow_unmatched, row_mask, column_mask
         As given to :func:`solve_assignment`.
 
     Returns
@@ -80,19 +87,25 @@ def check_certificate(
     shapes = ((*batch, n), (*batch, m), (*batch, n), (*batch, m), tuple(batch), tuple(batch))
     for name, field, shape in zip(Assignment._fields, assignment, shapes, strict=True):
         check(jnp.shape(field) == shape, f"assignment.{name}", f"shape {jnp.shape(field)}", f"shape {shape}")
-    return _certify(weights, assignment, bool(maximize), bool(allow_unmatched))
+    masks = read_masks(weights, row_mask, column_mask)
+    return _certify(weights, assignment, masks, bool(maximize), bool(allow_unmatched))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _certify(weights: jax.Array, assignment: Assignment, maximize: bool, allow_unmatched: bool) -> Certificate:
-    signed = weights if maximize else -weights
-    primal = _attained(signed, assignment, allow_unmatched)
-    dual = _bound(signed, assignment, allow_unmatched)
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _certify(
+    weights: jax.Array, assignment: Assignment, masks: Masks, maximize: bool, allow_unmatched: bool
+) -> Certificate:
+    signed = forbid(weights if maximize else -weights, masks)
+    row, column = present(masks, weights)
+    primal = _attained(signed, assignment, row, column, allow_unmatched)
+    dual = _bound(signed, assignment, row, column, allow_unmatched)
     sign = 1 if maximize else -1
     return Certificate(sign * primal, sign * dual, dual - primal)
 
 
-def _attained(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) -> jax.Array:
+def _attained(
+    signed: jax.Array, assignment: Assignment, row: jax.Array, column: jax.Array, allow_unmatched: bool
+) -> jax.Array:
     n, m = signed.shape[-2:]
     col_of_row, row_of_col = assignment.col_of_row, assignment.row_of_col
     chosen = col_of_row[..., :, None] == jnp.arange(m, dtype=col_of_row.dtype)
@@ -100,22 +113,27 @@ def _attained(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) 
     valid = (chosen == mirrored).all((-1, -2))  # each names the other: nobody is matched twice
     valid &= ((col_of_row >= -1) & (col_of_row < m)).all(-1) & ((row_of_col >= -1) & (row_of_col < n)).all(-1)
     if not allow_unmatched:
-        valid &= chosen.sum((-1, -2)) == min(n, m)
+        valid &= chosen.sum((-1, -2)) == jnp.minimum(row.sum(-1), column.sum(-1))
     total = jnp.where(chosen, signed, 0).sum((-1, -2))
     total = jnp.where(valid, total, -jnp.inf)
     return jnp.where(assignment.status == Status.OK, total, jnp.nan)
 
 
-def _bound(signed: jax.Array, assignment: Assignment, allow_unmatched: bool) -> jax.Array:
-    n, m = signed.shape[-2:]
-    row_price, col_price = assignment.row_price, assignment.col_price
+def _bound(
+    signed: jax.Array, assignment: Assignment, row: jax.Array, column: jax.Array, allow_unmatched: bool
+) -> jax.Array:
+    num_rows, num_columns = row.sum(-1, keepdims=True), column.sum(-1, keepdims=True)
     # Agents that may stay unmatched need prices of at least 0: all of them, or those of the larger side.
-    if allow_unmatched or n > m:
-        row_price = jnp.maximum(row_price, 0)
-    if allow_unmatched or n < m:
-        col_price = jnp.maximum(col_price, 0)
-    if n > m and not allow_unmatched:
-        col_price = jnp.maximum(col_price, (signed - row_price[..., :, None]).max(-2, initial=-jnp.inf))
-    else:
-        row_price = jnp.maximum(row_price, (signed - col_price[..., None, :]).max(-1, initial=-jnp.inf))
-    return row_price.sum(-1) + col_price.sum(-1)
+    row_free = allow_unmatched | (num_rows > num_columns)
+    col_free = allow_unmatched | (num_rows < num_columns)
+    row_price, col_price = (
+        jnp.where(free, jnp.maximum(price, 0), price)
+        for free, price in ((row_free, assignment.row_price), (col_free, assignment.col_price))
+    )
+    # Raising the prices of the smaller side, which may have either sign, is enough.
+    raised_row = jnp.maximum(row_price, (signed - col_price[..., None, :]).max(-1, initial=-jnp.inf))
+    raised_col = jnp.maximum(col_price, (signed - row_price[..., :, None]).max(-2, initial=-jnp.inf))
+    rows_smaller = allow_unmatched | (num_rows <= num_columns)
+    row_price = jnp.where(rows_smaller, raised_row, row_price)
+    col_price = jnp.where(rows_smaller, col_price, raised_col)
+    return jnp.where(row, row_price, 0).sum(-1) + jnp.where(column, col_price, 0).sum(-1)

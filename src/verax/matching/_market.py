@@ -91,9 +91,9 @@ def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
     >>> outcome.match.tolist(), outcome.customer_transfer.tolist(), outcome.provider_transfer.tolist()
     ([0], [-6.0], [6.0, 0.0])
     """
-    customer, provider = _check_market(market)
+    customer, provider = check_market(market)
     solved = solve_assignment(customer + provider, prices=prices)
-    got_customer, got_provider = _matched_utility(customer, provider, jnp.asarray(solved.col_of_row))
+    got_customer, got_provider = matched_utility(customer, provider, jnp.asarray(solved.col_of_row))
     return Outcome(solved.col_of_row, solved.row_price - got_customer, solved.col_price - got_provider)
 
 
@@ -134,9 +134,9 @@ def utility_gap(market: Market, outcome: Outcome) -> Float[AnyArray, "*b"]:
     >>> float(utility_gap(market, outcome))
     2.0
     """
-    customer, provider = _check_market(market)
-    match, _, _ = _check_outcome(outcome, customer)
-    got_customer, got_provider = _matched_utility(customer, provider, match)
+    customer, provider = check_market(market)
+    match, _, _ = check_outcome(outcome, customer)
+    got_customer, got_provider = matched_utility(customer, provider, match)
     return solve_assignment(customer + provider).value - got_customer.sum(-1) - got_provider.sum(-1)
 
 
@@ -186,9 +186,9 @@ def subset_instability(market: Market, outcome: Outcome) -> Instability:
     >>> float(instability.value), instability.coalition.tolist()
     (3.0, [True, True, False])
     """
-    customer, provider = _check_market(market)
-    match, customer_transfer, provider_transfer = _check_outcome(outcome, customer)
-    got_customer, got_provider = _matched_utility(customer, provider, match)
+    customer, provider = check_market(market)
+    match, customer_transfer, provider_transfer = check_outcome(outcome, customer)
+    got_customer, got_provider = matched_utility(customer, provider, match)
     net_customer, net_provider = got_customer + customer_transfer, got_provider + provider_transfer
     loss_customer, loss_provider = (jnp.where(q < 0, -q, 0) for q in (net_customer, net_provider))
     gain_customer, gain_provider = (jnp.where(q < 0, 0, q) for q in (net_customer, net_provider))
@@ -251,9 +251,9 @@ def is_stable(market: Market, outcome: Outcome, *, tolerance: float = 1e-6) -> B
     True
     """
     check(tolerance >= 0, "tolerance", tolerance, "a number >= 0")
-    customer, provider = _check_market(market)
-    match, customer_transfer, provider_transfer = _check_outcome(outcome, customer)
-    got_customer, got_provider = _matched_utility(customer, provider, match)
+    customer, provider = check_market(market)
+    match, customer_transfer, provider_transfer = check_outcome(outcome, customer)
+    got_customer, got_provider = matched_utility(customer, provider, match)
     net_customer, net_provider = got_customer + customer_transfer, got_provider + provider_transfer
     pairs = net_customer[..., :, None] + net_provider[..., None, :] >= customer + provider - tolerance
     return pairs.all((-1, -2)) & (net_customer >= -tolerance).all(-1) & (net_provider >= -tolerance).all(-1)
@@ -266,12 +266,14 @@ def _at(x: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.where(index >= 0, jnp.take_along_axis(x, jnp.maximum(index, 0)[..., None], axis=-1)[..., 0], 0)
 
 
-def _matched_utility(customer: jax.Array, provider: jax.Array, match: jax.Array) -> tuple[jax.Array, jax.Array]:
+def matched_utility(customer: jax.Array, provider: jax.Array, match: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Utility of each customer and of each provider from its partner, 0 without one."""
     chosen = match[..., None] == jnp.arange(customer.shape[-1], dtype=match.dtype)
     return _at(customer, match), jnp.where(chosen, provider, 0).sum(-2)
 
 
-def _check_market(market: Market) -> tuple[jax.Array, jax.Array]:
+def check_market(market: Market) -> tuple[jax.Array, jax.Array]:
+    """Return both utilities, floating ``[*b, n, m]`` of one dtype."""
     customer, provider = (jnp.asarray(utility) for utility in market)
     check_floating("market.customer_utility", customer)
     check(customer.ndim >= 2, "market.customer_utility", f"shape {customer.shape}", "[..., n, m]")
@@ -280,7 +282,8 @@ def _check_market(market: Market) -> tuple[jax.Array, jax.Array]:
     return customer, provider
 
 
-def _check_outcome(outcome: Outcome, customer: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def check_outcome(outcome: Outcome, customer: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return match and transfers that fit the utilities."""
     *batch, n, m = customer.shape
     match, customer_transfer, provider_transfer = (jnp.asarray(field) for field in outcome)
     check(jnp.issubdtype(match.dtype, jnp.signedinteger), "outcome.match", f"dtype {match.dtype}", "signed integers")

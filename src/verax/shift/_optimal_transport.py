@@ -2,12 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float, Int
-from scipy import optimize, sparse
 
-from verax._errors import fail, is_traced
 from verax._types import AnyArray
+from verax.matching import solve_transport
 
 from ._checks import check_inputs
 
@@ -35,11 +33,12 @@ def cot(
     Raises
     ------
     ValueError
-        As :func:`average_confidence`; under ``jit``, since the exact transport is solved on the host.
+        As :func:`average_confidence`.
 
     Notes
     -----
-    Exact. Under a change of the label shares it is biased by as much as they change.
+    Exact, by :func:`verax.matching.solve_transport`, and traceable. Under a change of the label shares it is biased by
+    as much as they change.
 
     Examples
     --------
@@ -54,9 +53,8 @@ def cot(
     ----------
     Y. Lu et al., "Characterizing out-of-distribution error via optimal transport", NeurIPS 2023, section 3.
     """
-    _refuse_traced(val_logits, val_labels, target_logits)
     val, labels, target = check_inputs(val_logits, val_labels, target_logits)
-    return jnp.asarray(_row_costs(target, _shares(labels, val.shape[1])).mean(), val.dtype)
+    return _row_costs(target, _shares(labels, val.shape[1])).mean()
 
 
 def cott(
@@ -83,36 +81,21 @@ def cott(
     ----------
     Y. Lu et al., "Characterizing out-of-distribution error via optimal transport", NeurIPS 2023, section 4.
     """
-    _refuse_traced(val_logits, val_labels, target_logits)
     val, labels, target = check_inputs(val_logits, val_labels, target_logits)
     shares = _shares(labels, val.shape[1])
-    num_errors = int((val.argmax(1) != labels).sum())
-    costs = np.append(np.sort(_row_costs(val, shares))[::-1], -np.inf)
+    num_errors = (val.argmax(1) != labels).sum()
+    costs = jnp.append(jnp.sort(_row_costs(val, shares), descending=True), -jnp.inf)
     # Two solutions of one transport differ by rounding.
-    above = _row_costs(target, shares) > costs[num_errors] + 1e-9
-    return jnp.asarray(above.mean(), val.dtype)
+    rounding = 100 * jnp.finfo(costs.dtype).eps
+    return (_row_costs(target, shares) > costs[num_errors] + rounding).mean(dtype=costs.dtype)
 
 
-def _refuse_traced(val_logits: object, val_labels: object, target_logits: object) -> None:
-    for argument, value in (("val_logits", val_logits), ("val_labels", val_labels), ("target_logits", target_logits)):
-        if is_traced(value):
-            fail(argument, "a traced array", "a concrete one: exact transport runs on the host")
+def _shares(labels: jax.Array, num_classes: int) -> jax.Array:
+    return jnp.bincount(labels, length=num_classes) / labels.shape[0]
 
 
-def _shares(labels: jax.Array, num_classes: int) -> np.ndarray:
-    return np.bincount(np.asarray(labels), minlength=num_classes) / labels.shape[0]
-
-
-def _row_costs(logits: jax.Array, shares: np.ndarray) -> np.ndarray:
-    """Cost of moving each softmax row, an average over its parts, under an optimal plan."""
-    p = np.asarray(jax.nn.softmax(logits), np.float64)
-    num, num_classes = p.shape
-    rows = sparse.kron(sparse.eye_array(num), np.ones((1, num_classes)))
-    columns = sparse.kron(np.ones((1, num)), sparse.eye_array(num_classes))
-    # One mass a row, so that numbers are near 1; the last column follows from the others.
-    constraints = sparse.vstack([rows, columns.tocsr()[:-1]])
-    amounts = np.concatenate([np.ones(num), shares[:-1] * num])
-    solution = optimize.linprog((1 - p).ravel(), A_eq=constraints, b_eq=amounts, method="highs")
-    if solution.status != 0:
-        raise RuntimeError(f"the transport was not solved: {solution.message}")
-    return (solution.x.reshape(p.shape) * (1 - p)).sum(1)
+def _row_costs(logits: jax.Array, shares: jax.Array) -> jax.Array:
+    """Cost of moving each softmax row, an average over its parts, under an optimal plan; one mass a row."""
+    costs = 1 - jax.nn.softmax(logits)
+    demand = shares.astype(costs.dtype) * logits.shape[0]
+    return (solve_transport(costs, jnp.ones_like(costs[:, 0]), demand).plan * costs).sum(1)

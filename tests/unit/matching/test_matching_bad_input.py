@@ -21,6 +21,22 @@ pytestmark = pytest.mark.bad_input
         ((jnp.zeros((2, 2), jnp.bfloat16),), {}, "weights: got dtype bfloat16; need float32 or float64"),
         ((np.zeros((2, 2), np.float32),), {"implementation": "cuda"}, "implementation: got 'cuda'; need one of 'auto'"),
         ((np.zeros((2, 2), np.float32),), {"implementation": None}, "implementation: got None"),
+        (
+            (np.zeros((2, 3), np.float32),),
+            {"row_mask": np.ones(3, bool)},
+            r"row_mask: got shape \(3,\); need shape \(2,",
+        ),
+        ((np.zeros((2, 3), np.float32),), {"column_mask": np.ones(3)}, "column_mask: got dtype float"),
+        (
+            (np.zeros((2, 3), np.float32),),
+            {"warm": solve_assignment(np.zeros((2, 2), np.float32))},
+            r"warm.row_of_col: got shape \(2,\); need shape \(3,\)",
+        ),
+        (
+            (np.zeros((1, 1), np.float32),),
+            {"warm": solve_assignment(np.zeros((1, 1), np.float32))._replace(col_of_row=np.zeros(1, np.float32))},
+            "warm.col_of_row: got dtype float32",
+        ),
     ],
 )
 def test_solve_assignment(arguments, options, message):

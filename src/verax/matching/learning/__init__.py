@@ -17,4 +17,5 @@ from ._preferences import Unstructured as Unstructured
 from ._simulate import History as History
 from ._simulate import simulate as simulate
 from ._ucb import match_ucb as match_ucb
+from ._ucb import ntu_ucb as ntu_ucb
 from ._ucb import ucb_without_transfers as ucb_without_transfers

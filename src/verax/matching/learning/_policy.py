@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from verax._types import AnyArray
-from verax.matching._assignment import solve_assignment
+from verax.matching._compute_match import compute_match
 from verax.matching._market import Market, Outcome
 
 
@@ -19,6 +19,15 @@ class Feedback(NamedTuple):
     """What each customer got from its provider."""
     provider: Float[AnyArray, " m"]
     """What each provider got from its customer."""
+
+
+class NativeRounds(NamedTuple):
+    """What compiled code needs to play a policy: MatchUCB with unstructured preferences."""
+
+    scale: float
+    prices: str
+    log_term: Callable[[int, jax.Array, Any], jax.Array]
+    """``log_term(num_agents, times, dtype)``: the logarithm in the widths of the intervals."""
 
 
 class Policy(NamedTuple):
@@ -32,6 +41,8 @@ class Policy(NamedTuple):
     """``update(state, time, outcome, feedback) -> state``."""
     fee: float = 0.0
     """What an agent loses by leaving the platform: instability is measured with this friction."""
+    native: NativeRounds | None = None
+    """How compiled code can play it, None where it cannot."""
 
 
 def allowed_pairs(num_customers: int, present: jax.Array) -> jax.Array:
@@ -40,41 +51,17 @@ def allowed_pairs(num_customers: int, present: jax.Array) -> jax.Array:
 
 
 def matched_outcome(
-    values: Market,
-    present: jax.Array | None,
-    *,
-    prices: str,
-    basis: Market | None = None,
-    fee: float = 0.0,
+    upper: Market, present: jax.Array | None, *, prices: str, lower: Market | None = None, fee: float = 0.0
 ) -> Outcome:
-    """Stable outcome of the market with these utilities.
-
-    Transfers are the price less the utility of ``basis`` (``values`` itself where it is None), less the fee of matched
-    agents.
-    """
-    weights = jnp.asarray(values.customer_utility) + jnp.asarray(values.provider_utility)
-    if present is not None:
-        weights = jnp.where(allowed_pairs(weights.shape[0], present), weights, -jnp.inf)
-    solved = solve_assignment(weights, prices=prices)
-    match, customer_of = jnp.asarray(solved.col_of_row), jnp.asarray(solved.row_of_col)
-    got = received(values if basis is None else basis, match)
-    return Outcome(
-        match,
-        solved.row_price - got[0] - jnp.where(match >= 0, fee, 0.0),
-        solved.col_price - got[1] - jnp.where(customer_of >= 0, fee, 0.0),
-    )
+    """:func:`compute_match` among those who are present."""
+    n = jnp.shape(upper.customer_utility)[0]
+    masks = (None, None) if present is None else (present[:n], present[n:])
+    return compute_match(upper, lower=lower, prices=prices, fee=fee, row_mask=masks[0], column_mask=masks[1])
 
 
 def pair_matrix(match: jax.Array, num_providers: int, dtype: Any) -> jax.Array:
     """The match as a matrix ``[n, m]`` of 0 and 1."""
     return (match[:, None] == jnp.arange(num_providers, dtype=match.dtype)).astype(dtype)
-
-
-def received(market: Market, match: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Utility of each customer and of each provider from its partner."""
-    customer, provider = (jnp.asarray(utility) for utility in market)
-    pairs = pair_matrix(match, customer.shape[-1], customer.dtype)
-    return (pairs * customer).sum(-1), (pairs * provider).sum(-2)
 
 
 def unpaid(match: jax.Array, num_providers: int, dtype: Any) -> Outcome:

@@ -72,7 +72,7 @@ class Unstructured:
 
     def confidence(self, state: Tally, rounds: Any, scale: float) -> Confidence:
         """Intervals around the averages, for a union bound over ``rounds``."""
-        width = scale * jnp.sqrt(jnp.log(sum(state.plays.shape) * _as(rounds, state.plays)) / state.plays)
+        width = scale * jnp.sqrt(log_term(sum(state.plays.shape), rounds, state.plays.dtype) / state.plays)
         return _intervals(self.mean(state), Market(width, width))
 
     def sample(self, state: Tally, key: jax.Array) -> Market:
@@ -154,7 +154,7 @@ class Typed:
     def confidence(self, state: Tally, rounds: Any, scale: float) -> Confidence:
         """Intervals around the averages, for a union bound over ``rounds``."""
         agents = sum(len(types) for types in self._types)
-        width = scale * jnp.sqrt(jnp.log(agents * _as(rounds, state.plays)) / state.plays)
+        width = scale * jnp.sqrt(log_term(agents, rounds, state.plays.dtype) / state.plays)
         return _intervals(self.mean(state), self._spread([width, width]))
 
     def sample(self, state: Tally, key: jax.Array) -> Market:
@@ -256,8 +256,9 @@ class SeparableLinear:
     def confidence(self, state: Regression, rounds: Any, scale: float) -> Confidence:
         """Ellipsoids around the estimates, for a union bound over ``rounds``."""
         agents, d = state.moment.shape
-        rounds = _as(rounds, state.moment)
-        radius = scale / 2 * (1 + jnp.sqrt(2 * jnp.log(agents * rounds) + d * jnp.log(1 + rounds / d)))
+        logarithm = log_term(agents, rounds, state.moment.dtype)
+        rounds = jnp.asarray(rounds).astype(state.moment.dtype)
+        radius = scale / 2 * (1 + jnp.sqrt(2 * logarithm + d * jnp.log(1 + rounds / d)))
         customers, providers = self._contexts
         n = len(customers)
         norms = (
@@ -289,8 +290,9 @@ def learning(preferences: Preferences) -> Callable[[Any, jax.Array, Outcome, Fee
     return lambda state, time, outcome, feedback: preferences.update(state, outcome, feedback)
 
 
-def _as(x: Any, like: jax.Array) -> jax.Array:
-    return jnp.asarray(x).astype(like.dtype)
+def log_term(num_agents: int, rounds: Any, dtype: Any) -> jax.Array:
+    """log(N T), for a union bound over all agents and rounds."""
+    return jnp.log(num_agents * jnp.asarray(rounds).astype(dtype))
 
 
 def _observed(outcome: Outcome, feedback: Feedback) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
+from verax import _native
 from verax._errors import check, check_finite, check_floating, check_integer, check_option, is_traced
 from verax._types import AnyArray
 from verax.matching._assignment import solve_assignment
-from verax.matching._market import Market, Outcome
+from verax.matching._market import Market, Outcome, matched_utility
 
 from ._evaluate import instability_of_rounds
-from ._policy import Feedback, Policy, allowed_pairs, received
+from ._policy import Feedback, Policy, allowed_pairs
+from ._ucb import tie_break
 
 # Noise is drawn for so many rounds at a time: one call of the generator costs more than a round's numbers.
 _BLOCK = 256
@@ -65,7 +67,9 @@ def simulate(
     arrivals
         ``[horizon, n + m]`` of bool, customers first: who is present in each round; None for everybody.
     implementation
-        ``"auto"`` or ``"xla"``: one ``lax.scan``.
+        ``"xla"``: one ``lax.scan``; ``"native"``: compiled rounds on a CPU, for :func:`match_ucb` with
+        :class:`Unstructured` preferences, a price rule of :func:`solve_assignment`, and everybody present; ``"auto"``:
+        native where that is possible. Both play the same rounds, up to rounding.
     key
         A ``jax.random.key``; ``vmap`` over keys (and markets) for many runs.
 
@@ -78,11 +82,13 @@ def simulate(
     ------
     ValueError
         On utilities that are not ``[n, m]`` floating, empty, not finite or outside [-1, 1]; on a horizon below 1,
-        negative noise, and arrivals of another shape or dtype.
+        negative noise, and arrivals of another shape or dtype; on ``"native"`` for what compiled code cannot play.
+    RuntimeError
+        If ``implementation="native"`` and native code is not in use; the message says why.
 
     Notes
     -----
-    One ``lax.scan`` over rounds; policies that explore cost one :func:`solve_assignment` a round. Instability is
+    Policies that explore cost one :func:`solve_assignment` a round. Instability is
     evaluated afterwards, only in rounds where the outcome changed, in batched solves of at most 256 MiB; under ``vmap``
     one run after the other. Results that are not used cost nothing under ``jit``. Each call outside ``jit`` compiles
     anew.
@@ -106,54 +112,97 @@ def simulate(
     n, m = customer.shape
     check_integer("horizon", horizon, minimum=1)
     check(noise >= 0, "noise", noise, "a number >= 0")
-    check_option("implementation", implementation, ("auto", "xla"))
+    check_option("implementation", implementation, ("auto", "native", "xla"))
     present = None if arrivals is None else jnp.asarray(arrivals)
     if present is not None:
         check(present.dtype == jnp.bool_, "arrivals", f"dtype {present.dtype}", "bool")
         check(present.shape == (horizon, n + m), "arrivals", f"shape {present.shape}", f"shape {(horizon, n + m)}")
 
+    playable = policy.native is not None and present is None
+    if implementation == "native":
+        check(playable, "implementation", "'native'", "match_ucb with Unstructured preferences, everybody present")
+        _native.require_native()
+    elif implementation == "auto":
+        implementation = "auto" if playable and _native.native_available() else "xla"
+
     truth = Market(customer, provider)
-    state, outcomes = _run(policy, truth, horizon, noise, present, key)
+    state, outcomes = _run(policy, truth, horizon, noise, present, key, implementation)
     match, customer_transfer, provider_transfer = (jnp.asarray(part) for part in outcomes)
     changed = _changes(match, customer_transfer, provider_transfer, *(() if present is None else (present,)))
     # Leaving costs everybody the fee, as if everybody had received it.
     paid = Outcome(match, customer_transfer + policy.fee, provider_transfer + policy.fee)
     instability, status = instability_of_rounds(truth, paid, present, changed)
-    total = sum(side.sum(-1) for side in jax.vmap(lambda x: received(truth, x))(match))
+    total = sum(side.sum(-1) for side in jax.vmap(lambda x: matched_utility(customer, provider, x))(match))
     revenue = -customer_transfer.sum(-1) - provider_transfer.sum(-1)
     gap = _best(truth, present) - total
     return History(instability, gap, revenue, outcomes, changed, status, state)
 
 
 def _run(
-    policy: Policy, truth: Market, horizon: int, noise: float, present: jax.Array | None, key: jax.Array
+    policy: Policy,
+    truth: Market,
+    horizon: int,
+    noise: float,
+    present: jax.Array | None,
+    key: jax.Array,
+    implementation: str,
 ) -> tuple[Any, Outcome]:
-    n, m = jnp.shape(truth.customer_utility)
-    dtype = jnp.asarray(truth.customer_utility).dtype
+    customer, provider = (jnp.asarray(utility) for utility in truth)
+    n, m = customer.shape
+    dtype = customer.dtype
     draws, choices = jax.random.split(key)
+
+    def one_round(state: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, Outcome]:
+        shock, time = inputs
+        here = None if present is None else present[jnp.minimum(time, horizon - 1)]
+        outcome = policy.act(state, time, jax.random.fold_in(choices, time), here)
+        match = jnp.asarray(outcome.match)
+        seen = matched_utility(customer, provider, match)
+        # A shock of the customer or the provider who is not matched is not seen.
+        matched = matched_utility(jnp.ones((n, m), dtype), jnp.ones((n, m), dtype), match)
+        feedback = Feedback(seen[0] + shock[:n] * matched[0], seen[1] + shock[n:] * matched[1])
+        learned = policy.update(state, time, outcome, feedback)
+        within = time < horizon  # the last block is full, whatever the horizon
+        return jax.tree.map(lambda new, old: jnp.where(within, new, old), learned, state), outcome
+
+    def portable(state: Any, shocks: jax.Array, times: jax.Array) -> tuple[Any, Outcome]:
+        return lax.scan(one_round, state, (shocks, times))
+
+    def native(state: Any, shocks: jax.Array, times: jax.Array) -> tuple[Any, Outcome]:
+        return _native_rounds(policy, truth, horizon, state, shocks, times)
 
     def block(state: Any, number: jax.Array) -> tuple[Any, Outcome]:
         shocks = noise * jax.random.normal(jax.random.fold_in(draws, number), (_BLOCK, n + m), dtype)
-
-        def one_round(state: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, Outcome]:
-            shock, time = inputs
-            here = None if present is None else present[jnp.minimum(time, horizon - 1)]
-            outcome = policy.act(state, time, jax.random.fold_in(choices, time), here)
-            match = jnp.asarray(outcome.match)
-            seen = received(truth, match)
-            # A shock of the customer or the provider who is not matched is not seen.
-            matched = received(Market(jnp.ones((n, m), dtype), jnp.ones((n, m), dtype)), match)
-            feedback = Feedback(seen[0] + shock[:n] * matched[0], seen[1] + shock[n:] * matched[1])
-            learned = policy.update(state, time, outcome, feedback)
-            within = time < horizon  # the last block is full, whatever the horizon
-            return jax.tree.map(lambda new, old: jnp.where(within, new, old), learned, state), outcome
-
         times = number * _BLOCK + jnp.arange(_BLOCK, dtype=jnp.int32)
-        return lax.scan(one_round, state, (shocks, times))
+        if implementation == "auto":
+            return lax.platform_dependent(state, shocks, times, cpu=native, default=portable)
+        return (native if implementation == "native" else portable)(state, shocks, times)
 
     blocks = jnp.arange(-(-horizon // _BLOCK), dtype=jnp.int32)
     state, outcomes = lax.scan(block, policy.init(n, m, dtype), blocks)
     return state, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:horizon], outcomes)
+
+
+def _native_rounds(
+    policy: Policy, truth: Market, horizon: int, state: Any, shocks: jax.Array, times: jax.Array
+) -> tuple[Any, Outcome]:
+    customer, provider = (jnp.asarray(utility) for utility in truth)
+    n, m = customer.shape
+    rounds = policy.native
+    assert rounds is not None
+    tally, *outcome = _native.call_match_ucb(
+        customer,
+        provider,
+        jnp.asarray(tie_break(n, m), customer.dtype),
+        shocks,
+        rounds.log_term(n + m, times, customer.dtype),
+        horizon - times[0],
+        jnp.stack(state),
+        scale=rounds.scale,
+        fee=policy.fee,
+        prices=rounds.prices,
+    )
+    return type(state)(*tally), Outcome(*outcome)
 
 
 def _changes(*parts: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Optimism: match as if utilities were at the upper ends of their confidence sets."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from verax._errors import check, check_option, is_traced
+from verax.matching._compute_match import MARKET_PRICES
 from verax.matching._market import Market, Outcome
 from verax.matching._prices import PRICES
+from verax.matching._without_transfers import deferred_acceptance
 
-from ._policy import Policy, matched_outcome, unpaid
-from ._preferences import Confidence, Preferences, learning
+from ._policy import NativeRounds, Policy, allowed_pairs, matched_outcome, unpaid
+from ._preferences import Confidence, Preferences, Unstructured, learning, log_term
 
 # Clipped at 1, the upper ends of pairs that are hardly known all tie, and then the match depends on how a solver breaks
 # ties. A fixed pattern raises each by up to this share of its half-width: still an upper bound, and one best match.
@@ -43,11 +46,9 @@ def match_ucb(
     confidence_scale
         8 is the paper's, 2 the smallest that is valid for every horizon, 1 a heuristic that learns faster.
     prices
-        Price rule of :func:`solve_assignment`.
+        Price rule of :func:`compute_match`.
     fee
-        With search frictions, where leaving costs each agent this much: matched agents pay the fee and are paid the
-        width of their interval, which keeps the outcome stable up to the fee.
-        :math:`\tau_a = p_a - u_a^{\mathrm{LCB}}(\mu(a)) - \text{fee}`. 0 means no frictions: transfers cancel.
+        Of search frictions, as for :func:`compute_match`.
 
     Returns
     -------
@@ -61,12 +62,12 @@ def match_ucb(
 
     Notes
     -----
-    A round costs one :func:`solve_assignment`. Ties among clipped upper bounds are broken by a fixed pattern of at most
+    A round costs one :func:`compute_match`. Ties among clipped upper bounds are broken by a fixed pattern of at most
     a thousandth of each half-width, so that every solver finds the same match.
 
     References
     ----------
-    As :class:`Unstructured`. The subsidised transfers with a fee are derived here.
+    As :class:`Unstructured`.
 
     Examples
     --------
@@ -78,15 +79,18 @@ def match_ucb(
     >>> bool(history.instability[-16:].mean() < history.instability[:16].mean())
     True
     """
-    check_option("prices", prices, PRICES)
+    check_option("prices", prices, MARKET_PRICES)
     check(fee >= 0, "fee", fee, "a number >= 0")
     optimistic = _optimist(preferences, horizon, confidence_scale)
 
     def act(state: Any, time: jax.Array, _key: jax.Array, present: jax.Array | None) -> Outcome:
         lower, upper = optimistic(state, time)
-        return matched_outcome(upper, present, prices=prices, basis=lower if fee else None, fee=fee)
+        return matched_outcome(upper, present, prices=prices, lower=lower, fee=fee)
 
-    return Policy(preferences.init, act, learning(preferences), fee)
+    native = None
+    if isinstance(preferences, Unstructured) and prices in PRICES:
+        native = NativeRounds(float(confidence_scale), prices, functools.partial(_log_term, horizon))
+    return Policy(preferences.init, act, learning(preferences), fee, native)
 
 
 def ucb_without_transfers(preferences: Preferences, *, horizon: Any = None, confidence_scale: float = 2.0) -> Policy:
@@ -130,6 +134,52 @@ def ucb_without_transfers(preferences: Preferences, *, horizon: Any = None, conf
     return Policy(preferences.init, act, learning(preferences))
 
 
+def ntu_ucb(preferences: Preferences, *, horizon: Any = None, confidence_scale: float = 2.0) -> Policy:
+    r"""Learn a stable match where agents cannot pay one another: deferred acceptance on the upper bounds.
+
+    .. math:: \sum_t I_{\mathrm{NTU}}(\mu_t) \le \sum_t \sum_{a \text{ matched}}
+        \left(u_a^{\mathrm{UCB}} - u_a\right)(\mu_t(a))
+
+    Parameters
+    ----------
+    preferences, horizon, confidence_scale
+        As for :func:`match_ucb`.
+
+    Returns
+    -------
+    Policy
+        For :func:`simulate`, whose instability is that with transfers; that without them is
+        ``ntu_subset_instability(market, match)`` of the rounds' matches.
+
+    Raises
+    ------
+    ValueError
+        As :func:`match_ucb`.
+
+    References
+    ----------
+    As :class:`Unstructured`; L. T. Liu, H. Mania, M. I. Jordan, "Competing bandits in matching markets", AISTATS 2020,
+    for the algorithm. The bound follows from the definition of :func:`ntu_subset_instability`.
+
+    Examples
+    --------
+    >>> from verax.matching import Unstructured, ntu_ucb
+    >>> ntu_ucb(Unstructured(), horizon=100).fee
+    0.0
+    """
+    optimistic = _optimist(preferences, horizon, confidence_scale)
+
+    def act(state: Any, time: jax.Array, _key: jax.Array, present: jax.Array | None) -> Outcome:
+        _, upper = optimistic(state, time)
+        n, m = jnp.shape(upper.customer_utility)
+        if present is not None:  # a negative utility is refused
+            there = allowed_pairs(n, present)
+            upper = Market(*(jnp.where(there, utility, -1) for utility in upper))
+        return unpaid(jnp.asarray(deferred_acceptance(upper)), m, jnp.asarray(upper.customer_utility).dtype)
+
+    return Policy(preferences.init, act, learning(preferences))
+
+
 def _optimist(preferences: Preferences, horizon: Any, scale: float) -> Any:
     if horizon is not None and not is_traced(horizon):
         check(bool(np.ndim(horizon) == 0 and horizon >= 1), "horizon", horizon, "a number of rounds >= 1, or None")
@@ -143,6 +193,11 @@ def _optimist(preferences: Preferences, horizon: Any, scale: float) -> Any:
         return Confidence(lower, Market(customer + extra, upper.provider_utility))
 
     return optimistic
+
+
+def _log_term(horizon: Any, num_agents: int, times: jax.Array, dtype: Any) -> jax.Array:
+    rounds = times + 1 if horizon is None else jnp.broadcast_to(jnp.asarray(horizon), times.shape)
+    return log_term(num_agents, rounds, dtype)
 
 
 def tie_break(num_customers: int, num_providers: int) -> np.ndarray:
