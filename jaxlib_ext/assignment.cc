@@ -24,6 +24,7 @@ using IntResult = ffi::Result<IntBuffer>;
 template <typename T>
 struct Problems {
   int64_t size, num_rows, num_columns;
+  bool maximize;
   bool allow_unmatched;
   PriceRule rule;
   const T* weights;
@@ -50,6 +51,11 @@ class Worker {
   void operator()(int64_t k) {
     const int64_t n = all_.num_rows, m = all_.num_columns;
     const T* weights = all_.weights + k * n * m;
+    if (!all_.maximize) {
+      negative_.resize(n * m);
+      std::transform(weights, weights + n * m, negative_.begin(), [](T w) { return -w; });
+      weights = negative_.data();
+    }
     const bool is_warm = all_.warm_column_of_row != nullptr;
     WarmStart<T> warm{};
     if (is_warm) warm = {all_.warm_column_of_row + k * n, all_.warm_column_price + k * m};
@@ -71,7 +77,7 @@ class Worker {
       if (j >= 0) total += static_cast<double>(weights[i * m + j]);
       row_price_[i] = solver_.RowPrice(i);
     }
-    all_.value[k] = static_cast<T>(total);
+    all_.value[k] = static_cast<T>(all_.maximize ? total : -total);
     std::copy_n(solver_.column_price().begin(), m, column_price_.begin());
     selector_.Select(all_.rule, weights, column_of_row.data(), solver_.row_of_column().data(), row_price_.data(),
                      column_price_.data());
@@ -83,12 +89,13 @@ class Worker {
   const Problems<T>& all_;
   AssignmentSolver<T> solver_;
   PriceSelector<T> selector_;
+  std::vector<T> negative_;
   std::vector<double> row_price_;
   std::vector<double> column_price_;
 };
 
 template <ffi::DataType dtype>
-ffi::Error Dispatch(ffi::ThreadPool& pool, bool allow_unmatched, PriceRule rule, ffi::AnyBuffer& weights,
+ffi::Error Dispatch(ffi::ThreadPool& pool, bool maximize, bool allow_unmatched, PriceRule rule, ffi::AnyBuffer& weights,
                     IntBuffer& warm_column_of_row, ffi::AnyBuffer& warm_column_price, IntResult& column_of_row,
                     IntResult& row_of_column, ffi::Result<ffi::AnyBuffer>& row_price,
                     ffi::Result<ffi::AnyBuffer>& column_price, ffi::Result<ffi::AnyBuffer>& value, IntResult& status) {
@@ -100,6 +107,7 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, bool allow_unmatched, PriceRule rule,
   problems.size = static_cast<int64_t>(status->element_count());
   problems.num_rows = shape[rank - 2];
   problems.num_columns = shape[rank - 1];
+  problems.maximize = maximize;
   problems.allow_unmatched = allow_unmatched;
   problems.rule = rule;
   problems.weights = weights.typed_data<T>();
@@ -118,7 +126,7 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, bool allow_unmatched, PriceRule rule,
                   : ffi::Error(ffi::ErrorCode::kResourceExhausted, "assignment: out of memory");
 }
 
-ffi::Error Assignment(ffi::ThreadPool pool, bool allow_unmatched, int32_t rule, ffi::AnyBuffer weights,
+ffi::Error Assignment(ffi::ThreadPool pool, bool maximize, bool allow_unmatched, int32_t rule, ffi::AnyBuffer weights,
                       IntBuffer warm_column_of_row, ffi::AnyBuffer warm_column_price, IntResult column_of_row,
                       IntResult row_of_column, ffi::Result<ffi::AnyBuffer> row_price,
                       ffi::Result<ffi::AnyBuffer> column_price, ffi::Result<ffi::AnyBuffer> value,
@@ -151,10 +159,10 @@ ffi::Error Assignment(ffi::ThreadPool pool, bool allow_unmatched, int32_t rule, 
     const auto chosen = static_cast<PriceRule>(rule);
     switch (weights.element_type()) {
       case ffi::F32:
-        return Dispatch<ffi::F32>(pool, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
+        return Dispatch<ffi::F32>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
                                   column_of_row, row_of_column, row_price, column_price, value, status);
       case ffi::F64:
-        return Dispatch<ffi::F64>(pool, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
+        return Dispatch<ffi::F64>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
                                   column_of_row, row_of_column, row_price, column_price, value, status);
       default:
         return ffi::Error::InvalidArgument("assignment: weights must be float32 or float64");
@@ -174,6 +182,7 @@ extern "C" VERAX_EXPORT XLA_FFI_Error* verax_assignment(XLA_FFI_CallFrame* call_
 XLA_FFI_DEFINE_HANDLER_SYMBOL(verax_assignment, verax::Assignment,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<bool>("maximize")
                                   .Attr<bool>("allow_unmatched")
                                   .Attr<int32_t>("rule")                     // a PriceRule
                                   .Arg<xla::ffi::AnyBuffer>()                // weights [..., n, m]

@@ -22,28 +22,34 @@ template <typename T>
 class ColumnPriceReducer {
  public:
   explicit ColumnPriceReducer(int64_t num_columns)
-      : open_price_(num_columns), distance_(num_columns), predecessor_(num_columns), fall_(num_columns) {}
+      : number_(num_columns),
+        open_price_(num_columns),
+        distance_(num_columns),
+        predecessor_(num_columns),
+        fall_(num_columns) {
+    for (int64_t j = 0; j < num_columns; ++j) number_[j] = static_cast<double>(j);
+  }
 
   // Lowers column prices as far as possible and raises those of rows.
   void Reduce(const T* weights, const int32_t* column_of_row, const int32_t* row_of_column, int64_t num_rows,
               int64_t num_columns, double* row_price, double* column_price) {
     int64_t num_matched = 0;
-    double nearest = kInfinity;
+    Reached nearest{kInfinity, kInfinity};
     for (int64_t j = 0; j < num_columns; ++j) {
       const bool matched = row_of_column[j] >= 0;
       num_matched += matched;
       open_price_[j] = matched ? column_price[j] : kInfinity;
       distance_[j] = open_price_[j];
       fall_[j] = 0.0;
-      nearest = internal::Min(nearest, distance_[j]);
+      if (distance_[j] < nearest.distance) nearest = {distance_[j], number_[j]};
     }
     for (int64_t i = 0; i < num_rows; ++i) {
       if (column_of_row[i] < 0) nearest = Scan(weights + i * num_columns, num_columns, 0.0);
     }
     for (int64_t k = 0; k < num_matched; ++k) {
-      const int64_t j = Nearest(distance_.data(), row_of_column, num_columns, nearest);
+      const int64_t j = static_cast<int64_t>(nearest.rank);
       const int64_t i = row_of_column[j];
-      fall_[j] = internal::Max(nearest, 0.0);
+      fall_[j] = internal::Max(nearest.distance, 0.0);
       open_price_[j] = kInfinity;
       distance_[j] = kInfinity;
       const T* row = weights + i * num_columns;
@@ -58,10 +64,12 @@ class ColumnPriceReducer {
   }
 
  private:
-  double Scan(const T* row, int64_t num_columns, double offset) {
-    return Relax(row, open_price_.data(), num_columns, -kInfinity, offset, 0, distance_.data(), predecessor_.data());
+  Reached Scan(const T* row, int64_t num_columns, double offset) {
+    return Relax(row, open_price_.data(), number_.data(), num_columns, -kInfinity, offset, 0, distance_.data(),
+                 predecessor_.data());
   }
 
+  std::vector<double> number_;
   std::vector<double> open_price_;
   std::vector<double> distance_;
   std::vector<int32_t> predecessor_;  // not looked at

@@ -15,7 +15,6 @@
 #define VERAX_LAPJV_HPP_
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -42,6 +41,7 @@ class AssignmentSolver {
         num_columns_(num_columns),
         column_of_row_(num_rows),
         row_of_column_(num_columns),
+        rank_(num_columns),
         price_(num_columns),
         open_price_(num_columns),
         distance_(num_columns),
@@ -59,10 +59,12 @@ class AssignmentSolver {
 
     // Prices grow to at most 2 n max|w|; beyond this limit they could overflow.
     const T limit = std::numeric_limits<T>::max() / static_cast<T>(4 * (num_rows_ + 1));
-    if (!AllUsable(weights, num_rows_ * num_columns_, limit)) return Status::kNonFinite;
+    const double largest = Largest(weights, num_rows_ * num_columns_);
+    if (largest > static_cast<double>(limit)) return Status::kNonFinite;
+    for (int64_t j = 0; j < num_columns_; ++j) rank_[j] = static_cast<double>(j);
     int64_t num_free = num_rows_;
     if (warm != nullptr) {
-      num_free = Continue(*warm);
+      num_free = Continue(*warm, largest);
     } else {
       for (int64_t i = 0; i < num_rows_; ++i) free_rows_[i] = i;
       if (num_rows_ == num_columns_) num_free = ReduceColumns();
@@ -99,6 +101,7 @@ class AssignmentSolver {
   void Match(int64_t i, int64_t j) {
     column_of_row_[i] = static_cast<int32_t>(j);
     row_of_column_[j] = static_cast<int32_t>(i);
+    rank_[j] = static_cast<double>(j + num_columns_);
   }
 
   // Column reduction: the price of each column is what its best row would pay; that row takes it if it is free.
@@ -133,11 +136,11 @@ class AssignmentSolver {
       while (i >= 0) {
         const struct Bid bid = BestTwo(Row(i), price_.data(), num_columns_, floor_);
         const bool strict = bid.best > bid.second;
+        const bool finite = bid.second > -kInfinity;  // a row with one possible column has no finite bid
         int64_t j = bid.column;
-        if (!strict && row_of_column_[j] >= 0) j = bid.second_column;
-        // A row with one possible column has no finite bid, and a bid of zero could go round in circles.
-        const bool can_take = bid.second > -kInfinity && (row_of_column_[j] < 0 || (strict && --steps >= 0));
-        if (!can_take) {
+        if (finite && !strict && row_of_column_[j] >= 0) j = bid.second_column;
+        // A bid of zero could go round in circles.
+        if (!finite || !(row_of_column_[j] < 0 || (strict && --steps >= 0))) {
           free_rows_[left++] = i;
           break;
         }
@@ -152,14 +155,9 @@ class AssignmentSolver {
   }
 
   // Keeps what is optimal at the given prices: pairs of a column that its row likes best. Returns how many are free.
-  int64_t Continue(const WarmStart<T>& warm) {
+  int64_t Continue(const WarmStart<T>& warm, double largest) {
     // Optimal prices are no larger; much larger ones would swallow the weights' digits.
-    double bound = 0.0;
-    for (int64_t k = 0; k < num_rows_ * num_columns_; ++k) {
-      const double w = std::abs(static_cast<double>(weights_[k]));
-      if (w < kInfinity) bound = internal::Max(bound, w);
-    }
-    if (floor_ != 0.0) bound *= static_cast<double>(2 * (num_rows_ + 1));
+    const double bound = floor_ == 0.0 ? largest : largest * static_cast<double>(2 * (num_rows_ + 1));
     for (int64_t j = 0; j < num_columns_; ++j) {
       const double price = static_cast<double>(warm.column_price[j]);
       price_[j] = price >= 0.0 ? std::min(price, bound) : 0.0;  // NaN is 0
@@ -194,17 +192,20 @@ class AssignmentSolver {
       }
     }
     while (true) {
-      nearest = Relax(Row(i), open_price_.data(), num_columns_, floor_, offset, static_cast<int32_t>(i),
-                      distance_.data(), predecessor_.data());
+      const Reached reached = Relax(Row(i), open_price_.data(), rank_.data(), num_columns_, floor_, offset,
+                                    static_cast<int32_t>(i), distance_.data(), predecessor_.data());
+      nearest = reached.distance;
       if (nearest == kInfinity) return false;
-      j = Nearest(distance_.data(), row_of_column_.data(), num_columns_, nearest);
-      if (row_of_column_[j] < 0) break;
+      j = static_cast<int64_t>(reached.rank);
+      if (j < num_columns_) break;
+      j -= num_columns_;
       tree_.push_back({j, nearest});
       open_price_[j] = kInfinity;
       distance_[j] = kInfinity;
       i = row_of_column_[j];
       offset = nearest - (price_[j] - Weight(i, j));
     }
+    rank_[j] = static_cast<double>(j + num_columns_);
     for (const TreeColumn& column : tree_) price_[column.index] += nearest - column.distance;
     if (start == num_rows_) {
       least_price_ += nearest;
@@ -229,7 +230,9 @@ class AssignmentSolver {
     if (num_rows_ < num_columns_ && !warm) return;
     least_price_ = *std::min_element(price_.begin(), price_.end());
     for (int64_t j = 0; j < num_columns_; ++j) {
-      if (row_of_column_[j] < 0 && price_[j] == least_price_) row_of_column_[j] = static_cast<int32_t>(num_rows_);
+      if (row_of_column_[j] >= 0 || price_[j] != least_price_) continue;
+      row_of_column_[j] = static_cast<int32_t>(num_rows_);
+      rank_[j] = static_cast<double>(j + num_columns_);
     }
     for (int64_t j = 0; j < num_columns_; ++j) {
       while (row_of_column_[j] < 0 && Augment(num_rows_)) {
@@ -266,6 +269,7 @@ class AssignmentSolver {
   double least_price_ = 0;
   std::vector<int32_t> column_of_row_;
   std::vector<int32_t> row_of_column_;  // num_rows_ while the column is held by a row of no worth
+  std::vector<double> rank_;  // its number, and num_columns_ more once a column is matched: free ones come first
   std::vector<double> price_;
   std::vector<double> open_price_;  // price_, but +infinity for columns in the tree
   std::vector<double> distance_;

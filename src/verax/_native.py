@@ -134,7 +134,12 @@ def _load(path: pathlib.Path) -> str:
 
 
 def call_assignment(
-    weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, *, allow_unmatched: bool, prices: str
+    weights: jax.Array,
+    warm: tuple[jax.Array, jax.Array] | None,
+    *,
+    maximize: bool,
+    allow_unmatched: bool,
+    prices: str,
 ) -> tuple[jax.Array, ...]:
     """Call the compiled assignment on ``weights [..., n, m]``, ``1 <= n <= m``, float32 or float64.
 
@@ -148,8 +153,8 @@ def call_assignment(
         ASSIGNMENT, [integer[0], integer[1], row, col, one, integer[2]], vmap_method="broadcast_all"
     )
     start = (weights[..., 0, :0].astype(np.int32), weights[..., 0, :0]) if warm is None else warm
-    rule = np.int32(PRICE_RULES.index(prices))
-    return tuple(call(weights, *start, allow_unmatched=np.bool_(allow_unmatched), rule=rule))
+    options = {"maximize": np.bool_(maximize), "allow_unmatched": np.bool_(allow_unmatched)}
+    return tuple(call(weights, *start, **options, rule=np.int32(PRICE_RULES.index(prices))))
 
 
 def call_transport(cost: jax.Array, supply: jax.Array, demand: jax.Array) -> tuple[jax.Array, ...]:
@@ -192,7 +197,9 @@ def call_match_ucb(
 def _self_test() -> bool:
     weights = np.array([[[3, 5, -1], [4, 5, 2]], [[-1, 7, 6], [-2, 9, 1]]], np.float32)
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        solve = jax.jit(functools.partial(call_assignment, warm=None, allow_unmatched=False, prices="any"))
+        solve = jax.jit(
+            functools.partial(call_assignment, warm=None, maximize=True, allow_unmatched=False, prices="any")
+        )
         col_of_row, row_of_col, row_price, col_price, value, status = (np.asarray(x) for x in solve(weights))
     for k, matrix in enumerate(weights):
         best = max(matrix[[0, 1], columns].sum() for columns in itertools.permutations(range(3), 2))

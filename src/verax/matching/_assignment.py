@@ -172,47 +172,53 @@ def _solve(
         free = jnp.zeros((*batch, n), weights.dtype), jnp.zeros((*batch, m), weights.dtype)
         zero = jnp.zeros(tuple(batch), weights.dtype)
         return Assignment(*none, *free, zero, jnp.zeros(tuple(batch), jnp.int32))
-    signed = forbid(weights if maximize else -weights, masks)
-    fixed = lax.stop_gradient((signed, start))
+    allowed = forbid(weights, masks, maximize=maximize)
+    signed = allowed if maximize else -allowed
     if allow_unmatched or masks == (None, None):
-        col_of_row, row_of_col, row_price, col_price, value, status = _run(
-            *fixed, allow_unmatched, prices, implementation
-        )
+        outputs = _run(*lax.stop_gradient((allowed, start)), maximize, allow_unmatched, prices, implementation)
+        col_of_row, row_of_col, row_price, col_price, value, status = outputs
     else:
-        square, extract = embed(fixed[0], masks)
+        # What is added is worth 0.
+        square, extract = embed(lax.stop_gradient(signed), masks)
         padded = None if start is None else extract.pad(start)
-        # What was added is worth 0.
-        outputs = _run(square, padded, False, prices, implementation)
+        outputs = _run(square, lax.stop_gradient(padded), True, False, prices, implementation)
         col_of_row, row_of_col, row_price, col_price, value, status = outputs
         col_of_row, row_of_col, row_price, col_price = extract(col_of_row, row_of_col, row_price, col_price, status)
+        value = value if maximize else -value
     if prices != "any":
         row_price, col_price = differentiable(prices, signed, col_of_row, row_of_col, row_price, col_price)
-    value = _differentiable_value(weights, col_of_row, status, value if maximize else -value)
+    value = _differentiable_value(weights, col_of_row, status, value)
     return Assignment(col_of_row, row_of_col, row_price, col_price, value, status)
 
 
 def _run(
-    signed: jax.Array, start: _Start | None, allow_unmatched: bool, prices: str, implementation: str
+    weights: jax.Array,
+    start: _Start | None,
+    maximize: bool,
+    allow_unmatched: bool,
+    prices: str,
+    implementation: str,
 ) -> tuple[jax.Array, ...]:
-    """Maximal total weight: ``(col_of_row, row_of_col, row_price, col_price, value, status)``."""
-    n, m = signed.shape[-2:]
+    """Solve: ``(col_of_row, row_of_col, row_price, col_price, value, status)``."""
+    n, m = weights.shape[-2:]
     turned = n > m
-    wide = jnp.swapaxes(signed, -1, -2) if turned else signed
+    wide = jnp.swapaxes(weights, -1, -2) if turned else weights
     rule = {"row_optimal": "column_optimal", "column_optimal": "row_optimal"}.get(prices, prices) if turned else prices
     warm = None
     if start is not None:
         warm = (start.row_of_col, start.row_price) if turned else (start.col_of_row, start.col_price)
 
     def native(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
-        return _native.call_assignment(wide, warm, allow_unmatched=allow_unmatched, prices=rule)
+        return _native.call_assignment(wide, warm, maximize=maximize, allow_unmatched=allow_unmatched, prices=rule)
 
     def portable(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
-        solved = assignment_xla(wide, warm, allow_unmatched=allow_unmatched)
+        signed = wide if maximize else -wide
+        solved = assignment_xla(signed, warm, allow_unmatched=allow_unmatched)
         col_of_row, row_of_col, row_price, col_price, status = solved
         if rule != "any":
             row_price, col_price = (
                 jnp.where((status == Status.OK)[..., None], price, np.nan)
-                for price in priced(wide, col_of_row, row_of_col, rule)
+                for price in priced(signed, col_of_row, row_of_col, rule)
             )
         value = _matched_weight(wide, col_of_row, status)
         return col_of_row, row_of_col, row_price, col_price, value, status

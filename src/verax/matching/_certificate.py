@@ -95,7 +95,7 @@ def check_certificate(
 def _certify(
     weights: jax.Array, assignment: Assignment, masks: Masks, maximize: bool, allow_unmatched: bool
 ) -> Certificate:
-    signed = forbid(weights if maximize else -weights, masks)
+    signed = forbid(weights if maximize else -weights, masks, maximize=True)
     row, column = present(masks, weights)
     primal = _attained(signed, assignment, row, column, allow_unmatched)
     dual = _bound(signed, assignment, row, column, allow_unmatched)

@@ -36,12 +36,13 @@ def present(masks: Masks, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     return row, column
 
 
-def forbid(weights: jax.Array, masks: Masks) -> jax.Array:
+def forbid(weights: jax.Array, masks: Masks, *, maximize: bool) -> jax.Array:
     """Weights in which nobody can be matched to those who are not there."""
+    worst = -jnp.inf if maximize else jnp.inf
     if masks.row is not None:
-        weights = jnp.where(masks.row[..., :, None], weights, -jnp.inf)
+        weights = jnp.where(masks.row[..., :, None], weights, worst)
     if masks.column is not None:
-        weights = jnp.where(masks.column[..., None, :], weights, -jnp.inf)
+        weights = jnp.where(masks.column[..., None, :], weights, worst)
     return weights
 
 
