@@ -1,5 +1,7 @@
 """Prices whose constraints have slack where utilities are uncertain."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def width_slack(
     return jax.pure_callback(_every, shapes, *fixed, *widths, vmap_method="broadcast_all")
 
 
-def _every(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _every(*arrays: Any) -> tuple[np.ndarray, np.ndarray]:
     weights, match, row_price, col_price, row_width, col_width = (np.asarray(x) for x in arrays)
     rows, columns = row_price.copy(), col_price.copy()
     for at in np.ndindex(weights.shape[:-2]):
