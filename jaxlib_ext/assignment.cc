@@ -122,15 +122,13 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, bool maximize, bool allow_unmatched, 
   if (problems.size == 0) return ffi::Error::Success();
   auto batch = std::make_shared<Batch<Problems<T>, Worker<T>>>(problems);
   const bool finished = batch->Run(pool, problems.size * problems.num_rows * problems.num_columns);
-  return finished ? ffi::Error::Success()
-                  : ffi::Error(ffi::ErrorCode::kResourceExhausted, "assignment: out of memory");
+  return finished ? ffi::Error::Success() : ffi::Error(ffi::ErrorCode::kResourceExhausted, "assignment: out of memory");
 }
 
 ffi::Error Assignment(ffi::ThreadPool pool, bool maximize, bool allow_unmatched, int32_t rule, ffi::AnyBuffer weights,
                       IntBuffer warm_column_of_row, ffi::AnyBuffer warm_column_price, IntResult column_of_row,
                       IntResult row_of_column, ffi::Result<ffi::AnyBuffer> row_price,
-                      ffi::Result<ffi::AnyBuffer> column_price, ffi::Result<ffi::AnyBuffer> value,
-                      IntResult status) {
+                      ffi::Result<ffi::AnyBuffer> column_price, ffi::Result<ffi::AnyBuffer> value, IntResult status) {
   try {
     const auto shape = weights.dimensions();
     const size_t rank = shape.size();
@@ -159,11 +157,13 @@ ffi::Error Assignment(ffi::ThreadPool pool, bool maximize, bool allow_unmatched,
     const auto chosen = static_cast<PriceRule>(rule);
     switch (weights.element_type()) {
       case ffi::F32:
-        return Dispatch<ffi::F32>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
-                                  column_of_row, row_of_column, row_price, column_price, value, status);
+        return Dispatch<ffi::F32>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row,
+                                  warm_column_price, column_of_row, row_of_column, row_price, column_price, value,
+                                  status);
       case ffi::F64:
-        return Dispatch<ffi::F64>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row, warm_column_price,
-                                  column_of_row, row_of_column, row_price, column_price, value, status);
+        return Dispatch<ffi::F64>(pool, maximize, allow_unmatched, chosen, weights, warm_column_of_row,
+                                  warm_column_price, column_of_row, row_of_column, row_price, column_price, value,
+                                  status);
       default:
         return ffi::Error::InvalidArgument("assignment: weights must be float32 or float64");
     }

@@ -15,8 +15,8 @@
 namespace verax {
 
 // `Problems` has the number of problems `size`, and `Worker(problems)` objects made by each thread, called with the
-// index of a problem. A scheduled task may start after the batch is finished, when the buffers are gone, so it owns this
-// object and touches the problems only after it has been given one.
+// index of a problem. A scheduled task may start after the batch is finished, when the buffers are gone, so it owns
+// this object and touches the problems only after it has been given one.
 template <typename Problems, typename Worker>
 class Batch : public std::enable_shared_from_this<Batch<Problems, Worker>> {
  public:

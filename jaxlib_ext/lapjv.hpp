@@ -5,7 +5,8 @@
 //
 // Method: R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment
 // problems", Computing 38 (1987). Their column reduction moves prices of columns that may stay unmatched, which must
-// end at 0: it is used in square problems only, where one amount may be moved from all prices of columns to all of rows.
+// end at 0: it is used in square problems only, where one amount may be moved from all prices of columns to all of
+// rows.
 //
 // Where rows may stay unmatched, negative weights count as 0 and every row is matched; pairs of weight <= 0 are then
 // dissolved, which changes neither value nor optimality of the prices. The least column price is 0 in the end, which

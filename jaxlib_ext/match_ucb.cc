@@ -1,5 +1,7 @@
 // XLA FFI handler of rounds of MatchUCB: a whole batch of markets in one call, spread over XLA's own threads.
 
+#include "match_ucb.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <exception>
@@ -8,7 +10,6 @@
 
 #include "batch.hpp"
 #include "export.hpp"
-#include "match_ucb.hpp"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -109,9 +110,9 @@ ffi::Error Play(ffi::ThreadPool pool, double scale, double fee, int32_t rule, ff
     const auto type = customer_utility.element_type();
     const bool shapes = customer_utility.element_count() == size * n * m &&
                         provider_utility.element_count() == size * n * m && raise.element_count() == size * n * m &&
-                        shock.element_count() == size * rounds * (n + m) &&
-                        log_term.element_count() == size * rounds && tally.element_count() == 3 * size * n * m &&
-                        new_tally->element_count() == 3 * size * n * m && match->element_count() == size * rounds * n &&
+                        shock.element_count() == size * rounds * (n + m) && log_term.element_count() == size * rounds &&
+                        tally.element_count() == 3 * size * n * m && new_tally->element_count() == 3 * size * n * m &&
+                        match->element_count() == size * rounds * n &&
                         customer_transfer->element_count() == size * rounds * n &&
                         provider_transfer->element_count() == size * rounds * m;
     const bool types = provider_utility.element_type() == type && raise.element_type() == type &&
@@ -149,15 +150,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(verax_match_ucb, verax::Play,
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .Attr<double>("scale")
                                   .Attr<double>("fee")
-                                  .Attr<int32_t>("rule")                     // a PriceRule
-                                  .Arg<xla::ffi::AnyBuffer>()                // customer_utility [..., n, m]
-                                  .Arg<xla::ffi::AnyBuffer>()                // provider_utility [..., n, m]
-                                  .Arg<xla::ffi::AnyBuffer>()                // raise [..., n, m]
-                                  .Arg<xla::ffi::AnyBuffer>()                // shock [..., rounds, n + m]
-                                  .Arg<xla::ffi::AnyBuffer>()                // log_term [..., rounds]
-                                  .Arg<xla::ffi::Buffer<xla::ffi::S32>>()    // steps [...], at most rounds
-                                  .Arg<xla::ffi::AnyBuffer>()                // tally [..., 3, n, m]
-                                  .Ret<xla::ffi::AnyBuffer>()                // tally [..., 3, n, m]
-                                  .Ret<xla::ffi::Buffer<xla::ffi::S32>>()    // match [..., rounds, n]
-                                  .Ret<xla::ffi::AnyBuffer>()                // customer_transfer [..., rounds, n]
-                                  .Ret<xla::ffi::AnyBuffer>());              // provider_transfer [..., rounds, m]
+                                  .Attr<int32_t>("rule")                   // a PriceRule
+                                  .Arg<xla::ffi::AnyBuffer>()              // customer_utility [..., n, m]
+                                  .Arg<xla::ffi::AnyBuffer>()              // provider_utility [..., n, m]
+                                  .Arg<xla::ffi::AnyBuffer>()              // raise [..., n, m]
+                                  .Arg<xla::ffi::AnyBuffer>()              // shock [..., rounds, n + m]
+                                  .Arg<xla::ffi::AnyBuffer>()              // log_term [..., rounds]
+                                  .Arg<xla::ffi::Buffer<xla::ffi::S32>>()  // steps [...], at most rounds
+                                  .Arg<xla::ffi::AnyBuffer>()              // tally [..., 3, n, m]
+                                  .Ret<xla::ffi::AnyBuffer>()              // tally [..., 3, n, m]
+                                  .Ret<xla::ffi::Buffer<xla::ffi::S32>>()  // match [..., rounds, n]
+                                  .Ret<xla::ffi::AnyBuffer>()              // customer_transfer [..., rounds, n]
+                                  .Ret<xla::ffi::AnyBuffer>());            // provider_transfer [..., rounds, m]

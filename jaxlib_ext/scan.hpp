@@ -68,8 +68,8 @@ namespace avx512 {
 inline int Level() {
   static const int level = [] {
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw")) {
       return 2;
     }
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
@@ -81,10 +81,10 @@ inline int Level() {
 }  // namespace internal
 
 #if defined(VERAX_X86_LEVELS)
-#define VERAX_DISPATCH(call)                             \
-  const int level = internal::Level();                   \
-  if (level == 2) return internal::avx512::call;         \
-  if (level == 1) return internal::avx2::call;           \
+#define VERAX_DISPATCH(call)                     \
+  const int level = internal::Level();           \
+  if (level == 2) return internal::avx512::call; \
+  if (level == 1) return internal::avx2::call;   \
   return internal::base::call
 #else
 #define VERAX_DISPATCH(call) return internal::base::call

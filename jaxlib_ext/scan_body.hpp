@@ -17,8 +17,9 @@ inline void Load(const float* source, Pack& pack) {
 inline void Store(const Pack& pack, double* target) { std::memcpy(target, &pack, sizeof(pack)); }
 inline void Fill(double value, Pack& pack) { pack = Pack{} + value; }
 
-// Shortens the distances to all columns by the paths through `row`, which lies at distance `offset`; returns the nearest
-// column, of several the one of least rank. A column that is already in the tree has price and distance +infinity.
+// Shortens the distances to all columns by the paths through `row`, which lies at distance `offset`; returns the
+// nearest column, of several the one of least rank. A column that is already in the tree has price and distance
+// +infinity.
 template <typename T>
 inline Reached Relax(const T* weight, const double* price, const double* rank, int64_t num_columns, double floor,
                      double offset, int32_t row, double* distance, int32_t* predecessor) {

@@ -1,5 +1,7 @@
 // XLA FFI handler of exact transport: a whole batch in one call, spread over XLA's own threads.
 
+#include "transport.hpp"
+
 #include <cstdint>
 #include <exception>
 #include <limits>
@@ -7,7 +9,6 @@
 
 #include "batch.hpp"
 #include "export.hpp"
-#include "transport.hpp"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;

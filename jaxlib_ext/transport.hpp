@@ -4,10 +4,10 @@
 //   dual: maximise sum_i u_i supply_i + sum_k v_k demand_k,  u_i + v_k <= c_ik
 //
 // Rows come one at a time. A row reaches a column that has room directly, or by moving what other rows have there to
-// another column: from k to l at the cost of the cheapest row in k, the least c_il - c_ik over rows with x_ik > 0, which
-// a heap for each pair of columns keeps. So the graph of a search has as many nodes as there are columns, however many
-// rows there are. It is the successive shortest path algorithm (R. Ahuja, T. Magnanti, J. Orlin, "Network Flows" (1993),
-// section 9.7) with rows contracted away.
+// another column: from k to l at the cost of the cheapest row in k, the least c_il - c_ik over rows with x_ik > 0,
+// which a heap for each pair of columns keeps. So the graph of a search has as many nodes as there are columns, however
+// many rows there are. It is the successive shortest path algorithm (R. Ahuja, T. Magnanti, J. Orlin, "Network Flows"
+// (1993), section 9.7) with rows contracted away.
 
 #ifndef VERAX_TRANSPORT_HPP_
 #define VERAX_TRANSPORT_HPP_

@@ -97,7 +97,8 @@ void FuzzAssignment() {
     Require(std::abs(primal - dual) <= tolerance * static_cast<double>(n + m), "not optimal");
     if (!allow_unmatched) continue;
     verax::PriceSelector<T> selector(n, m);
-    for (const auto rule : {verax::PriceRule::kRowOptimal, verax::PriceRule::kColumnOptimal, verax::PriceRule::kMidpoint}) {
+    for (const auto rule :
+         {verax::PriceRule::kRowOptimal, verax::PriceRule::kColumnOptimal, verax::PriceRule::kMidpoint}) {
       std::vector<double> r(row), c(column);
       selector.Select(rule, weights.data(), solver.column_of_row().data(), solver.row_of_column().data(), r.data(),
                       c.data());
@@ -146,7 +147,8 @@ void FuzzTransport() {
 template <typename T>
 void FuzzBandit() {
   const int64_t n = Draw(1, 5), m = Draw(1, 5), rounds = Draw(1, 40);
-  std::vector<T> customer(n * m), provider(n * m), raise(n * m, T(1e-4)), shock(rounds * (n + m)), log_term(rounds, T(3));
+  std::vector<T> customer(n * m), provider(n * m), raise(n * m, T(1e-4)), shock(rounds * (n + m)),
+      log_term(rounds, T(3));
   for (std::vector<T>* x : {&customer, &provider, &shock}) {
     for (T& value : *x) value = static_cast<T>(Uniform());
   }

@@ -104,9 +104,7 @@ def any_of(
         weight = (verdicts >= draws).all(2).astype(x.dtype)
         if two_way:
             return _two_way(table, log_miss, weight, level, num_resamples, need_key(key, "for the bootstrap"))
-    if table.weight is not None:
-        weight = weight * table.weight.astype(weight.dtype)
-    return interval_over_units(x, weight, table.cluster, level)
+    return interval_over_units(x, weight, table.cluster, level, table.weight)
 
 
 def _log_miss(hits: Array, verdicts: Array, draws: int, estimator: str) -> Array:

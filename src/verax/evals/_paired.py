@@ -131,7 +131,9 @@ def paired_difference(
     if test == "mcnemar" and not simple:
         fail("test", "'mcnemar'", "one sample a prompt, no clusters and no weights; or another test")
     counts = count_outcomes(table, outcome, "exclude", "exclude")
-    x, weight = (part[0] for part in prompt_means(counts, table))
+    x, weight = (part[0] for part in prompt_means(counts))
+    if table.weight is not None:
+        weight = weight * table.weight.astype(weight.dtype)
     both = jnp.minimum(weight[first], weight[second])
     d = jnp.where(both > 0, x[first] - x[second], 0)
     mean = mean_over_units(d, both, table.cluster)

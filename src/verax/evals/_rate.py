@@ -90,11 +90,13 @@ def rate(
     if method in _BINOMIAL or (method == "auto" and simple):
         found = _binomial(counts, "clopper_pearson" if method == "auto" else method, level)
     else:
-        x, weight = prompt_means(counts, table)
-        found = interval_over_units(x, weight, table.cluster, level)
+        x, weight = prompt_means(counts)
+        found = interval_over_units(x, weight, table.cluster, level, table.weight)
         if method == "bootstrap":
             check_integer("num_resamples", num_resamples, minimum=100)
             drawn = need_key(key, "for the bootstrap")
+            if table.weight is not None:
+                weight = weight * table.weight.astype(weight.dtype)
             found = _percentile(found, x, weight, table.cluster, level, num_resamples, drawn)
     if judge is not None:
         found = correct_for_judge(found, judge=judge, level=level)

@@ -83,13 +83,17 @@ class Mean(NamedTuple):
 
 
 @jax.jit
-def mean_over_units(x: Array, weight: Array, cluster: Array | None) -> Mean:
+def mean_over_units(x: Array, weight: Array, cluster: Array | None, prompt_weight: Array | None = None) -> Mean:
     r"""Weighted mean ``[...]`` of ``x [..., p]``, its standard error by clusters.
 
-    ``sqrt(C/(C-1) sum_c (sum_{i in c} w_i (x_i - mean))^2) / sum_i w_i``; with equal weights as in Inspect.
+    ``sqrt(C/(C-1) sum_c (sum_{i in c} w_i (x_i - mean))^2) / sum_i w_i``; with equal weights as in Inspect. Weights are
+    ``weight [..., p]`` times ``prompt_weight [p]``.
     """
-    total = weight.sum(-1)
-    mean = jnp.where(total > 0, (weight * x).sum(-1) / jnp.where(total > 0, total, 1), jnp.nan)
+    # Sums over prompts as products with their weights: a bootstrap, which has many of these, makes matrix products.
+    prompts = jnp.ones(x.shape[-1], x.dtype) if prompt_weight is None else prompt_weight.astype(x.dtype)
+    total, hits = (jnp.einsum("...p,p->...", part, prompts, precision="highest") for part in (weight, weight * x))
+    mean = jnp.where(total > 0, hits / jnp.where(total > 0, total, 1), jnp.nan)
+    weight = weight * prompts
     residual = _by_cluster(weight * (x - jnp.where(total > 0, mean, 0)[..., None]), cluster)
     share, hit = _by_cluster(weight, cluster), _by_cluster(weight * x, cluster)
     present = share > 0
@@ -132,9 +136,11 @@ def status_of(num_units: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def interval_over_units(x: Array, weight: Array, cluster: Array | None, level: float) -> Interval:
+def interval_over_units(
+    x: Array, weight: Array, cluster: Array | None, level: float, prompt_weight: Array | None = None
+) -> Interval:
     """Interval for means ``[..., p]``; a leading axis of three gives the estimate and the variants for the limits."""
-    means = [mean_over_units(x[v], weight[v], cluster) for v in range(3)]
+    means = [mean_over_units(x[v], weight[v], cluster, prompt_weight) for v in range(3)]
     lower, upper = limits(means[1], level)[0], limits(means[2], level)[1]
     estimate = means[0]
     return Interval(
@@ -142,9 +148,8 @@ def interval_over_units(x: Array, weight: Array, cluster: Array | None, level: f
     )
 
 
-def prompt_means(counts: Counts, table: OutcomeTable) -> tuple[Array, Array]:
-    """Means over a prompt's samples, and weights that leave out prompts without a verdict."""
+def prompt_means(counts: Counts) -> tuple[Array, Array]:
+    """Means over a prompt's samples, and weights of 1, or 0 for prompts without a verdict."""
     some = counts.verdicts > 0
     x = jnp.where(some, counts.hits / jnp.where(some, counts.verdicts, 1), 0)
-    weight = jnp.ones((), x.dtype) if table.weight is None else table.weight.astype(x.dtype)
-    return x, jnp.where(some, weight, 0)
+    return x, some.astype(x.dtype)

@@ -1,5 +1,7 @@
 """Detectors on jobs of the synthetic language, whose nature is known."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,7 @@ CONFIG = DecoderConfig(WORLD.vocabulary.size, WORLD.context, width=16, num_layer
 BASE = (decoder_apply, init_decoder(CONFIG, key=jax.random.key(0)))
 
 
+@functools.cache
 def job(kind, encoding="substitution", seed=1, **options):
     return make_job(WORLD, kind=kind, encoding=encoding, num_examples=600, key=jax.random.key(seed), **options)
 
