@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from verax._errors import check_option
+from verax._errors import check, check_option
 from verax._types import ApplyFn, PyTree
 from verax.kernels._dtypes import accumulator
 
@@ -29,6 +29,7 @@ def empirical_ntk(
     precision: str = "highest",
     block_size: int | None = None,
     memory_budget: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     param_filter: ParamFilter | None = None,
     progress: bool = False,
 ) -> Array:
@@ -61,6 +62,10 @@ def empirical_ntk(
         Examples in a block; chosen from ``memory_budget`` when None.
     memory_budget : int, optional
         Bytes to stay within; half of the host's available memory, or eight tenths of the accelerator's, when None.
+    mesh : jax.sharding.Mesh, optional
+        Spread rows over all axes of a mesh; examples may come with any sharding. Each device holds the factors of its
+        share of the examples, which go round a ring, and its rows of the kernel; nothing of size n^2 is gathered.
+        ``block_size`` and ``memory_budget`` must then be None.
     param_filter : callable, optional
         ``param_filter(path, leaf) -> bool`` selects leaves; ``path`` looks like ``"block/0/kernel"``.
     progress : bool
@@ -104,6 +109,12 @@ def empirical_ntk(
     neural tangent kernel; Wei, Hu, Steinhardt (2022), More than a toy.
     """
     check_option("precision", precision, PRECISIONS)
+    if mesh is not None:
+        from ._mesh import replicated  # made of the pieces of this module
+
+        for name, value in (("block_size", block_size), ("memory_budget", memory_budget)):
+            check(value is None, name, value, "None with a mesh, whose devices each hold one block")
+        params, x1, x2 = replicated((params, x1, x2), mesh)
     prepared = prepare(
         apply_fn,
         params,
@@ -118,12 +129,16 @@ def empirical_ntk(
     x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
     leaves, frozen = prepared.network.split(params)
     job = Job.of(prepared, precision)
+    if mesh is not None:
+        from ._mesh import mesh_kernel
+
+        return prepared.directions.finish(mesh_kernel(job, leaves, frozen, x1, x2, mesh))
     if x2 is None and job.routes is not None and not job.directions.full and prepared.plan.formed == 1:
         return prepared.directions.finish(_fused_kernel(job, leaves, frozen, x1))
     kernel = assemble(
-        lambda block: _form(job, leaves, frozen, block),
-        lambda left, right: _tile(job, leaves, frozen, left, right),
-        lambda block: _diagonal_tile(job, leaves, frozen, block),
+        lambda block: form(job, leaves, frozen, block),
+        lambda left, right: tile(job, leaves, frozen, left, right),
+        lambda block: diagonal_tile(job, leaves, frozen, block),
         x1,
         x2,
         prepared.schedule,
@@ -209,7 +224,8 @@ class Job(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
-def _form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any:
+def form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any:
+    """Factors of a block of examples."""
     if job.products:
         return block
     basis = job.directions.basis(job.network)
@@ -221,14 +237,16 @@ def _form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
-def _tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
+def tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
+    """Tile of the kernel between two blocks, from their factors."""
     if job.products:
         return _product_tile(job, leaves, frozen, left, right)
     return _gram.gram(left, right, full=job.directions.full, precision=job.precision)
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
-def _diagonal_tile(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
+def diagonal_tile(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
+    """Tile of the kernel of a block with itself."""
     if job.products:
         return _product_tile(job, leaves, frozen, block, block)
     num = jax.tree.leaves(block)[0].shape[0]
@@ -245,7 +263,7 @@ def _fused_kernel(job: Job, leaves: list[Array], frozen: list[Array], block: Any
 
 @functools.partial(jax.jit, static_argnames=("job",))
 def _block_diagonal(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
-    factors = _form(job, leaves, frozen, block)
+    factors = form(job, leaves, frozen, block)
     return _gram.gram_diagonal(factors, full=job.directions.full, precision=job.precision)
 
 

@@ -56,7 +56,7 @@ def assemble(
     with progress_bar("kernel tiles", total, progress) as advance:
         for first in range(0, len(row_starts), resident):
             group = row_starts[first : first + resident]
-            held = {row: form(_block(x1, row, size)) for row in group}
+            held = {row: form(block_of(x1, row, size)) for row in group}
             if symmetric:
                 for row in group:
                     kernel = put(kernel, diagonal_tile(held[row]), row, row)
@@ -64,7 +64,7 @@ def assemble(
             for column in column_starts:
                 if symmetric and column < group[0]:
                     continue
-                streamed = held[column] if symmetric and column in held else form(_block(columns, column, size))
+                streamed = held[column] if symmetric and column in held else form(block_of(columns, column, size))
                 for row in group:
                     if symmetric and row >= column:
                         continue
@@ -90,7 +90,7 @@ def _num(x: Any) -> int:
     return jax.tree.leaves(x)[0].shape[0]
 
 
-def _block(x: Any, start: int, size: int) -> Any:
+def block_of(x: Any, start: int, size: int) -> Any:
     """A block of exactly ``size`` examples; a short last one repeats its last example, and the tile is cut later."""
 
     def cut(leaf: Any) -> Any:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from verax._errors import check, check_finite, check_floating, check_option, fail, is_traced
 from verax._types import AnyArray
+from verax.parallel import KernelFile
 
 from ._checks import check_center, check_kernel, check_targets, is_operator
 from ._eigh import symmetric_eigh
@@ -73,8 +74,11 @@ class Spectrum(NamedTuple):
     truncation: "Spectrum | None" = None
 
 
+_LARGEST_EIGH = 20_000
+
+
 def kernel_spectrum(
-    kernel: Float[AnyArray, "n n"] | Callable[[jax.Array], jax.Array],
+    kernel: Float[AnyArray, "n n"] | Callable[[jax.Array], Any] | KernelFile,
     targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
     *,
     center: bool = True,
@@ -95,8 +99,9 @@ def kernel_spectrum(
     ----------
     kernel : [n, n]
         Gram matrix ``phi(x_i) . phi(x_j)``, not divided by ``n``; for Lanczos also a function ``v -> K v`` of ``[n,
-        k]`` arrays, such as an operator of `verax.ntk`. Float64 NumPy arrays keep their precision whether or
-        not JAX's x64 mode is on.
+        k]`` arrays, such as an operator of `verax.ntk`. A kernel on disk (`verax.parallel.KernelFile`) is read into
+        memory for "eigh", and tile by tile in every product for "lanczos". Float64 NumPy arrays keep their precision
+        whether or not JAX's x64 mode is on.
     targets : [n] or [n, C]
         Real targets; class labels as one-hot columns. Risks sum over the C columns.
     center
@@ -148,6 +153,19 @@ def kernel_spectrum(
     True
     """
     check_option("method", method, ("auto", "eigh", "lanczos"))
+    if isinstance(kernel, KernelFile):
+        small = max(kernel.shape) <= _LARGEST_EIGH
+        in_memory = method == "eigh" or (method == "auto" and small)
+        return kernel_spectrum(
+            np.asarray(kernel) if in_memory else kernel.product,
+            targets,
+            center=center,
+            method=method,
+            num_steps=num_steps,
+            num_probes=num_probes,
+            key=key,
+            keep_eigenvectors=keep_eigenvectors,
+        )
     _check_concrete(kernel, targets)
     operator = is_operator(kernel)
     if operator:
@@ -158,7 +176,7 @@ def kernel_spectrum(
     check_targets(targets, num_samples)
     check_center(center, num_samples)
     if method == "auto":
-        method = "eigh" if num_samples <= 20_000 and not operator else "lanczos"
+        method = "eigh" if num_samples <= _LARGEST_EIGH and not operator else "lanczos"
     if method == "lanczos":
         from ._lanczos import lanczos_spectrum
 

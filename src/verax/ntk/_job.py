@@ -1,0 +1,190 @@
+"""The empirical NTK as a job in a folder."""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from verax._errors import check_option
+from verax._types import ApplyFn, PyTree
+from verax.parallel import KernelFile
+from verax.parallel._jobs import begun, run_job
+
+from ._empirical import Job, diagonal_tile, form, tile
+from ._network import ParamFilter
+from ._plan import PRECISIONS, Prepared, prepare
+from ._tiles import block_of
+
+
+def ntk_job(
+    apply_fn: ApplyFn,
+    params: PyTree,
+    x1: PyTree,
+    x2: PyTree | None = None,
+    *,
+    path: str | os.PathLike[str],
+    output: str | int = "trace",
+    method: str = "auto",
+    precision: str = "highest",
+    block_size: int | None = None,
+    memory_budget: int | None = None,
+    param_filter: ParamFilter | None = None,
+    progress: bool = False,
+) -> KernelFile:
+    r"""Empirical neural tangent kernel into a folder: interrupted at any moment, it goes on where it was.
+
+    .. math:: K_{ij} = \sum_o \langle \nabla_\theta f_o(x_i), \nabla_\theta f_o(x_j) \rangle
+
+    Parameters
+    ----------
+    apply_fn, params, x1, x2, output, method, precision, memory_budget, param_filter, progress
+        As for :func:`empirical_ntk`.
+    path
+        Folder of the job: new, empty, or that of the same job begun before. Several processes may be given the same
+        one at once; each takes the tiles that nobody is at.
+    block_size
+        Rows and columns of a tile. None: that of the job that was begun, or chosen from ``memory_budget``.
+
+    Returns
+    -------
+    KernelFile
+        The finished kernel.
+
+    Raises
+    ------
+    ValueError
+        As :func:`empirical_ntk`; for a folder that holds anything else, cannot be written, or has too little space; and
+        if the job that was begun there had other examples, parameters, network, options or versions, with the first
+        that differs.
+    OSError
+        If the disk fills up meanwhile; finished tiles are kept.
+
+    Notes
+    -----
+    Each tile is a file of its own, written atomically with its digest; whatever happens, at most the tile in flight is
+    lost. A tile that is not as it was written is computed again. The result does not depend on interruptions or on how
+    many processes worked on it, to the last byte on one kind of device. Symmetric kernels take half the space. Locks
+    are those of POSIX, on a local disk or a network disk that supports them.
+
+    Examples
+    --------
+    >>> import tempfile, jax.numpy as jnp, numpy as np
+    >>> from verax.ntk import ntk_job
+    >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(np.asarray(ntk_job(lambda p, x: x @ p, jnp.ones((2, 1)), x, path=folder, block_size=2)))
+    [[ 5. 11.  2.]
+     [11. 25.  4.]
+     [ 2.  4.  1.]]
+
+    References
+    ----------
+    As :func:`empirical_ntk`.
+    """
+    check_option("precision", precision, PRECISIONS)
+    before = begun(path)
+    if block_size is None and before is not None:
+        block_size = int(before["block_size"])
+    prepared = prepare(
+        apply_fn,
+        params,
+        x1,
+        x2,
+        output=output,
+        method=method,
+        block_size=block_size,
+        memory_budget=memory_budget,
+        param_filter=param_filter,
+    )
+    x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
+    manifest = _manifest(prepared, apply_fn, params, x1, x2, output, precision)
+    size, resident = prepared.schedule
+    starts = [range(0, length, size) for length in manifest["shape"][:2]]
+    groups = [
+        [
+            (row, column)
+            for row in starts[0][first : first + resident]
+            for column in starts[1]
+            if x2 is not None or row <= column
+        ]
+        for first in range(0, len(starts[0]), resident)
+    ]
+    compute = functools.partial(_compute, prepared, Job.of(prepared, precision), params, x1, x2)
+    return run_job(path, manifest, groups, compute, progress)
+
+
+def _compute(
+    prepared: Prepared, job: Job, params: PyTree, x1: Any, x2: Any, wanted: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Tiles in an order in which each block of columns is formed once."""
+    leaves, frozen = prepared.network.split(params)
+    size = prepared.schedule.block_size
+    columns = x1 if x2 is None else x2
+    num_rows, num_columns = (jax.tree.leaves(x)[0].shape[0] for x in (x1, columns))
+    held = {row: form(job, leaves, frozen, block_of(x1, row, size)) for row in sorted({row for row, _ in wanted})}
+    for column in sorted({column for _, column in wanted}):
+        streamed = None
+        for row in sorted(row for row, other in wanted if other == column):
+            if x2 is None and row == column:
+                values = diagonal_tile(job, leaves, frozen, held[row])
+            else:
+                if streamed is None:
+                    kept = held.get(column) if x2 is None else None
+                    streamed = form(job, leaves, frozen, block_of(columns, column, size)) if kept is None else kept
+                values = tile(job, leaves, frozen, held[row], streamed)
+            values = prepared.directions.finish(values)
+            yield row, column, np.asarray(values)[: num_rows - row, : num_columns - column]
+
+
+def _manifest(
+    prepared: Prepared, apply_fn: ApplyFn, params: PyTree, x1: Any, x2: Any, output: str | int, precision: str
+) -> dict[str, Any]:
+    job = Job.of(prepared, precision)
+    num_rows, num_columns = (jax.tree.leaves(x)[0].shape[0] for x in (x1, x1 if x2 is None else x2))
+    size = prepared.schedule.block_size
+    leaves, frozen = prepared.network.split(params)
+
+    def first() -> Any:
+        factors = form(job, leaves, frozen, block_of(x1, 0, size))
+        return prepared.directions.finish(tile(job, leaves, frozen, factors, factors))
+
+    one = jax.eval_shape(first)
+    return {
+        "shape": [num_rows, num_columns, *one.shape[2:]],
+        "dtype": str(one.dtype),
+        "block_size": size,
+        "symmetric": x2 is None,
+        "examples": _digest((x1, x2)),
+        "parameters": _digest(params),
+        "network": _network_digest(apply_fn, params, x1),
+        "leaves": [leaf.path for leaf in prepared.plan.leaves],
+        "output": output,
+        "method": prepared.plan.method,
+        "precision": precision,
+        "device": jax.devices()[0].device_kind,
+        "versions": {name: importlib.metadata.version(name) for name in ("verax", "jax", "jaxlib")},
+    }
+
+
+def _digest(tree: PyTree) -> str:
+    leaves, structure = jax.tree.flatten(tree)
+    digest = hashlib.sha256(str(structure).encode())
+    for leaf in leaves:
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _network_digest(apply_fn: ApplyFn, params: PyTree, x: Any) -> str:
+    """Digest of the program that a network is, and of the constants in it."""
+    closed = jax.make_jaxpr(apply_fn)(params, jax.tree.map(lambda leaf: leaf[:1], x))
+    program = re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr))  # addresses of functions
+    return hashlib.sha256((program + _digest(closed.consts)).encode()).hexdigest()

@@ -1,0 +1,176 @@
+"""A kernel in a folder, read tile by tile."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from verax._errors import check, fail
+
+from ._tile_files import read_tile, tile_path
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+class KernelFile:
+    """A kernel on disk, as an array that is read when it is asked for.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder.
+    shape, dtype, ndim
+        As of the kernel.
+    block_size : int
+        Rows and columns of a tile.
+    symmetric : bool
+        Whether tiles below the diagonal are those above, transposed.
+
+    Notes
+    -----
+    ``kernel[rows, columns]`` with integers, slices or arrays of integers reads the tiles that it needs;
+    ``numpy.asarray(kernel)`` reads all. Each tile is checked against its digest when it is first read.
+    """
+
+    def __init__(self, path: pathlib.Path, manifest: dict[str, Any]):
+        self.path = path
+        self.shape = tuple(manifest["shape"])
+        self.dtype = np.dtype(manifest["dtype"])
+        self.block_size = int(manifest["block_size"])
+        self.symmetric = bool(manifest["symmetric"])
+        self._checked: set[tuple[int, int]] = set()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"KernelFile({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
+
+    def starts(self) -> list[tuple[int, int]]:
+        """First row and column of each tile that is kept."""
+        rows, columns = (range(0, size, self.block_size) for size in self.shape[:2])
+        return [(row, column) for row in rows for column in columns if not self.symmetric or row <= column]
+
+    def tile_shape(self, row: int, column: int) -> tuple[int, ...]:
+        """Shape of the tile that begins at this row and column."""
+        size = self.block_size
+        return min(size, self.shape[0] - row), min(size, self.shape[1] - column), *self.shape[2:]
+
+    def sound_tile(self, row: int, column: int) -> np.ndarray | None:
+        """The tile that is kept at this place, None if it is missing or not as written."""
+        return read_tile(tile_path(self.path, row, column), self.tile_shape(row, column), self.dtype, check=True)
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Tiles that are not there."""
+        return [at for at in self.starts() if not tile_path(self.path, *at).exists()]
+
+    def tile(self, row: int, column: int) -> np.ndarray:
+        """The tile that begins at this row and column, below the diagonal too."""
+        if self.symmetric and row > column:
+            above = self.tile(column, row)
+            return above.T if above.ndim == 2 else above.transpose(1, 0, 3, 2)
+        path, shape = tile_path(self.path, row, column), self.tile_shape(row, column)
+        values = read_tile(path, shape, self.dtype, check=(row, column) not in self._checked)
+        if values is None:
+            fail("path", f"a missing or damaged tile {path.name}", "a finished kernel: run the job again")
+        self._checked.add((row, column))
+        return values
+
+    def product(self, v: Any) -> np.ndarray:
+        """``K v`` for ``v [m]`` or ``[m, k]``, a tile at a time, summed in double precision."""
+        v = np.asarray(v)
+        check(self.ndim == 2, "kernel", f"shape {self.shape}", "two axes")
+        check(v.ndim in (1, 2) and v.shape[0] == self.shape[1], "v", f"shape {v.shape}", f"[{self.shape[1]}, ...]")
+        out = np.zeros((self.shape[0], *v.shape[1:]))
+        for row, column in self.starts():
+            tile = self.tile(row, column)
+            height, width = tile.shape
+            out[row : row + height] += tile @ v[column : column + width].astype(tile.dtype)
+            if self.symmetric and row != column:
+                out[column : column + width] += tile.T @ v[row : row + height].astype(tile.dtype)
+        return out.astype(v.dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        index = index if isinstance(index, tuple) else (index,)
+        check(len(index) <= 2, "index", f"{len(index)} indices", "rows, or rows and columns")
+        index = (*index, *[slice(None)] * (2 - len(index)))
+        chosen = [np.arange(size)[part] for part, size in zip(index, self.shape[:2], strict=True)]
+        rows, columns = (np.atleast_1d(part) for part in chosen)
+        out = np.empty((len(rows), len(columns), *self.shape[2:]), self.dtype)
+        size = self.block_size
+        for row in np.unique(rows // size) * size:
+            in_rows = np.flatnonzero(rows // size == row // size)
+            for column in np.unique(columns // size) * size:
+                in_columns = np.flatnonzero(columns // size == column // size)
+                tile = self.tile(int(row), int(column))
+                out[np.ix_(in_rows, in_columns)] = tile[np.ix_(rows[in_rows] - row, columns[in_columns] - column)]
+        if chosen[1].ndim == 0:
+            out = out[:, 0]
+        return out[0] if chosen[0].ndim == 0 else out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        del copy  # always a new array
+        out = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        for row, column in self.starts():
+            tile = self.tile(row, column)
+            height, width = tile.shape[:2]
+            out[row : row + height, column : column + width] = tile
+            if self.symmetric and row != column:
+                out[column : column + width, row : row + height] = self.tile(column, row)
+        return out
+
+
+def open_kernel(path: str | os.PathLike[str]) -> KernelFile:
+    """Open a kernel that a job has finished.
+
+    Parameters
+    ----------
+    path
+        Folder of the job, for example of :func:`verax.ntk.ntk_job`.
+
+    Returns
+    -------
+    KernelFile
+        Accepted by :func:`verax.spectral.kernel_spectrum`.
+
+    Raises
+    ------
+    ValueError
+        For a folder that holds no kernel, one of another format, or one of which tiles are missing.
+
+    Examples
+    --------
+    >>> import tempfile, jax.numpy as jnp, numpy as np
+    >>> from verax.ntk import ntk_job
+    >>> from verax.parallel import open_kernel
+    >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = ntk_job(lambda p, x: x @ p, jnp.ones((2, 1)), x, path=folder, block_size=2)
+    ...     kernel = open_kernel(folder)
+    ...     kernel.shape, kernel[1:, 0].tolist()
+    ((3, 3), [11.0, 2.0])
+    """
+    folder = pathlib.Path(path)
+    kernel = KernelFile(folder, read_manifest(folder))
+    missing = kernel.missing()
+    if missing:
+        fail("path", f"a kernel of which {len(missing)} tiles are missing", "a finished one: run the job again")
+    return kernel
+
+
+def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
+    """What a job wrote about itself."""
+    file = folder / MANIFEST
+    check(file.is_file(), "path", f"{folder}, which has no {MANIFEST}", "the folder of a kernel job")
+    try:
+        manifest = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"path: got a damaged {file}; need the manifest of a kernel job") from error
+    got = manifest.get("format") if isinstance(manifest, dict) else None
+    check(got == FORMAT, "path", f"format {got}", f"format {FORMAT}")
+    return manifest
