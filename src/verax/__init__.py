@@ -21,6 +21,7 @@ _SUBMODULES = (
     "online",
     "organisms",
     "papers",
+    "parallel",
     "probe",
     "report",
     "shift",

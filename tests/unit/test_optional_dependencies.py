@@ -23,6 +23,7 @@ CALLS = {
     "online": "assert verax.online.ski_rental.minimum_robustness(1) == 1",
     "organisms": "assert verax.organisms.PolicyWorld(key=key).is_restricted(np.array([0, 9, 4]))",
     "papers": "assert verax.papers.names()",
+    "parallel": "assert verax.parallel.KernelFile",
     "probe": "assert verax.probe.RidgeProbe().fit(x[[0, 1, 2, 0]], [0, 1, 1, 0]).num_samples_ == 4",
     "report": "assert verax.report.Table(['n'], [[1]]).column('n') == (1,)",
     "shift": "assert len(verax.shift.corruptions.NAMES) == 19",

@@ -190,11 +190,12 @@ def test_fifty_kills(tmp_path):
     subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / "whole")], check=True)
     draw, kills = random.Random(0), 0
     while kills < 50:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "killed")], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(draw.uniform(0.2, 1.2))
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == 0:  # it was done before the kill
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path / "killed")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(draw.uniform(0.2, 1.2))
+            process.send_signal(signal.SIGKILL)
+        if process.returncode == 0:  # it was done before the kill
             for path in draw.sample(sorted((tmp_path / "killed" / "tiles").iterdir()), 200):
                 path.unlink()
         kills += 1
