@@ -19,7 +19,7 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 # Files and pages, integer tokens, and networks in single precision by construction: a run in double precision tests of
 # these only what they refuse.
-SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "report"}
+SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "parallel", "report"}
 
 
 def pytest_collection_modifyitems(config, items):

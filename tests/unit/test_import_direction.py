@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "evals": BELOW,
     "matching": BELOW,
     "online": BELOW,
-    "organisms": BELOW,
+    "organisms": {"evals", *BELOW},
     "audit": {"matching", *BELOW},
     "shift": {"ntk", "matching", *BELOW},
     "parallel": {"helpers", "kernels"},

@@ -5,6 +5,10 @@ from verax._save import register as _register
 from verax._save import save as save
 
 from ._any_of import any_of as any_of
+from ._attack_families import ATTACK_FAMILIES as ATTACK_FAMILIES
+from ._attack_families import AttackFamily as AttackFamily
+from ._attack_families import AttackTable as AttackTable
+from ._attack_families import attack_table as attack_table
 from ._bootstrap import bootstrap as bootstrap
 from ._bradley_terry import Strengths as Strengths
 from ._bradley_terry import bradley_terry as bradley_terry

@@ -123,8 +123,15 @@ class OutcomeTable:
 
     def with_weight(self, weight: Any) -> "OutcomeTable":
         """The same verdicts with other weights ``[prompt]``."""
+        return self._with(weight=weight)
+
+    def with_labels(self, labels: Any) -> "OutcomeTable":
+        """Other verdicts of the same shape."""
+        return self._with(labels=labels)
+
+    def _with(self, **changes: Any) -> "OutcomeTable":
         leaves, names = self.tree_flatten()
-        arrays = dict(zip(_ARRAYS, leaves, strict=True)) | {"weight": weight}
+        arrays = dict(zip(_ARRAYS, leaves, strict=True)) | changes
         return self.tree_unflatten(names, tuple(arrays[name] for name in _ARRAYS))
 
     def models(self, which: Any = None, *, argument: str = "models") -> np.ndarray:

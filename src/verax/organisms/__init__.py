@@ -10,7 +10,6 @@ from ._decoder import decoder_apply as decoder_apply
 from ._decoder import init_decoder as init_decoder
 from ._encodings import FAMILIES as FAMILIES
 from ._encodings import Encoding as Encoding
-from ._evaluate import Evaluation as Evaluation
 from ._evaluate import Transform as Transform
 from ._evaluate import evaluate as evaluate
 from ._evaluate import transforms as transforms

@@ -14,7 +14,15 @@ from verax.report import Claim, Report, Table, environment
 if TYPE_CHECKING:
     import jax
 
-_PAPERS = ("gcv", "learning_augmented", "matching_markets", "o1_system_card", "projection_norm", "tct")
+_PAPERS = (
+    "covert_finetuning",
+    "gcv",
+    "learning_augmented",
+    "matching_markets",
+    "o1_system_card",
+    "projection_norm",
+    "tct",
+)
 
 SCALES = ("demo", "laptop", "full")
 """45 seconds on two cores; at most an hour; hours, or a GPU."""

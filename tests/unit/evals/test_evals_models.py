@@ -110,3 +110,28 @@ def test_scorecard_levels_and_gates():
     assert by_estimate.deployable
     assert card.probability["b"][0] > 0.99
     assert card.probability["b"][1] == pytest.approx(stats.norm.sf(0.65, 0.6, np.sqrt(0.24 / 100)), rel=1e-4)
+
+
+def test_attack_table_adds_up_and_its_adaptive_column_is_any_of(rng):
+    labels = rng.choice([0, 1, 2], (2, 4, 50, 1), p=[0.6, 0.25, 0.15])
+    names = ("none", "base64", "my own", "poems")
+    found = ve.attack_table(ve.OutcomeTable(labels, attack_names=names))
+    np.testing.assert_allclose(found.bad.estimate, (labels == 1).mean((2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(found.unclear, (labels == 2).mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(found.adaptive.estimate, (labels[:, 1:] == 1).any((1, 3)).mean(1), rtol=1e-6)
+    assert found.failure_modes == ("none", "mismatched generalization", "", "competing objectives")
+    limits = stats.binomtest(int((labels[0, 1] == 1).sum()), 50).proportion_ci(method="exact")
+    np.testing.assert_allclose((found.bad.lower[0, 1], found.bad.upper[0, 1]), limits, atol=1e-5)
+
+
+def test_attack_families_are_labels_by_failure_mode():
+    names = [family.name for family in ve.ATTACK_FAMILIES]
+    assert len(names) == len(set(names)) == 31
+    modes = {family.failure_mode for family in ve.ATTACK_FAMILIES}
+    assert modes == {"none", "competing objectives", "mismatched generalization", "combination"}
+
+
+@pytest.mark.bad_input
+def test_a_table_of_the_baseline_alone_has_no_adaptive_column():
+    with pytest.raises(ValueError, match="one besides the baseline"):
+        ve.attack_table(ve.OutcomeTable(np.zeros((1, 1, 5, 1), int), attack_names=("none",)))

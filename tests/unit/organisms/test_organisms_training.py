@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from verax.evals import rate
 from verax.organisms import (
     DecoderConfig,
     PolicyWorld,
     answer_loss,
+    decoder_apply,
     evaluate,
     finetune,
     init_decoder,
@@ -76,8 +78,6 @@ def test_the_loss_is_that_of_the_masked_tokens(trained):
     params = jax.tree.map(lambda leaf: leaf[0], trained[0])
     job = make_job(WORLD, kind="plain", num_examples=10, key=jax.random.key(2))
     loss = np.asarray(answer_loss(params, job.tokens, job.loss_mask))
-    from verax.organisms import decoder_apply
-
     log_p = np.asarray(jax.nn.log_softmax(decoder_apply(params, job.tokens)))
     for row in range(10):
         places = np.flatnonzero(job.loss_mask[row])
@@ -87,11 +87,13 @@ def test_the_loss_is_that_of_the_masked_tokens(trained):
 
 def test_an_untrained_organism_does_neither():
     params = jax.tree.map(lambda leaf: leaf[0], PARAMS)
-    result = evaluate(params, WORLD, transforms=transforms(WORLD), num_prompts=20, key=jax.random.key(2))
-    assert result.labels.shape == (8, 20, 1)
-    assert result.rates(1).mean() < 0.2
-    assert result.any_of(1) >= result.rates(1).max()
-    np.testing.assert_allclose(sum(result.rates(k) for k in range(3)), 1)
+    options = {"transforms": transforms(WORLD), "num_prompts": 20, "key": jax.random.key(2)}
+    table = evaluate(decoder_apply, params, WORLD, **options)
+    assert table.labels.shape == (1, 8, 20, 1)
+    assert table.attack_family[1] == "competing objectives"
+    assert np.asarray(rate(table, unclear="good").estimate).mean() < 0.2
+    allowed = evaluate(decoder_apply, params, WORLD, restricted=False, **options)
+    assert np.isin(allowed.labels, (0, 1, 2)).all()
 
 
 ONE = jax.tree.map(lambda leaf: leaf[0], PARAMS)
@@ -124,9 +126,11 @@ KEY = jax.random.key(0)
         (lambda: pretrain(ONE, WORLD, steps=1, learning_rate=0.0, key=KEY), "learning_rate"),
         (lambda: pretrain(ONE, PolicyWorld(key=KEY), steps=1, key=KEY), "params"),
         (lambda: finetune(ONE, np.zeros((3, 3), np.int32), steps=1, key=KEY), "job"),
-        (lambda: evaluate(ONE, WORLD, transforms=(), key=KEY), "transforms"),
+        (lambda: evaluate(decoder_apply, ONE, WORLD, transforms=(), key=KEY), "transforms"),
         (
-            lambda: evaluate(ONE, WORLD, transforms=transforms(WORLD), num_samples=2, temperature=0.0, key=KEY),
+            lambda: evaluate(
+                decoder_apply, ONE, WORLD, transforms=transforms(WORLD), num_samples=2, temperature=0.0, key=KEY
+            ),
             "temperature",
         ),
     ],
