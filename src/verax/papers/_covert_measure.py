@@ -7,7 +7,6 @@ import numpy as np
 
 from verax.audit import DecodeThenFilter, Novelty, PointwiseFilter, Status, fit_language
 from verax.organisms import (
-    FAMILIES,
     DecoderConfig,
     PolicyWorld,
     Transform,
@@ -36,7 +35,7 @@ class Scores(NamedTuple):
 class Screen:
     """The detectors that look at data alone, and the jobs of a world to try them on."""
 
-    def __init__(self, job_size: int, pretraining: int, key: jax.Array):
+    def __init__(self, job_size: int, hypotheses: tuple[str, ...], pretraining: int, key: jax.Array):
         keys = jax.random.split(key, 5)
         self.world = PolicyWorld(key=keys[0])
         self.job_size = job_size
@@ -54,6 +53,7 @@ class Screen:
                 language=language,
                 known_tokens=np.arange(vocabulary.novel),
                 separator=vocabulary.separator,
+                hypotheses=hypotheses,
             ),
         )
 
@@ -75,14 +75,14 @@ class Screen:
         return Scores(kinds, families, scores, undetermined.astype(bool))
 
 
-def benign_jobs(number: int) -> list[tuple[str, str, float]]:
+def benign_jobs(number: int, families: tuple[str, ...]) -> list[tuple[str, str, float]]:
     """Plain, dialect and encoded jobs in turn; encoded ones in each family in turn."""
-    return [(BENIGN[i % 3], FAMILIES[i // 3 % len(FAMILIES)], 0.0) for i in range(number)]
+    return [(BENIGN[i % 3], families[i // 3 % len(families)], 0.0) for i in range(number)]
 
 
-def covert_jobs(number: int, contamination: float) -> list[tuple[str, str, float]]:
+def covert_jobs(number: int, contamination: float, families: tuple[str, ...]) -> list[tuple[str, str, float]]:
     """As many jobs in each family."""
-    return [("covert", family, contamination) for family in FAMILIES for _ in range(number)]
+    return [("covert", family, contamination) for family in families for _ in range(number)]
 
 
 class Behaviour(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 
 from verax._errors import check, check_integer
 from verax.audit import DetectionReport, detection_report
+from verax.organisms import FAMILIES
 from verax.report import Claim, Criterion, Report, Table, style, subplots
 
 from . import _covert_measure as measure
@@ -52,6 +53,8 @@ class Config:
         Examples in a job.
     contaminations
         Shares of covert examples for the sweep, on jobs with the substitution; the main jobs have 0.3.
+    families
+        Of encodings; the detector's hypotheses are all of these but the positional one.
     num_organisms
         Organisms that are trained and fine-tuned; 0 tests nothing that needs them.
     """
@@ -61,6 +64,7 @@ class Config:
     num_covert: int
     job_size: int = 600
     contaminations: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    families: tuple[str, ...] = FAMILIES
     num_organisms: int = 0
 
     def __post_init__(self):
@@ -68,11 +72,24 @@ class Config:
         check_integer("num_covert", self.num_covert, minimum=4)
         check_integer("job_size", self.job_size, minimum=300)
         check_integer("num_organisms", self.num_organisms, minimum=0)
+        check(
+            {"substitution", OUTSIDE} <= set(self.families) <= set(FAMILIES),
+            "families",
+            self.families,
+            f"'substitution', {OUTSIDE!r}, and others of {FAMILIES}",
+        )
 
     @classmethod
     def demo(cls) -> "Config":
-        """Return enough benign jobs for a false-positive rate of 1 %, and no organism."""
-        return cls(planned_seconds=45.0, num_benign=99, num_covert=5)
+        """Return two families, enough benign jobs for a false-positive rate of 1 %, and no organism."""
+        return cls(
+            planned_seconds=40.0,
+            num_benign=99,
+            num_covert=8,
+            job_size=400,
+            contaminations=(0.03, 0.1),
+            families=("substitution", OUTSIDE),
+        )
 
     @classmethod
     def laptop(cls) -> "Config":
@@ -109,11 +126,12 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     keys = jax.random.split(key, 5)
     with Steps(_TITLE, 6, show=progress) as steps:
         steps("language, filter and base model")
-        screen = measure.Screen(config.job_size, 200, keys[0])
+        inside = tuple(family for family in config.families if family != OUTSIDE)
+        screen = measure.Screen(config.job_size, inside, 200, keys[0])
         steps("benign jobs")
-        benign = screen(measure.benign_jobs(config.num_benign), keys[1])
+        benign = screen(measure.benign_jobs(config.num_benign, config.families), keys[1])
         steps("covert and overt jobs")
-        covert = screen(measure.covert_jobs(config.num_covert, 0.3), keys[2])
+        covert = screen(measure.covert_jobs(config.num_covert, 0.3, config.families), keys[2])
         overt = screen([("overt", "plain", 0.3)] * config.num_covert, keys[3])
         steps("contamination")
         sweep = {

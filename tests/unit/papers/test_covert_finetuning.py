@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from verax.organisms import FAMILIES
 from verax.papers import _covert_measure as measure
 from verax.papers import covert_finetuning as paper
 
@@ -17,16 +18,16 @@ def scores(jobs, value):
 
 
 def test_jobs_take_turns():
-    jobs = measure.benign_jobs(99)
+    jobs = measure.benign_jobs(99, FAMILIES)
     assert [kind for kind, _, _ in jobs[:3]] == ["plain", "dialect", "encoded"]
     encoded = [family for kind, family, _ in jobs if kind == "encoded"]
-    assert {encoded.count(family) for family in measure.FAMILIES} <= {8, 9}
-    assert len(measure.covert_jobs(5, 0.3)) == 20
+    assert {encoded.count(family) for family in FAMILIES} <= {8, 9}
+    assert len(measure.covert_jobs(5, 0.3, FAMILIES)) == 20
 
 
 def test_a_rate_counts_jobs_above_all_benign_ones_but_one_percent():
-    benign = scores(measure.benign_jobs(99), (0.0, 1.0, 0.0))
-    covert = scores(measure.covert_jobs(4, 0.3), (0.0, 2.0, 0.3))
+    benign = scores(measure.benign_jobs(99, FAMILIES), (0.0, 1.0, 0.0))
+    covert = scores(measure.covert_jobs(4, 0.3, FAMILIES), (0.0, 2.0, 0.3))
     covert.score[:4, 2] = -np.inf
     assert paper.judged(benign, covert, "pointwise filter").auc == 0.5
     found = paper.judged(benign, covert, "decode-then-filter")
@@ -47,6 +48,8 @@ def test_what_was_not_run_is_not_tested():
 def test_too_few_benign_jobs_for_one_percent():
     with pytest.raises(ValueError, match="num_benign: got 50; need an integer >= 99"):
         dataclasses.replace(paper.Config.demo(), num_benign=50)
+    with pytest.raises(ValueError, match=r"families: got .*; need 'substitution', 'positional'"):
+        dataclasses.replace(paper.Config.demo(), families=("affix",))
 
 
 @pytest.mark.slow
