@@ -80,7 +80,8 @@ def test_two_processes_are_one(tmp_path):
         assert process.returncode == 0, errors[-3000:]
     names: dict = {}
     exec(COMMON, names)
-    kernel = empirical_ntk(names["network"], names["params"], names["x"])
+    params, x = jax.tree.map(jnp.asarray, (names["params"], names["x"]))
+    kernel = empirical_ntk(names["network"], params, x)
     path = risk_path(
         kernel_spectrum(lambda v: jnp.matmul(kernel, v, precision="highest"), names["targets"], **names["options"]),
         names["ridges"],
@@ -88,6 +89,7 @@ def test_two_processes_are_one(tmp_path):
     with np.load(tmp_path / "found.npz") as found:
         np.testing.assert_allclose(found["kernel"], kernel, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(found["gcv"], path.gcv, rtol=1e-3)
-        for name, leaf in names["federated_round"](names["start"], names["clients"], names["seed"]).items():
+        start, clients, seed = jax.tree.map(jnp.asarray, (names["start"], names["clients"], names["seed"]))
+        for name, leaf in names["federated_round"](start, clients, seed).items():
             np.testing.assert_allclose(found[name], leaf, rtol=1e-5, atol=1e-6)
     assert jax.process_count() == 1
