@@ -156,7 +156,7 @@ def verax(case, config):
 
 def contraction_rate(case, budget):
     """Operations a second of the products between two blocks of examples, and of a large matrix product, in turns."""
-    from verax.ntk import _empirical
+    from verax.ntk import _blocks
     from verax.ntk._plan import prepare
 
     prepared = prepare(
@@ -171,16 +171,16 @@ def contraction_rate(case, budget):
         param_filter=None,
     )
     leaves, frozen = prepared.network.split(case.params)
-    job = _empirical.Job.of(prepared, "highest")
+    job = _blocks.Job.of(prepared, "highest")
     size = prepared.schedule.block_size
-    left, right = (_empirical._form(job, leaves, frozen, x) for x in (case.x[:size], case.x[-size:]))
+    left, right = (_blocks.form(job, leaves, frozen, x) for x in (case.x[:size], case.x[-size:]))
     operations = size**2 * sum(map(product_operations, *tile_pieces(prepared)))
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((2048, 2048)), jnp.float32)
     multiply = jax.jit(lambda m: jnp.matmul(m, m, precision="highest"))
     tile_seconds, matrix_seconds = [], []
     for repeat in range(8):
         for function, seconds in (
-            (lambda: _empirical._tile(job, leaves, frozen, left, right), tile_seconds),
+            (lambda: _blocks.tile(job, leaves, frozen, left, right), tile_seconds),
             (lambda: multiply(matrix), matrix_seconds),
         ):
             start = time.perf_counter()

@@ -99,10 +99,14 @@ class AssignmentSolver {
   const T* Row(int64_t i) const { return i == num_rows_ ? nothing_.data() : weights_ + i * num_columns_; }
   double Weight(int64_t i, int64_t j) const { return internal::Max(Row(i)[j], floor_); }
 
-  void Match(int64_t i, int64_t j) {
-    column_of_row_[i] = static_cast<int32_t>(j);
+  void Hold(int64_t i, int64_t j) {
     row_of_column_[j] = static_cast<int32_t>(i);
     rank_[j] = static_cast<double>(j + num_columns_);
+  }
+
+  void Match(int64_t i, int64_t j) {
+    column_of_row_[i] = static_cast<int32_t>(j);
+    Hold(i, j);
   }
 
   // Column reduction: the price of each column is what its best row would pay; that row takes it if it is free.
@@ -206,7 +210,6 @@ class AssignmentSolver {
       i = row_of_column_[j];
       offset = nearest - (price_[j] - Weight(i, j));
     }
-    rank_[j] = static_cast<double>(j + num_columns_);
     for (const TreeColumn& column : tree_) price_[column.index] += nearest - column.distance;
     if (start == num_rows_) {
       least_price_ += nearest;
@@ -216,7 +219,7 @@ class AssignmentSolver {
     }
     while (j >= 0) {
       i = predecessor_[j];
-      row_of_column_[j] = static_cast<int32_t>(i);
+      Hold(i, j);
       if (i == num_rows_) break;
       const int32_t next = column_of_row_[i];
       column_of_row_[i] = static_cast<int32_t>(j);
@@ -231,9 +234,7 @@ class AssignmentSolver {
     if (num_rows_ < num_columns_ && !warm) return;
     least_price_ = *std::min_element(price_.begin(), price_.end());
     for (int64_t j = 0; j < num_columns_; ++j) {
-      if (row_of_column_[j] >= 0 || price_[j] != least_price_) continue;
-      row_of_column_[j] = static_cast<int32_t>(num_rows_);
-      rank_[j] = static_cast<double>(j + num_columns_);
+      if (row_of_column_[j] < 0 && price_[j] == least_price_) Hold(num_rows_, j);
     }
     for (int64_t j = 0; j < num_columns_; ++j) {
       while (row_of_column_[j] < 0 && Augment(num_rows_)) {

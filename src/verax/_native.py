@@ -21,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 
+from ._errors import check_option
+
 ASSIGNMENT = "verax_assignment"
 """Name of the exact assignment operation, both the symbol in the library and the FFI target."""
 
@@ -63,6 +65,14 @@ def require_native() -> None:
     status = native_status()
     if status != "ok":
         raise RuntimeError(f"implementation='native' was asked for, but native code is not in use: {status}")
+
+
+def chosen(implementation: str) -> str:
+    """Check ``implementation``, and resolve ``"auto"`` to ``"xla"`` where native code is not in use."""
+    check_option("implementation", implementation, ("auto", "native", "xla"))
+    if implementation == "native":
+        require_native()
+    return "xla" if implementation == "auto" and not native_available() else implementation
 
 
 @functools.cache  # an exception is not cached: with VERAX_NATIVE=1 every call fails, not only the first

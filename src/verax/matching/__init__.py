@@ -5,15 +5,15 @@ from ._assignment import Status as Status
 from ._assignment import solve_assignment as solve_assignment
 from ._certificate import Certificate as Certificate
 from ._certificate import check_certificate as check_certificate
-from ._compute_match import compute_match as compute_match
 from ._market import Instability as Instability
 from ._market import Market as Market
 from ._market import Outcome as Outcome
 from ._market import is_stable as is_stable
-from ._market import stable_outcome as stable_outcome
 from ._market import subset_instability as subset_instability
 from ._market import utility_gap as utility_gap
 from ._scipy import linear_sum_assignment as linear_sum_assignment
+from ._stable_outcome import compute_match as compute_match
+from ._stable_outcome import stable_outcome as stable_outcome
 from ._transport import Transport as Transport
 from ._transport import solve_transport as solve_transport
 from ._without_transfers import deferred_acceptance as deferred_acceptance

@@ -124,15 +124,11 @@ def solve_assignment(
     check(weights.ndim >= 2, "weights", f"shape {weights.shape}", "[..., n, m]")
     check_floating("weights", weights)
     check(weights.dtype in (jnp.float32, jnp.float64), "weights", f"dtype {weights.dtype}", "float32 or float64")
-    check_option("implementation", implementation, ("auto", "native", "xla"))
+    implementation = _native.chosen(implementation)
     check_option("prices", prices, PRICES)
     check(allow_unmatched or prices == "any", "prices", repr(prices), "'any' where allow_unmatched is False")
     masks = read_masks(weights, row_mask, column_mask)
     start = None if warm is None else _read_warm(weights, warm)
-    if implementation == "native":
-        _native.require_native()
-    elif implementation == "auto" and not _native.native_available():
-        implementation = "xla"
     return _solve(weights, masks, start, bool(maximize), bool(allow_unmatched), prices, implementation)
 
 

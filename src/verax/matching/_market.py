@@ -47,56 +47,6 @@ class Instability(NamedTuple):
     """:class:`Status` of each market."""
 
 
-def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
-    r"""Match customers and providers for maximal total utility, with transfers that make the outcome stable.
-
-    .. math:: \tau_a = p_a - u_a(\mu(a))
-
-    with optimal dual prices p of the assignment problem with weights ``customer_utility + provider_utility``.
-
-    Parameters
-    ----------
-    market
-        Utilities ``[*b, n, m]``, both of one dtype, float32 or float64.
-    prices
-        ``"any"``, ``"row_optimal"`` (best for every customer), ``"column_optimal"`` (for every provider) or
-        ``"midpoint"`` of these two.
-
-    Returns
-    -------
-    Outcome
-        Transfers cancel within each pair and are 0 for unmatched agents. Where utilities are not finite nobody is
-        matched and transfers are NaN.
-
-    Raises
-    ------
-    ValueError
-        On utilities of unequal shape or dtype, and on an unknown price rule.
-
-    Notes
-    -----
-    Cost of :func:`solve_assignment`.
-
-    References
-    ----------
-    M. Jagadeesan, A. Wei, Y. Wang, M. I. Jordan, J. Steinhardt, "Learning equilibria in matching markets from bandit
-    feedback", NeurIPS 2021. L. S. Shapley and M. Shubik, "The assignment game I: the core" (1971).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from verax.matching import Market, stable_outcome
-    >>> market = Market(np.array([[9.0, 12.0]], np.float32), np.array([[-5.0, -10.0]], np.float32))
-    >>> outcome = stable_outcome(market)
-    >>> outcome.match.tolist(), outcome.customer_transfer.tolist(), outcome.provider_transfer.tolist()
-    ([0], [-6.0], [6.0, 0.0])
-    """
-    customer, provider = check_market(market)
-    solved = solve_assignment(customer + provider, prices=prices)
-    got_customer, got_provider = matched_utility(customer, provider, jnp.asarray(solved.col_of_row))
-    return Outcome(solved.col_of_row, solved.row_price - got_customer, solved.col_price - got_provider)
-
-
 def utility_gap(market: Market, outcome: Outcome) -> Float[AnyArray, "*b"]:
     r"""Total utility that the match of an outcome leaves on the table, whatever its transfers.
 

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Float, Int
 
 from verax import _native
-from verax._errors import check, check_floating, check_option
+from verax._errors import check, check_floating
 from verax._types import AnyArray
 
 from ._status import Status
@@ -94,11 +94,7 @@ def solve_transport(
     for name, amounts, size in (("supply", supply, n), ("demand", demand, m)):
         got, need = f"{amounts.dtype} {amounts.shape}", f"{cost.dtype} {(*batch, size)}"
         check(got == need, name, got, need)
-    check_option("implementation", implementation, ("auto", "native", "xla"))
-    if implementation == "native":
-        _native.require_native()
-    elif implementation == "auto" and not _native.native_available():
-        implementation = "xla"
+    implementation = _native.chosen(implementation)
     return _solve(cost, supply, demand, implementation)
 
 
@@ -143,7 +139,6 @@ def _differentiable_value(
 @_differentiable_value.defjvp
 def _envelope(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     *_, plan, row_price, col_price = primals
-    moved = (plan * tangents[0]).sum((-1, -2))
-    return _differentiable_value(*primals), moved + (row_price * tangents[1]).sum(-1) + (col_price * tangents[2]).sum(
-        -1
-    )
+    by_cost = (plan * tangents[0]).sum((-1, -2))
+    by_amounts = (row_price * tangents[1]).sum(-1) + (col_price * tangents[2]).sum(-1)
+    return _differentiable_value(*primals), by_cost + by_amounts

@@ -18,8 +18,8 @@ def width_slack(
 
     .. math:: \max_p \sum_{(i,j)} \min(p_i + p_j - w_{ij},\; d_i + d_j) + \sum_a \min(p_a, d_a)
 
-    over optimal prices p, with d the width of the interval of an agent's matched utility, 0 for unmatched ones. Weights
-    must be finite. One linear programme a problem, on the host; not differentiable.
+    over optimal prices p and the pairs that are not forbidden (minus infinity), with d the width of the interval of an
+    agent's matched utility, 0 for unmatched ones. One linear programme a problem, on the host; not differentiable.
     """
     fixed = lax.stop_gradient((weights, solved.col_of_row, solved.row_price, solved.col_price))
     shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(price), price.dtype) for price in fixed[2:])
@@ -54,7 +54,7 @@ def _one(
     col_constant[columns] = own
     pair = sparse.kron(row_part, np.ones((m, 1))) + sparse.kron(np.ones((n, 1)), col_part)
     constant = (col_constant[None, :] - weights).ravel()
-    paid = np.ones((n, m), bool)
+    paid = np.isfinite(weights)
     paid[rows, columns] = False
     inequality = sparse.vstack([pair.tocsr()[paid.ravel()], row_part[rows], col_part[columns]])
     slack_at_0 = np.concatenate([constant[paid.ravel()], np.zeros(k), own])

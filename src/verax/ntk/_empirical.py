@@ -1,7 +1,7 @@
 """The empirical neural tangent kernel."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,13 @@ from jax import Array
 
 from verax._errors import check, check_option
 from verax._types import ApplyFn, PyTree
-from verax.kernels._dtypes import accumulator
 
 from . import _factors, _gram
-from ._network import Directions, Network, ParamFilter
-from ._plan import PRECISIONS, Prepared, prepare
-from ._routes import Routes
-from ._tiles import assemble
+from ._blocks import Job, diagonal_tile, form, tile
+from ._mesh import mesh_kernel, replicated
+from ._network import ParamFilter
+from ._plan import PRECISIONS, prepare
+from ._tiles import assemble, num_examples
 
 
 def empirical_ntk(
@@ -110,8 +110,6 @@ def empirical_ntk(
     """
     check_option("precision", precision, PRECISIONS)
     if mesh is not None:
-        from ._mesh import replicated  # made of the pieces of this module
-
         for name, value in (("block_size", block_size), ("memory_budget", memory_budget)):
             check(value is None, name, value, "None with a mesh, whose devices each hold one block")
         params, x1, x2 = replicated((params, x1, x2), mesh)
@@ -130,8 +128,6 @@ def empirical_ntk(
     leaves, frozen = prepared.network.split(params)
     job = Job.of(prepared, precision)
     if mesh is not None:
-        from ._mesh import mesh_kernel
-
         return prepared.directions.finish(mesh_kernel(job, leaves, frozen, x1, x2, mesh))
     if x2 is None and job.routes is not None and not job.directions.full and prepared.plan.formed == 1:
         return prepared.directions.finish(_fused_kernel(job, leaves, frozen, x1))
@@ -198,59 +194,12 @@ def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | 
     leaves, frozen = prepared.network.split(params)
     job = Job.of(prepared, "highest")
     x = jax.tree.map(jnp.asarray, x)
-    size, num = prepared.schedule.block_size, jax.tree.leaves(x)[0].shape[0]
+    size, num = prepared.schedule.block_size, num_examples(x)
     parts = [
         _block_diagonal(job, leaves, frozen, jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x))
         for start in range(0, num, size)
     ]
     return prepared.directions.finish(jnp.concatenate(parts))
-
-
-class Job(NamedTuple):
-    """The static half of a kernel computation: everything that compiled code depends on besides array values."""
-
-    network: Network
-    directions: Directions
-    routes: Routes | None  # None unless structured
-    products: bool  # by NTK-vector products
-    precision: str
-
-    @staticmethod
-    def of(prepared: Prepared, precision: str) -> "Job":
-        """Take from a plan what compiled code depends on."""
-        method = prepared.plan.method
-        routes = prepared.routes if method == "structured" else None
-        return Job(prepared.network, prepared.directions, routes, method == "vector_products", precision)
-
-
-@functools.partial(jax.jit, static_argnames=("job",))
-def form(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Any:
-    """Factors of a block of examples."""
-    if job.products:
-        return block
-    basis = job.directions.basis(job.network)
-    full = job.directions.full
-    with jax.default_matmul_precision("highest"):
-        if job.routes is not None:
-            return _factors.form_factors(job.network.uses, job.routes, leaves, frozen, block, basis, full)
-        return jacobian_factors(job.network, leaves, frozen, block, basis, full)
-
-
-@functools.partial(jax.jit, static_argnames=("job",))
-def tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
-    """Tile of the kernel between two blocks, from their factors."""
-    if job.products:
-        return _product_tile(job, leaves, frozen, left, right)
-    return _gram.gram(left, right, full=job.directions.full, precision=job.precision)
-
-
-@functools.partial(jax.jit, static_argnames=("job",))
-def diagonal_tile(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
-    """Tile of the kernel of a block with itself."""
-    if job.products:
-        return _product_tile(job, leaves, frozen, block, block)
-    num = jax.tree.leaves(block)[0].shape[0]
-    return _gram.gram_symmetric(block, num=num, full=job.directions.full, precision=job.precision)
 
 
 @functools.partial(jax.jit, static_argnames=("job",))
@@ -265,37 +214,3 @@ def _fused_kernel(job: Job, leaves: list[Array], frozen: list[Array], block: Any
 def _block_diagonal(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
     factors = form(job, leaves, frozen, block)
     return _gram.gram_diagonal(factors, full=job.directions.full, precision=job.precision)
-
-
-def jacobian_factors(
-    network: Network, leaves: list[Array], frozen: list[Array], block: Any, basis: Array, full: bool
-) -> dict[str, list[Any]]:
-    """Form the gradients of a block: one array ``[n, O * size]`` a leaf, ``[n, O, size]`` when full."""
-
-    def one(example: Any) -> list[Array]:
-        _, pull_back = jax.vjp(lambda chosen: network.apply_one(chosen, frozen, example), leaves)
-        rows = jax.vmap(lambda cotangent: pull_back(cotangent)[0])(basis)
-        return [row.reshape(row.shape[0], -1) if full else row.reshape(-1) for row in rows]
-
-    return {"gradients": jax.vmap(one)(block), "hadamard": []}
-
-
-def _product_tile(job: Job, leaves: list[Array], frozen: list[Array], left: Any, right: Any) -> Array:
-    """Columns of the kernel: each gradient of a right example is pushed forward through the left examples."""
-    basis = job.directions.basis(job.network)
-
-    def outputs(chosen: list[Array], block: Any) -> Array:
-        return jax.vmap(lambda example: job.network.apply_one(chosen, frozen, example))(block)
-
-    def column(example: Any) -> Array:  # [n1, O, O]
-        _, pull_back = jax.vjp(lambda chosen: job.network.apply_one(chosen, frozen, example), leaves)
-        _, push = jax.linearize(lambda chosen: outputs(chosen, left), leaves)
-        pushed = jax.vmap(lambda cotangent: push(pull_back(cotangent)[0]))(basis)  # [O, n1, num_outputs]
-        return jnp.einsum("qnk,ok->noq", pushed, basis, precision="highest")
-
-    with jax.default_matmul_precision("highest"):
-        tile = jax.lax.map(
-            column, right
-        )  # [n2, n1, O, O]: one example at a time bounds memory to one gradient an output
-    tile = tile.transpose(1, 0, 2, 3).astype(accumulator(tile.dtype))
-    return tile if job.directions.full else jnp.trace(tile, axis1=2, axis2=3)

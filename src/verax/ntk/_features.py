@@ -12,7 +12,7 @@ from verax._errors import check_integer, fail
 from verax._progress import progress_bar
 from verax._types import ApplyFn, PyTree
 
-from ._empirical import jacobian_factors
+from ._blocks import jacobian_factors
 from ._factors import form_factors
 from ._network import Directions, Network, directions, read_network
 from ._plan import activation_bytes, default_memory_budget

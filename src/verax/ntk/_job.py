@@ -17,10 +17,10 @@ from verax._types import ApplyFn, PyTree
 from verax.parallel import KernelFile
 from verax.parallel._jobs import begun, run_job
 
-from ._empirical import Job, diagonal_tile, form, tile
+from ._blocks import Job, diagonal_tile, form, tile
 from ._network import ParamFilter
 from ._plan import PRECISIONS, Prepared, prepare
-from ._tiles import block_of
+from ._tiles import block_of, num_examples
 
 
 def ntk_job(
@@ -127,7 +127,7 @@ def _compute(
     leaves, frozen = prepared.network.split(params)
     size = prepared.schedule.block_size
     columns = x1 if x2 is None else x2
-    num_rows, num_columns = (jax.tree.leaves(x)[0].shape[0] for x in (x1, columns))
+    num_rows, num_columns = (num_examples(x) for x in (x1, columns))
     held = {row: form(job, leaves, frozen, block_of(x1, row, size)) for row in sorted({row for row, _ in wanted})}
     for column in sorted({column for _, column in wanted}):
         streamed = None
@@ -147,7 +147,7 @@ def _manifest(
     prepared: Prepared, apply_fn: ApplyFn, params: PyTree, x1: Any, x2: Any, output: str | int, precision: str
 ) -> dict[str, Any]:
     job = Job.of(prepared, precision)
-    num_rows, num_columns = (jax.tree.leaves(x)[0].shape[0] for x in (x1, x1 if x2 is None else x2))
+    num_rows, num_columns = (num_examples(x) for x in (x1, x1 if x2 is None else x2))
     size = prepared.schedule.block_size
     leaves, frozen = prepared.network.split(params)
 

@@ -10,9 +10,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from verax._errors import check
 
-from ._empirical import Job, diagonal_tile, form, tile
+from ._blocks import Job, diagonal_tile, form, tile
 from ._gram import mirrored
-from ._tiles import block_of
+from ._tiles import block_of, num_examples
 
 
 def mesh_kernel(job: Job, leaves: list[Array], frozen: list[Array], x1: Any, x2: Any | None, mesh: Mesh) -> Array:
@@ -25,11 +25,11 @@ def mesh_kernel(job: Job, leaves: list[Array], frozen: list[Array], x1: Any, x2:
     # unevenly.
     auto = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     spread = PartitionSpec(mesh.axis_names)
-    rows = _num(x1)
-    columns = rows if x2 is None else _num(x2)
+    rows = num_examples(x1)
+    columns = rows if x2 is None else num_examples(x2)
 
     def even(x: Any) -> Any:  # every device has as many; the last example is repeated, and cut from the kernel
-        return jax.device_put(block_of(x, 0, -(-_num(x) // mesh.size) * mesh.size), NamedSharding(auto, spread))
+        return jax.device_put(block_of(x, 0, -(-num_examples(x) // mesh.size) * mesh.size), NamedSharding(auto, spread))
 
     leaves, frozen = jax.device_put((leaves, frozen), NamedSharding(auto, PartitionSpec()))
     kernel = _compiled(job, auto, x2 is None)(leaves, frozen, even(x1), None if x2 is None else even(x2))
@@ -61,7 +61,7 @@ def _local(
     index = lax.axis_index(axes)
     held = form(job, leaves, frozen, x1)
     travelling = held if symmetric else form(job, leaves, frozen, x2)
-    width = _num(x1 if symmetric else x2)
+    width = num_examples(x1 if symmetric else x2)
     first = diagonal_tile(job, leaves, frozen, held) if symmetric else tile(job, leaves, frozen, held, travelling)
     kernel = jnp.zeros((first.shape[0], size * width, *first.shape[2:]), first.dtype)
 
@@ -79,7 +79,3 @@ def _local(
             back = [(device, (device - step) % size) for device in range(size)]
             kernel = put(kernel, lax.ppermute(mirrored(values), axes, back), (index + step) % size)
     return kernel
-
-
-def _num(x: Any) -> int:
-    return jax.tree.leaves(x)[0].shape[0]

@@ -37,10 +37,10 @@ def assemble(
     a kernel whose factors fit in memory forms each block exactly once.
     """
     size, resident = schedule
-    num_rows = _num(x1)
+    num_rows = num_examples(x1)
     symmetric = x2 is None
     columns = x1 if x2 is None else x2
-    num_columns = _num(columns)
+    num_columns = num_examples(columns)
     row_starts = list(range(0, num_rows, size))
     column_starts = list(range(0, num_columns, size))
     kernel: Array | None = None
@@ -86,7 +86,8 @@ def num_formed(num_blocks: int, num_columns: int | None, resident: int) -> int:
     return num_blocks + later
 
 
-def _num(x: Any) -> int:
+def num_examples(x: Any) -> int:
+    """Length of the leading axis of examples."""
     return jax.tree.leaves(x)[0].shape[0]
 
 

@@ -11,15 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from verax._native import native_available
 from verax.matching import Assignment, Status, check_certificate, solve_assignment
 
 
-@pytest.fixture(params=["native", "xla"])
-def solve(request):
-    if request.param == "native" and not native_available():
-        pytest.skip("native code is not in use")
-    return functools.partial(solve_assignment, implementation=request.param)
+@pytest.fixture
+def solve(implementation):
+    return functools.partial(solve_assignment, implementation=implementation)
 
 
 def brute_force(weights, allow_unmatched):

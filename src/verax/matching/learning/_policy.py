@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from verax._types import AnyArray
-from verax.matching._compute_match import compute_match
 from verax.matching._market import Market, Outcome
+from verax.matching._stable_outcome import compute_match
 
 
 class Feedback(NamedTuple):
@@ -26,8 +26,7 @@ class NativeRounds(NamedTuple):
 
     scale: float
     prices: str
-    log_term: Callable[[int, jax.Array, Any], jax.Array]
-    """``log_term(num_agents, times, dtype)``: the logarithm in the widths of the intervals."""
+    horizon: Any
 
 
 class Policy(NamedTuple):

@@ -8,14 +8,15 @@ from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from verax import _native
-from verax._errors import check, check_finite, check_floating, check_integer, check_option, is_traced
+from verax._errors import check, check_finite, check_floating, check_integer, is_traced
 from verax._types import AnyArray
 from verax.matching._assignment import solve_assignment
 from verax.matching._market import Market, Outcome, matched_utility
 
 from ._evaluate import instability_of_rounds
 from ._policy import Feedback, Policy, allowed_pairs
-from ._ucb import tie_break
+from ._preferences import log_term
+from ._ucb import rounds_counted, tie_break
 
 # Noise is drawn for so many rounds at a time: one call of the generator costs more than a round's numbers.
 _BLOCK = 256
@@ -112,18 +113,16 @@ def simulate(
     n, m = customer.shape
     check_integer("horizon", horizon, minimum=1)
     check(noise >= 0, "noise", noise, "a number >= 0")
-    check_option("implementation", implementation, ("auto", "native", "xla"))
+    implementation = _native.chosen(implementation)
     present = None if arrivals is None else jnp.asarray(arrivals)
     if present is not None:
         check(present.dtype == jnp.bool_, "arrivals", f"dtype {present.dtype}", "bool")
         check(present.shape == (horizon, n + m), "arrivals", f"shape {present.shape}", f"shape {(horizon, n + m)}")
 
-    playable = policy.native is not None and present is None
-    if implementation == "native":
-        check(playable, "implementation", "'native'", "match_ucb with Unstructured preferences, everybody present")
-        _native.require_native()
-    elif implementation == "auto":
-        implementation = "auto" if playable and _native.native_available() else "xla"
+    if policy.native is None or present is not None:
+        need = "match_ucb with Unstructured preferences, everybody present"
+        check(implementation != "native", "implementation", "'native'", need)
+        implementation = "xla"
 
     truth = Market(customer, provider)
     state, outcomes = _run(policy, truth, horizon, noise, present, key, implementation)
@@ -190,12 +189,13 @@ def _native_rounds(
     n, m = customer.shape
     rounds = policy.native
     assert rounds is not None
+    logarithm = log_term(n + m, rounds_counted(rounds.horizon, times), customer.dtype)
     tally, *outcome = _native.call_match_ucb(
         customer,
         provider,
         jnp.asarray(tie_break(n, m), customer.dtype),
         shocks,
-        rounds.log_term(n + m, times, customer.dtype),
+        jnp.broadcast_to(logarithm, times.shape),
         horizon - times[0],
         jnp.stack(state),
         scale=rounds.scale,

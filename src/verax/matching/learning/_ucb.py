@@ -1,6 +1,5 @@
 """Optimism: match as if utilities were at the upper ends of their confidence sets."""
 
-import functools
 from typing import Any
 
 import jax
@@ -8,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from verax._errors import check, check_option, is_traced
-from verax.matching._compute_match import MARKET_PRICES
 from verax.matching._market import Market, Outcome
 from verax.matching._prices import PRICES
+from verax.matching._stable_outcome import MARKET_PRICES
 from verax.matching._without_transfers import deferred_acceptance
 
 from ._policy import NativeRounds, Policy, allowed_pairs, matched_outcome, unpaid
-from ._preferences import Confidence, Preferences, Unstructured, learning, log_term
+from ._preferences import Confidence, Preferences, Unstructured, learning
 
 # Clipped at 1, the upper ends of pairs that are hardly known all tie, and then the match depends on how a solver breaks
 # ties. A fixed pattern raises each by up to this share of its half-width: still an upper bound, and one best match.
@@ -89,7 +88,7 @@ def match_ucb(
 
     native = None
     if isinstance(preferences, Unstructured) and prices in PRICES:
-        native = NativeRounds(float(confidence_scale), prices, functools.partial(_log_term, horizon))
+        native = NativeRounds(float(confidence_scale), prices, horizon)
     return Policy(preferences.init, act, learning(preferences), fee, native)
 
 
@@ -186,8 +185,7 @@ def _optimist(preferences: Preferences, horizon: Any, scale: float) -> Any:
     check(scale > 0, "confidence_scale", scale, "a number > 0")
 
     def optimistic(state: Any, time: jax.Array) -> Confidence:
-        rounds = time + 1 if horizon is None else horizon
-        lower, upper = preferences.confidence(state, rounds, scale)
+        lower, upper = preferences.confidence(state, rounds_counted(horizon, time), scale)
         customer = jnp.asarray(upper.customer_utility)
         extra = tie_break(*customer.shape).astype(customer.dtype) * (customer - lower.customer_utility)
         return Confidence(lower, Market(customer + extra, upper.provider_utility))
@@ -195,9 +193,9 @@ def _optimist(preferences: Preferences, horizon: Any, scale: float) -> Any:
     return optimistic
 
 
-def _log_term(horizon: Any, num_agents: int, times: jax.Array, dtype: Any) -> jax.Array:
-    rounds = times + 1 if horizon is None else jnp.broadcast_to(jnp.asarray(horizon), times.shape)
-    return log_term(num_agents, rounds, dtype)
+def rounds_counted(horizon: Any, time: jax.Array) -> Any:
+    """Rounds over which the union bound of the confidence sets goes: the horizon, or those so far."""
+    return time + 1 if horizon is None else horizon
 
 
 def tie_break(num_customers: int, num_providers: int) -> np.ndarray:

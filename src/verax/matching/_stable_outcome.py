@@ -1,6 +1,5 @@
-"""From bounds on utilities to a match with transfers."""
+"""From utilities, or bounds on them, to a match with transfers."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Bool
 
@@ -9,11 +8,60 @@ from verax._types import AnyArray
 
 from ._assignment import solve_assignment
 from ._market import Market, Outcome, check_market, matched_utility
+from ._masks import Masks, forbid
 from ._prices import PRICES
 from ._width_slack import width_slack
 
 MARKET_PRICES = (*PRICES, "width_slack")
 """Price rules of markets whose utilities are known within intervals."""
+
+
+def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
+    r"""Match customers and providers for maximal total utility, with transfers that make the outcome stable.
+
+    .. math:: \tau_a = p_a - u_a(\mu(a))
+
+    with optimal dual prices p of the assignment problem with weights ``customer_utility + provider_utility``.
+
+    Parameters
+    ----------
+    market
+        Utilities ``[*b, n, m]``, both of one dtype, float32 or float64.
+    prices
+        ``"any"``, ``"row_optimal"`` (best for every customer), ``"column_optimal"`` (for every provider) or
+        ``"midpoint"`` of these two.
+
+    Returns
+    -------
+    Outcome
+        Transfers cancel within each pair and are 0 for unmatched agents. Where utilities are not finite nobody is
+        matched and transfers are NaN.
+
+    Raises
+    ------
+    ValueError
+        On utilities of unequal shape or dtype, and on an unknown price rule.
+
+    Notes
+    -----
+    Cost of :func:`solve_assignment`.
+
+    References
+    ----------
+    M. Jagadeesan, A. Wei, Y. Wang, M. I. Jordan, J. Steinhardt, "Learning equilibria in matching markets from bandit
+    feedback", NeurIPS 2021. L. S. Shapley and M. Shubik, "The assignment game I: the core" (1971).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.matching import Market, stable_outcome
+    >>> market = Market(np.array([[9.0, 12.0]], np.float32), np.array([[-5.0, -10.0]], np.float32))
+    >>> outcome = stable_outcome(market)
+    >>> outcome.match.tolist(), outcome.customer_transfer.tolist(), outcome.provider_transfer.tolist()
+    ([0], [-6.0], [6.0, 0.0])
+    """
+    check_option("prices", prices, PRICES)
+    return compute_match(market, prices=prices)
 
 
 def compute_match(
@@ -92,7 +140,8 @@ def compute_match(
         low = matched_utility(*check_market(lower), match)
         basis = low if fee else got
         if slack:
-            weights = present_weights(customer + provider, row_mask, column_mask)
+            masks = Masks(*(None if mask is None else jnp.asarray(mask) for mask in (row_mask, column_mask)))
+            weights = forbid(customer + provider, masks, maximize=True)
             widths = tuple(a - b for a, b in zip(got, low, strict=True))
             row_price, col_price = width_slack(weights, solved, *widths)
     return Outcome(
@@ -100,12 +149,3 @@ def compute_match(
         row_price - basis[0] - jnp.where(match >= 0, fee, 0.0),
         col_price - basis[1] - jnp.where(customer_of >= 0, fee, 0.0),
     )
-
-
-def present_weights(weights: jax.Array, row_mask: AnyArray | None, column_mask: AnyArray | None) -> jax.Array:
-    """Weights in which those who are not there are worth nothing to anybody."""
-    if row_mask is not None:
-        weights = jnp.where(jnp.asarray(row_mask)[..., :, None], weights, 0)
-    if column_mask is not None:
-        weights = jnp.where(jnp.asarray(column_mask)[..., None, :], weights, 0)
-    return weights
