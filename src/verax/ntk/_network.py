@@ -38,8 +38,8 @@ class Network:
         return int(np.prod(self.output_shape))
 
     def split(self, params: PyTree) -> tuple[list[Array], list[Array]]:
-        """Leaves to differentiate and the others."""
-        leaves = jax.tree.leaves(params)
+        """Leaves to differentiate and the others, those of NumPy as JAX arrays."""
+        leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in jax.tree.leaves(params)]
         chosen = [leaf for leaf, keep in zip(leaves, self.selected, strict=True) if keep]
         return chosen, [leaf for leaf, keep in zip(leaves, self.selected, strict=True) if not keep]
 

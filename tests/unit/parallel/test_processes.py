@@ -80,8 +80,7 @@ def test_two_processes_are_one(tmp_path):
         assert process.returncode == 0, errors[-3000:]
     names: dict = {}
     exec(COMMON, names)
-    params, x = jax.tree.map(jnp.asarray, (names["params"], names["x"]))
-    kernel = empirical_ntk(names["network"], params, x)
+    kernel = empirical_ntk(names["network"], names["params"], names["x"])
     path = risk_path(
         kernel_spectrum(lambda v: jnp.matmul(kernel, v, precision="highest"), names["targets"], **names["options"]),
         names["ridges"],
