@@ -47,23 +47,27 @@ def _one(
     columns = match[rows]
     k = len(rows)
     own = weights[rows, columns]
-    # Prices in the variables x, those of matched rows: p_i = x_i, and own - x for the column that i is matched to.
-    row_part = sparse.csr_array((np.ones(k), (rows, np.arange(k))), shape=(n, k))
-    col_part = sparse.csr_array((-np.ones(k), (columns, np.arange(k))), shape=(m, k))
-    col_constant = np.zeros(m)
-    col_constant[columns] = own
-    pair = sparse.kron(row_part, np.ones((m, 1))) + sparse.kron(np.ones((n, 1)), col_part)
-    constant = (col_constant[None, :] - weights).ravel()
+    # Prices in the variables x, those of matched rows: p_i = x_i, and own - x for the column that i is matched to. In
+    # the slack of a constraint one variable may be added and one subtracted; -1 is none.
+    of_row, of_column, column_own = np.full(n, -1), np.full(m, -1), np.zeros(m)
+    of_row[rows], of_column[columns], column_own[columns] = np.arange(k), np.arange(k), own
     paid = np.isfinite(weights)
     paid[rows, columns] = False
-    inequality = sparse.vstack([pair.tocsr()[paid.ravel()], row_part[rows], col_part[columns]])
-    slack_at_0 = np.concatenate([constant[paid.ravel()], np.zeros(k), own])
-    cap = np.concatenate([(row_width[:, None] + col_width).ravel()[paid.ravel()], row_width[rows], col_width[columns]])
+    i, j = np.nonzero(paid)
+    none = np.full(k, -1)
+    added = np.concatenate([of_row[i], np.arange(k), none])
+    subtracted = np.concatenate([of_column[j], none, np.arange(k)])
+    slack_at_0 = np.concatenate([column_own[j] - weights[i, j], np.zeros(k), own])
+    cap = np.concatenate([row_width[i] + col_width[j], row_width[rows], col_width[columns]])
     size = len(cap)
+    at, variable = np.tile(np.arange(size), 3), np.concatenate([added, subtracted, k + np.arange(size)])
+    sign = np.repeat([-1.0, 1.0, 1.0], size)
+    some = variable >= 0
+    constraints = sparse.csc_array((sign[some], (at[some], variable[some])), shape=(size, k + size))
     # t <= slack, 0 <= t <= cap: the sum of t counts the slack up to the cap; t >= 0 makes the prices optimal ones.
     solution = optimize.linprog(
         np.concatenate([np.zeros(k), -np.ones(size)]),
-        A_ub=sparse.hstack([-inequality, sparse.eye_array(size)]),
+        A_ub=constraints,
         b_ub=slack_at_0 + 1e-9,  # rounding of the matching's optimality
         bounds=[(None, None)] * k + [(0, width) for width in cap],
         method="highs",

@@ -9,8 +9,6 @@ import numpy as np
 
 from verax import matching as vm
 
-RULES = ("midpoint", "row_optimal", "column_optimal")
-
 
 class Curves(NamedTuple):
     """What happened in each round, one row a seed."""

@@ -33,6 +33,7 @@ APART = Criterion("above 0 by two standard errors", lambda m, se: m - 2 * (se or
 POSITIVE = Criterion("profit by the end in at least 90 % of the runs", lambda m, _: m >= 0.9)
 CUBE = Criterion("slope within 0.3 of 3/2", lambda m, se: abs(m - 1.5) <= 0.3 + 2 * (se or 0))
 SAME = Criterion("slope in the population within 0.1 of 0", lambda m, se: abs(m) <= 0.1 + 2 * (se or 0))
+ROOT_OF_ALL = Criterion("slope in the population within 0.3 of 1/2", lambda m, se: abs(m - 0.5) <= 0.3 + 2 * (se or 0))
 DIMENSION = Criterion("slope in the dimension within 0.3 of 1", lambda m, se: abs(m - 1) <= 0.3 + 2 * (se or 0))
 
 
@@ -50,6 +51,8 @@ class Config:
         For the hard markets.
     size, horizon
         Agents a side and rounds of the fixed market.
+    rules
+        Price rules of MatchUCB on the fixed market. "width_slack" solves a linear programme a round.
     fee
         Of search frictions.
     sizes, populations, dimensions
@@ -61,6 +64,7 @@ class Config:
     horizons: tuple[int, ...]
     size: int
     horizon: int
+    rules: tuple[str, ...] = ("midpoint", "row_optimal", "column_optimal")
     fee: float = 0.5
     sizes: tuple[int, ...] = ()
     populations: tuple[int, ...] = ()
@@ -70,6 +74,8 @@ class Config:
         check_integer("num_seeds", self.num_seeds, minimum=4)
         check_integer("size", self.size, minimum=2)
         check_integer("horizon", self.horizon, minimum=100)
+        needed = {"midpoint", "row_optimal", "column_optimal"}
+        check(needed <= set(self.rules), "rules", self.rules, f"at least {', '.join(sorted(needed))}")
         check(len(self.horizons) >= 3, "horizons", self.horizons, "at least three")
 
     @classmethod
@@ -86,6 +92,7 @@ class Config:
             horizons=(256, 1024, 4096, 16384),
             size=5,
             horizon=20_000,
+            rules=("midpoint", "width_slack", "row_optimal", "column_optimal"),
             sizes=(4, 8, 16),
             populations=(12, 24, 48),
             dimensions=(2, 4, 8),
@@ -119,7 +126,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
     del data
     keys = jax.random.split(key, config.num_seeds)
-    fixed = {f"MatchUCB, {rule}": measure.ucb(rule) for rule in measure.RULES}
+    fixed = {f"MatchUCB, {rule}": measure.ucb(rule) for rule in config.rules}
     fixed |= {"without transfers": measure.unpaid, "explore, then commit": measure.commit}
     fixed |= {"epsilon-greedy": measure.greedy, "Thompson": measure.thompson}
     with Steps("Matching markets", len(config.horizons) + len(fixed) + 3, show=progress) as steps:
@@ -141,7 +148,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         scaling = _scaling(config, keys)
         steps("tables and figures")
         claims = _claims(config, hard, curves, friction, scaling)
-        tables, figures = _tables(config, hard, curves, scaling), _figures(config, hard, curves, friction)
+        tables, figures = _tables(config, hard, curves, scaling), _figures(config, hard, curves, friction, scaling)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
@@ -151,6 +158,7 @@ def _scaling(config: Config, keys: jax.Array) -> dict[str, tuple[tuple[int, ...]
     grown: dict[str, tuple[tuple[int, ...], Any]] = {
         "agents": (config.sizes, measure.minimax),
         "population": (config.populations, lambda size: measure.typed(size, 6)),
+        "population, all present": (config.populations, lambda size: measure.typed(size, None)),
         "dimension": (config.dimensions, lambda dimension: measure.linear(5, dimension)),
     }
     return {
@@ -182,6 +190,11 @@ def _claims(
             return Claim(statement, "abstract", None, None, None, 0, "synthetic", criterion, "not tested at this scale")
         return Claim(statement, "abstract", None, *mean_slope(*scaling[name]), "synthetic", criterion)
 
+    def late_of(statement: str, rule: str, criterion: Criterion) -> Claim:
+        if (name := f"MatchUCB, {rule}") not in late:
+            return Claim(statement, here, None, None, None, 0, "synthetic", criterion, "not tested at this scale")
+        return Claim(statement, here, None, *over_seeds(late[name]), "synthetic", criterion)
+
     def over(statement: str, source: str, values: np.ndarray, criterion: Criterion) -> Claim:
         return Claim(statement, source, None, *over_seeds(values), "synthetic", criterion)
 
@@ -196,14 +209,16 @@ def _claims(
              late["without transfers"], LINEAR),
         over("There the welfare gap vanishes and the instability does not: late instability less gap", "Section 3",
              apart, APART),
-        over("On one market, prices best for customers keep regret growing", here,
-             late["MatchUCB, row_optimal"], GROWS),
-        over("... and prices best for providers too", here, late["MatchUCB, column_optimal"], GROWS),
-        over("... while at midpoint prices it flattens", here, late["MatchUCB, midpoint"], FLAT),
+        late_of("On one market, prices best for customers keep regret growing", "row_optimal", GROWS),
+        late_of("... and prices best for providers too", "column_optimal", GROWS),
+        late_of("... while at midpoint prices it flattens", "midpoint", FLAT),
+        late_of("... and at prices with the most slack where utilities are uncertain", "width_slack", FLAT),
         over("With search frictions the platform ends with a profit: share of runs", "abstract",
              (friction.revenue.sum(1) > 0).astype(float), POSITIVE),
         scaled("Regret grows with the number of agents to the power 3/2", "agents", CUBE),
         scaled("With types, and as many agents a round, it does not depend on the population", "population", SAME),
+        scaled("... and with everybody present it grows as the square root of the population",
+               "population, all present", ROOT_OF_ALL),
         scaled("With linear utilities it grows in proportion to the dimension", "dimension", DIMENSION),
     ]  # fmt: skip
 
@@ -250,13 +265,17 @@ def _tables(
         tables["scaling"] = (
             Table(("in", "number", "regret", "± se"), grown),
             f"MatchUCB, {config.horizons[-1]:,} rounds. Agents: hard markets. Population: three types, six of each "
-            "side in a round. Dimension: five agents a side.",
+            "side in a round, or all of them. Dimension: five agents a side.",
         )
     return tables
 
 
 def _figures(
-    config: Config, hard: dict[str, list[np.ndarray]], curves: dict[str, measure.Curves], friction: measure.Curves
+    config: Config,
+    hard: dict[str, list[np.ndarray]],
+    curves: dict[str, measure.Curves],
+    friction: measure.Curves,
+    scaling: dict[str, tuple[tuple[int, ...], np.ndarray]],
 ) -> dict[str, tuple]:
     times = np.unique(np.geomspace(1, config.horizon, 200).astype(int))
     with style():
@@ -285,7 +304,22 @@ def _figures(
         panels[1].fill_between(np.arange(config.horizon), profit.min(0), profit.max(0), color="C0", alpha=0.2)
         panels[1].axhline(0, color="black", linewidth=0.8)
         panels[1].set(xlabel="round", title=f"Profit so far, fee {config.fee}")
-    return {
-        "regret": (regret, "Means over runs, with two standard errors on the left."),
-        "transfers and frictions": (late, "Moving means on the left; mean and range over runs on the right."),
-    }
+        figures = {
+            "regret": (regret, "Means over runs, with two standard errors on the left."),
+            "transfers and frictions": (late, "Moving means on the left; mean and range over runs on the right."),
+        }
+        if scaling:
+            figures["scaling"] = (_scaling_figure(scaling), "Regret at the end: means over runs, two standard errors.")
+    return figures
+
+
+def _scaling_figure(scaling: dict[str, tuple[tuple[int, ...], np.ndarray]]) -> Any:
+    figure, axis = subplots(1, 1, width=5.2, height=3.8)
+    for color, (name, (sizes, regret)) in enumerate(scaling.items()):
+        estimates = [over_seeds(values) for values in regret]
+        middle = [estimate.value for estimate in estimates]
+        error = [2 * (estimate.standard_error or 0) for estimate in estimates]
+        axis.errorbar(sizes, middle, yerr=error, fmt="o-", color=f"C{color}", label=name)
+    axis.set(xscale="log", yscale="log", xlabel="number", ylabel="regret")
+    axis.legend()
+    return figure
