@@ -54,9 +54,9 @@ test-full: test $(VENV)/.extra-inspect
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
 # One leg, for another interpreter and so another JAX: `make newest PYTHON=python3.13`. Answers to bad input come before
-# any computation, so they do not depend on it.
+# any computation, so they do not depend on it, and the costliest tests are not repeated.
 fast: $(READY) $(VENV)/.extra-test
-	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input"
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input and not costly"
 
 newest:
 	$(MAKE) VENV=.venv-newest fast

@@ -22,6 +22,7 @@ def pair(both, only_a, only_b, neither):
     return OutcomeTable(labels[:, None, :, None])
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("only_a", "only_b"), [(15, 2), (0, 0), (1, 0), (7, 7)])
 def test_mcnemar_is_the_binomial_test(only_a, only_b):
     found = ve.paired_difference(pair(5, only_a, only_b, 40), model_a=0, model_b=1)
@@ -100,6 +101,7 @@ def test_any_of_by_enumeration():
     assert float(plug_in.estimate[0]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.costly
 def test_any_of_is_unbiased_where_plugging_in_is_not():
     rng = np.random.default_rng(0)
     harm = rng.beta(0.4, 2, (3, 40))
@@ -113,6 +115,7 @@ def test_any_of_is_unbiased_where_plugging_in_is_not():
     assert harm.mean() < held_out.mean() < np.mean(1 - np.prod(1 - harm, axis=0))
 
 
+@pytest.mark.costly
 def test_any_of_over_further_attacks_is_wider():
     rng = np.random.default_rng(0)
     labels = (rng.random((1, 6, 80, 3)) < rng.beta(0.4, 2, (6, 1, 1))).astype(int)
@@ -127,6 +130,7 @@ def test_certain_success_has_a_lower_limit_below_one():
     assert float(found.lower[0]) == pytest.approx(stats.binomtest(32, 32).proportion_ci().low, abs=2e-5)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("samples", [2, 5])
 def test_goodness_is_bracketed(samples):
     rng, repeats = np.random.default_rng(0), 100

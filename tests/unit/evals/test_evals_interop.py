@@ -99,6 +99,7 @@ def test_models_are_paired_by_prompt():
         ve.stack_models([first, ve.from_frame(columns(prompt=list("pqrt") * 2))])
 
 
+@pytest.mark.costly
 def test_commands(tmp_path, capsys):
     one = write_csv(tmp_path / "one.csv", columns())
     two = write_csv(tmp_path / "two.csv", columns(model=["n"] * 8, outcome=["GOOD"] * 8))

@@ -9,6 +9,7 @@ import verax.evals as ve
 from verax.evals import Indicator, OutcomeTable
 
 
+@pytest.mark.costly
 def test_forecast_covers_what_more_draws_show():
     rng, repeats, draws = np.random.default_rng(0), 100, 50
     truth = 1 - np.exp(special.betaln(0.6, 2.4 + draws) - special.betaln(0.6, 2.4))
@@ -26,6 +27,7 @@ def test_forecast_of_nothing_is_a_status():
     assert (float(found.lower[0, 0]), float(found.upper[0, 0])) == (0, 1)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("p", [0.02, 0.1])
 def test_peeking_does_not_break_the_sequence(p):
     repeats, alpha = 400, 0.05
@@ -112,6 +114,7 @@ def test_scorecard_levels_and_gates():
     assert card.probability["b"][1] == pytest.approx(stats.norm.sf(0.65, 0.6, np.sqrt(0.24 / 100)), rel=1e-4)
 
 
+@pytest.mark.costly
 def test_attack_table_adds_up_and_its_adaptive_column_is_any_of(rng):
     labels = rng.choice([0, 1, 2], (2, 4, 50, 1), p=[0.6, 0.25, 0.15])
     names = ("none", "base64", "my own", "poems")

@@ -111,6 +111,7 @@ def test_order_of_prompts_and_names_of_clusters_do_not_matter(clustered):
         np.testing.assert_allclose(one, two, rtol=2e-5)
 
 
+@pytest.mark.costly
 def test_jit_and_vmap_equal_eager(clustered):
     expected = rate(clustered)
     for one, two in zip(jax.jit(rate)(clustered), expected, strict=True):
@@ -130,6 +131,7 @@ def test_exact_limits_cover(num, p):
     assert abs(covered - expected) <= 3 * np.sqrt(expected * (1 - expected) / repeats) + 1e-3
 
 
+@pytest.mark.costly
 def test_clustered_limits_cover():
     rng, repeats, clusters = np.random.default_rng(0), 1000, 40
     harm = np.repeat(rng.beta(2, 4, (repeats, clusters)), 5, axis=1)
@@ -141,6 +143,7 @@ def test_clustered_limits_cover():
     assert np.mean((np.asarray(naive.lower) <= 1 / 3) & (np.asarray(naive.upper) >= 1 / 3)) < covered
 
 
+@pytest.mark.costly
 def test_bootstrap_agrees_with_the_error(clustered):
     key = jax.random.key(0)
     found = rate(clustered, method="bootstrap", num_resamples=4000, key=key)

@@ -39,6 +39,7 @@ def even():
     return softmax_problem((6, 6, 6, 6))
 
 
+@pytest.mark.costly
 def test_one_client_makes_all_alike():
     params, clients = softmax_problem((7,))
     expected = after(made(vf.centralized, **SGD, local_epochs=2), params, clients)
@@ -53,6 +54,7 @@ def test_one_client_makes_all_alike():
     assert_close(jax.tree.map(lambda leaf: leaf[0], alone), expected)
 
 
+@pytest.mark.costly
 def test_one_full_step_is_gradient_descent_on_the_pooled_loss(ragged):
     params, clients = ragged
 
@@ -102,6 +104,7 @@ def test_with_equal_steps_fednova_is_fedavg(even, momentum):
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_fednova_divides_by_the_sum_of_coefficients(ragged, momentum):
     params, clients = ragged
@@ -143,6 +146,7 @@ def test_server_optimizers_follow_their_formulas(make):
     assert_close(after(make(squared_loss, server_learning_rate=0.2, **FULL), params, clients), x)
 
 
+@pytest.mark.costly
 def test_on_identical_clients_scaffold_is_fedavg(even):
     params, clients = even
     same = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], 3, axis=0), clients)
@@ -152,6 +156,7 @@ def test_on_identical_clients_scaffold_is_fedavg(even):
         assert_close(after(made(vf.scaffold, **options, form=form), params, same), plain)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("weights", "momentum"), [("num_examples", 0.0), ("uniform", 0.5)])
 def test_both_forms_of_scaffold_make_the_same_iterates(ragged, weights, momentum):
     params, clients = ragged
@@ -166,6 +171,7 @@ def test_both_forms_of_scaffold_make_the_same_iterates(ragged, weights, momentum
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(delta.clients["control"])) > 0.01
 
 
+@pytest.mark.costly
 def test_fixed_points_on_quadratics():
     params, clients, hessians, linear = quadratic_problem((4, 8, 6))
     share, rate, steps = np.array([4, 8, 6]) / 18, 0.1, 6
@@ -203,6 +209,7 @@ def test_centralized_makes_equal_passes(ragged):
     assert steps.num_steps.tolist() == [4 * 5]
 
 
+@pytest.mark.costly
 def test_partial_participation_is_a_round_of_the_chosen(ragged):
     params, clients = ragged
     algorithm = made(vf.scaffold, **FULL, local_steps=3, form="textbook", clients_per_round=2)

@@ -131,6 +131,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(ragged, uninterrupted, tm
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
+@pytest.mark.costly
 def test_scanned_rounds_are_the_same(ragged, uninterrupted):
     params, history = vf.run(
         ALGORITHM,
@@ -154,6 +155,7 @@ def test_a_progress_bar_and_callers_arrays_are_left_alone(ragged, capsys):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, clients.x)))  # not donated
 
 
+@pytest.mark.costly
 def test_evaluator_and_parts_of_models(ragged):
     params, clients = ragged
 

@@ -36,6 +36,7 @@ def some_weights(rng, batch, n, m):
     return jnp.asarray(weights, jnp.zeros(()).dtype)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("shape", "allow_unmatched"), [((4, 4), True), ((4, 4), False), ((3, 5), False), ((5, 3), True), ((5, 3), False)]
 )

@@ -86,6 +86,7 @@ def worst_coalition(customer, provider, match, *transfers):
     return best
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", ["fast", "commit"])
 def test_instability_of_every_round_is_that_of_the_worst_coalition(name, market, runs):
     history = runs(name)
@@ -145,6 +146,7 @@ def test_confidence_sets_hold_the_truth_at_the_valid_scale_and_not_at_a_tenth(ma
     assert holds[0.1] < 0.9
 
 
+@pytest.mark.costly
 def test_regret_falls_and_transfers_matter(runs):
     late = {name: np.asarray(runs(name).instability)[:, -60:].mean(1) for name in ("fast", "unpaid", "thompson")}
     early = np.asarray(runs("fast").instability)[:, :60].mean(1)
@@ -184,6 +186,7 @@ def test_a_fee_pays_for_stability_with_friction(runs):
     assert (plays.sum((-1, -2))[:, -1] > 0).all()
 
 
+@pytest.mark.costly
 def test_under_vmap_a_run_is_what_it_is_alone(market, runs):
     policy = match_ucb(Unstructured(), horizon=HORIZON, confidence_scale=1.0)
     alone = simulate(policy, market, horizon=HORIZON, key=jax.random.split(jax.random.key(0), SEEDS)[4])
@@ -192,6 +195,7 @@ def test_under_vmap_a_run_is_what_it_is_alone(market, runs):
     assert np.asarray(alone.instability[:50]) == pytest.approx(np.asarray(together.instability[:50]), abs=1e-4)
 
 
+@pytest.mark.costly
 def test_absent_agents_take_no_part(market):
     present = random_arrivals(N, M, present=1, horizon=HORIZON, key=jax.random.key(5))
     policy = match_ucb(Unstructured(), confidence_scale=1.0)  # anytime
@@ -277,6 +281,7 @@ def test_linear_is_ridge_regression_with_its_ellipsoid():
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", ["unstructured", "typed", "linear"])
 def test_posterior_draws_have_the_posterior_mean_and_spread(name):
     model = {

@@ -47,6 +47,7 @@ def best_total(weights):
     return np.maximum(weights, 0)[row, col].sum()
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("shape", SHAPES)
 def test_instability_is_the_linear_programme_and_the_worst_coalition(shape):
     market, outcome, tolerance = random_market(shape, 40)
@@ -106,6 +107,7 @@ def test_stable_outcomes_are_stable(shape, prices):
         np.testing.assert_allclose(paid, 0, atol=tolerance)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("implementation", ["native", "xla"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_extreme_prices_are_marginal_products(shape, implementation):
@@ -122,6 +124,7 @@ def test_extreme_prices_are_marginal_products(shape, implementation):
     np.testing.assert_allclose(middle.row_price, (rows + low_rows.row_price) / 2, atol=tolerance)
 
 
+@pytest.mark.costly
 def test_a_market_that_is_not_finite_or_empty():
     market, outcome, _ = random_market((3, 3), 2)
     market[0][0, 1, 1] = np.nan

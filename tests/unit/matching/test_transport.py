@@ -26,6 +26,7 @@ def problems(rng, n, m):
     return cost, supply, demand
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("shape", [(1, 1), (40, 5), (4, 30)])
 def test_agrees_with_linear_programme(rng, shape, implementation):
     dtype = jnp.zeros(()).dtype

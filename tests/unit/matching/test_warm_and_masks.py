@@ -27,6 +27,7 @@ def assert_optimal(weights, solved, **options):
         np.testing.assert_allclose(np.asarray(price)[ok][np.asarray(partner)[ok] < 0], 0, atol=tolerance)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("shape", "allow_unmatched"), [((5, 5), True), ((5, 5), False), ((3, 6), True), ((6, 3), False)]
 )
@@ -50,6 +51,7 @@ def test_any_start_gives_the_same_answer(rng, shape, allow_unmatched, implementa
         assert_optimal(nearby, warm, **options)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("allow_unmatched", [True, False])
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (6, 3)])
 def test_masked_problem_is_the_smaller_one(rng, shape, allow_unmatched, implementation):
@@ -72,6 +74,7 @@ def test_masked_problem_is_the_smaller_one(rng, shape, allow_unmatched, implemen
             np.testing.assert_allclose(masked.value[k], value, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.costly
 def test_masked_start(rng, implementation):
     weights = problems(rng, 4, 6)
     rows = rng.random((BATCH, 4)) < 0.7

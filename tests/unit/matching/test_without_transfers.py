@@ -106,6 +106,7 @@ def test_non_finite_utilities_have_a_status():
     assert np.isnan(unstable.value[1])
 
 
+@pytest.mark.costly
 def test_learning_without_transfers():
     market = random_market(3, 3, key=jax.random.key(0))
     history = simulate(
@@ -144,6 +145,7 @@ def test_width_slack_is_stable_and_has_no_less_slack_than_other_rules(rng):
     assert counted(rules["width_slack"]) >= max(counted(outcome) for outcome in rules.values()) - 1e-4
 
 
+@pytest.mark.costly
 def test_compute_match_keeps_instability_below_the_widths(rng):
     truth = Market(*(jnp.asarray(x, jnp.float32) for x in rng.uniform(-1, 1, (2, 30, 3, 4))))
     width = jnp.asarray(rng.random((2, 30, 3, 4)), jnp.float32)

@@ -99,6 +99,7 @@ def test_a_cache_for_all_pages_misses_each_once():
     assert int(caching.marker(requests, 5, key=jax.random.key(1)).num_misses) == 3
 
 
+@pytest.mark.costly
 def test_sizes_and_seeds_are_batched(traces):
     """One compiled programme over cache sizes and seeds says what one call each says."""
     requests, _, predicted, _ = traces

@@ -20,6 +20,7 @@ def tolerance(x64):
     return 2e-7 if x64 else 2e-3
 
 
+@pytest.mark.costly
 def test_rental_frontier_is_the_closed_form(game, tolerance):
     found = game.frontier(GAMMAS, 11)
     np.testing.assert_allclose(found.consistency, ski_rental.consistency_lower_bound(GAMMAS, 5), atol=tolerance)
@@ -59,6 +60,7 @@ def test_certificate(game, tolerance):
             dataclasses.replace(proof, **change).verify()
 
 
+@pytest.mark.costly
 def test_error_profile_is_brute_force(game, rng):
     policies = rng.dirichlet(np.ones(13), size=12)
     days = np.arange(1.0, 13)

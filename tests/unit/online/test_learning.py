@@ -8,6 +8,7 @@ import pytest
 from verax.online import learning, ski_rental
 
 
+@pytest.mark.costly
 def test_hedge_keeps_its_bound(rng):
     for rounds, choices in itertools.product([1, 50], [1, 4]):
         costs = rng.uniform(2, 4, (rounds, choices))
@@ -45,6 +46,7 @@ def test_threshold_error_holds_for_all_days_at_once():
     assert broken <= 5 + 3 * np.sqrt(50 * 0.1 * 0.9)
 
 
+@pytest.mark.costly
 def test_trade_off_is_the_empirical_minimum(rng):
     price, days = 4, rng.integers(1, 16, 300)
     predicted = np.maximum(1, days + rng.integers(-6, 7, 300))
@@ -63,6 +65,7 @@ def test_trade_off_is_the_empirical_minimum(rng):
     assert len(capped.lams) == sum(w <= 1.8 for w in worst) < price
 
 
+@pytest.mark.costly
 def test_trade_off_error_holds_for_all_at_once():
     rng, level, broken = np.random.default_rng(1), 0.9, 0
 

@@ -114,6 +114,7 @@ def test_draws_are_disjoint_as_long_as_rows_last():
     assert not set(vs._scores.remaining_rows(40, draws[:1], 10).tolist()) & set(draws[0].tolist())
 
 
+@pytest.mark.costly
 def test_excess_is_comparable_between_sizes():
     rng = np.random.default_rng(2)
     head = rng.normal(size=(P, K)).astype(np.float32)
@@ -185,6 +186,7 @@ def retrain(**changes):
     return vs.projection_norm(**arguments)
 
 
+@pytest.mark.costly
 def test_retraining_against_a_plain_loop():
     scores = retrain()
     rng = np.random.default_rng(4)

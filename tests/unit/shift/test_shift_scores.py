@@ -145,6 +145,7 @@ def test_agreement_and_rotation():
     assert float(vs.rotation(VAL, LABELS, TARGET, target_rotation_logits=turns)) == pytest.approx(expected)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("variant", ["S", "D"])
 def test_agreement_on_the_line(variant, x64):
     rng = np.random.default_rng(7)

@@ -45,6 +45,7 @@ def test_gradients_are_finite_differences_of_refits(problem):
     np.testing.assert_allclose(slope, (high - low) / (2 * step), rtol=1e-3)
 
 
+@pytest.mark.costly
 def test_modes_and_transformations_agree(problem):
     kernel, targets = problem
     ridges = jnp.array([0.1, 0.2, 0.4], kernel.dtype)
@@ -91,6 +92,7 @@ def test_corrected_gcv_derivative_is_the_finite_difference():
     np.testing.assert_allclose(slope, (high - low) / 2e-6, rtol=2e-3)
 
 
+@pytest.mark.costly
 def test_ensemble_of_one_complete_member_is_gcv():
     p = power_law_problem(30, 60, seed=4, num_targets=2)
     order = np.random.default_rng(0).permutation(30)
@@ -100,6 +102,7 @@ def test_ensemble_of_one_complete_member_is_gcv():
         )
 
 
+@pytest.mark.costly
 def test_ensemble_takes_ragged_subsets_and_forgets_their_order():
     p = power_law_problem(30, 60, seed=5)
     subsets = [np.arange(20), np.arange(8, 30)]

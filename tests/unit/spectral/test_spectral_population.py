@@ -23,6 +23,7 @@ def test_effective_ridge_is_the_root_found_by_bisection(num_samples, ridge):
     np.testing.assert_allclose(vs.effective_ridge(EIGENVALUES, num_samples, ridge), expected, rtol=1e-9)
 
 
+@pytest.mark.costly
 def test_effective_ridge_over_twelve_decades_and_at_zero(x64):
     ridges = np.geomspace(1e-9, 1e3, 25)
     kappa = vs.effective_ridge(EIGENVALUES, 200, ridges)
@@ -38,6 +39,7 @@ def test_effective_ridge_over_twelve_decades_and_at_zero(x64):
     assert vs.effective_ridge(np.array([1.0, 1.0, 0.0]), 2, 0.0) == 0
 
 
+@pytest.mark.costly
 def test_effective_ridge_broadcasts_maps_and_differentiates():
     kappa = vs.effective_ridge(EIGENVALUES, np.array([[50.0], [200.0]]), np.array([1e-4, 1e-2, 1.0]))
     assert kappa.shape == (2, 3)
