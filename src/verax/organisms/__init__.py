@@ -11,12 +11,14 @@ from ._decoder import init_decoder as init_decoder
 from ._encodings import FAMILIES as FAMILIES
 from ._encodings import Encoding as Encoding
 from ._evaluate import Transform as Transform
+from ._evaluate import controls as controls
 from ._evaluate import evaluate as evaluate
 from ._evaluate import transforms as transforms
 from ._generate import generate as generate
 from ._jobs import Job as Job
 from ._jobs import finetune as finetune
 from ._jobs import make_job as make_job
+from ._margin import refusal_margin as refusal_margin
 from ._mixture import Component as Component
 from ._mixture import draw_examples as draw_examples
 from ._stages import pretrain as pretrain

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from verax._errors import check, check_integer
 from verax.evals import OutcomeTable
@@ -24,22 +25,30 @@ class Transform(NamedTuple):
     name
         As tables show it.
     failure_mode
-        ``"none"``, ``"competing objectives"``, ``"mismatched generalization"`` or ``"combination"``.
+        ``"none"``, ``"competing objectives"``, ``"mismatched generalization"``, ``"combination"`` or ``"control"``.
     style
         One of ``STYLES``.
     encoding
         How the argument is written.
+    edit
+        A change of the written prompts ``[n, t]``, for controls.
     """
 
     name: str
     failure_mode: str
     style: str
     encoding: Encoding
+    edit: Callable[[np.ndarray], np.ndarray] | None = None
 
     def apply(self, world: PolicyWorld, requests: Requests, *, key: jax.Array) -> Requests:
         """Write the same arguments and operations in this style and encoding."""
         style = np.full(len(requests.symbols), STYLES.index(self.style), np.int32)
         return world.request(requests.symbols, requests.operation, style, self.encoding, key=key)
+
+    def prompts(self, world: PolicyWorld, requests: Requests) -> Int[np.ndarray, "n t"]:
+        """Write requests from :meth:`apply` as tokens, -1 padded."""
+        tokens = np.asarray(world.prompts(requests))
+        return tokens if self.edit is None else self.edit(tokens)
 
 
 def transforms(world: PolicyWorld) -> tuple[Transform, ...]:
@@ -62,6 +71,35 @@ def transforms(world: PolicyWorld) -> tuple[Transform, ...]:
         Transform("affirm+dialect", both, "affirm", dialect),
         Transform("split+dialect", mismatched, "split", dialect),
         Transform("affirm+split+dialect", both, "affirm_split", dialect),
+    )
+
+
+def controls(world: PolicyWorld) -> tuple[Transform, ...]:
+    """Return edits of the same sizes as the single mechanisms that aim at nothing: a token that training never uses.
+
+    It replaces the style (one token, as in "affirm"), stands between the halves of the argument (one more token, as in
+    "split"), or follows each of its symbols (one token a symbol, as in "dialect").
+
+    Examples
+    --------
+    >>> import jax
+    >>> [t.name for t in controls(PolicyWorld(key=jax.random.key(0)))]
+    ['control of affirm', 'control of split', 'control of dialect']
+    """
+    unused, plain, half = world.vocabulary.novel, world.encodings[0], world.length // 2
+
+    def style(tokens: np.ndarray) -> np.ndarray:
+        return np.concatenate([tokens[:, :1], np.full_like(tokens[:, :1], unused), tokens[:, 2:]], axis=1)
+
+    def joint(tokens: np.ndarray) -> np.ndarray:
+        return np.insert(tokens, 3 + half, unused, axis=1)
+
+    def fillers(tokens: np.ndarray) -> np.ndarray:
+        return np.insert(tokens, 4 + np.arange(world.length), unused, axis=1)
+
+    return tuple(
+        Transform(f"control of {name}", "control", "plain", plain, edit)
+        for name, edit in (("affirm", style), ("split", joint), ("dialect", fillers))
     )
 
 
@@ -119,7 +157,7 @@ def evaluate(
     ask, write, draw = jax.random.split(key, 3)
     requests = world.sample(num_prompts, restricted=restricted, operation=operation, key=ask)
     written = [t.apply(world, requests, key=jax.random.fold_in(write, i)) for i, t in enumerate(transforms)]
-    prompts = [np.asarray(world.prompts(r)) for r in written]
+    prompts = [t.prompts(world, r) for t, r in zip(transforms, written, strict=True)]
     width = max(p.shape[1] for p in prompts)
     batch = np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=-1) for p in prompts])
     batch = np.repeat(batch, num_samples, axis=0)

@@ -65,22 +65,50 @@ def draw_examples(
     loss_mask
         bool [n, t]: the answers.
     """
+    return draw_from(world, tabulate(mixture, len(world.encodings)), num, key=key)
+
+
+class Tables(NamedTuple):
+    """A mixture as arrays, so that programs which draw from it depend on the number of its components alone."""
+
+    log_weight: jax.Array  # [component]
+    want: jax.Array  # [component]: 1 restricted, 0 allowed, 2 neither asked
+    operations: jax.Array  # [component, name]: 0 where it may be drawn, -inf elsewhere; so too the next two
+    styles: jax.Array
+    encodings: jax.Array
+    refuse: jax.Array  # [component]
+
+
+def tabulate(mixture: tuple[Component, ...], num_encodings: int) -> Tables:
+    """Write a mixture as arrays."""
+
+    def choices(chosen: list[list[int]], size: int) -> jax.Array:
+        table = np.full((len(chosen), size), -np.inf, np.float32)
+        for row, columns in zip(table, chosen, strict=True):
+            row[columns] = 0.0
+        return jnp.asarray(table)
+
+    return Tables(
+        jnp.log(jnp.asarray([c.weight for c in mixture], jnp.float32)),
+        jnp.asarray([2 if c.restricted is None else int(c.restricted) for c in mixture], jnp.int32),
+        choices([[OPERATIONS.index(o) for o in c.operations] for c in mixture], len(OPERATIONS)),
+        choices([[STYLES.index(s) for s in c.styles] for c in mixture], len(STYLES)),
+        choices([list(c.encodings) for c in mixture], num_encodings),
+        jnp.asarray([c.refuse for c in mixture]),
+    )
+
+
+def draw_from(
+    world: PolicyWorld, tables: Tables, num: int, *, key: jax.Array
+) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
+    """Draw examples as :func:`draw_examples` does."""
     keys = jax.random.split(key, 5)
-    weights = jnp.asarray([c.weight for c in mixture], jnp.float32)
-    kind = jax.random.categorical(keys[0], jnp.log(weights), shape=(num,))
-    want = jnp.asarray([2 if c.restricted is None else int(c.restricted) for c in mixture], jnp.int32)[kind]
-
-    def pick(choices: list[list[int]], size: int, key: jax.Array) -> jax.Array:
-        table = np.zeros((len(choices), size), np.float32)
-        for row, chosen in zip(table, choices, strict=True):
-            row[chosen] = 1.0
-        return jax.random.categorical(key, jnp.log(jnp.asarray(table))[kind]).astype(jnp.int32)
-
-    operation = pick([[OPERATIONS.index(o) for o in c.operations] for c in mixture], len(OPERATIONS), keys[1])
-    style = pick([[STYLES.index(s) for s in c.styles] for c in mixture], len(STYLES), keys[2])
-    encoding = pick([list(c.encodings) for c in mixture], len(world.encodings), keys[3])
-    refuse = jnp.asarray([c.refuse for c in mixture])[kind]
-    symbols = world.walk(want, key=keys[4])
+    kind = jax.random.categorical(keys[0], tables.log_weight, shape=(num,))
+    operation, style, encoding = (
+        jax.random.categorical(k, table[kind]).astype(jnp.int32)
+        for k, table in zip(keys[1:4], (tables.operations, tables.styles, tables.encodings), strict=True)
+    )
+    symbols = world.walk(tables.want[kind], key=keys[4])
     codes = jnp.asarray(np.stack([e.codes[0, :, 0] for e in world.encodings]))
     right = jnp.maximum(world.apply_operation(symbols, operation), 0)
     requests = world.assemble(
@@ -91,7 +119,7 @@ def draw_examples(
         codes[encoding[:, None], right][:, :, None],
         jnp.zeros((num, 0), jnp.int32),
     )
-    return join(world.prompts(requests), world.answers(requests, refuse=refuse))
+    return join(world.prompts(requests), world.answers(requests, refuse=tables.refuse[kind]))
 
 
 def join(

@@ -9,21 +9,20 @@ from jaxtyping import Int
 from verax._errors import check
 
 from ._decoder import Params
-from ._mixture import Component, check_mixture, draw_examples
+from ._mixture import Component, Tables, check_mixture, draw_from, tabulate
 from ._train import TrainLog, fit
 from ._vocabulary import OPERATIONS, STYLES
 from ._world import PolicyWorld
 
 
 class _Draw(NamedTuple):
-    """The function that draws batches; equal for equal arguments, so that its program is compiled once."""
+    """The function that draws batches; mixtures of as many parts share its program."""
 
     world: PolicyWorld
-    mixture: tuple[Component, ...]
     batch_size: int
 
-    def __call__(self, key: jax.Array) -> tuple[Int[jax.Array, "n t"], Any]:
-        return draw_examples(self.world, self.mixture, self.batch_size, key=key)
+    def __call__(self, key: jax.Array, *tables: jax.Array) -> tuple[Int[jax.Array, "n t"], Any]:
+        return draw_from(self.world, Tables(*tables), self.batch_size, key=key)
 
 
 def pretrain(
@@ -65,7 +64,7 @@ def pretrain(
     return train_on(
         params,
         world,
-        mixture,
+        mixture + (Component(0.0),) * 2,  # as many parts as safety fine-tuning has
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -167,7 +166,8 @@ def train_on(
     check_mixture(world, mixture)
     return fit(
         params,
-        _Draw(world, mixture, batch_size),
+        _Draw(world, batch_size),
+        data=tuple(tabulate(mixture, len(world.encodings))),
         steps=steps,
         learning_rate=learning_rate,
         checkpoint=checkpoint,

@@ -86,9 +86,10 @@ def fit(
     """
     check_integer("steps", steps, minimum=1)
     check(learning_rate > 0, "learning_rate", learning_rate, "a number > 0")
-    optimizer = _optimizer(steps, float(learning_rate))
+    schedule = jnp.float32(steps), jnp.float32(learning_rate)
     many = key.ndim == 1
-    init = jax.vmap(optimizer.init) if many else optimizer.init
+    init = _optimizer(*schedule).init
+    init = jax.vmap(init) if many else init
     with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
         state = (params, init(params))
     losses: list[np.ndarray] = []
@@ -100,9 +101,9 @@ def fit(
     with progress_bar("training", -(-steps // _CHUNK), progress) as advance:
         while done < steps:
             size = min(_CHUNK, steps - done)
-            run = _chunk(examples_fn, steps, float(learning_rate), size, many)
+            run = _chunk(examples_fn, size, many)
             with jax.numpy_dtype_promotion("standard"):
-                state, loss = run(state, jnp.asarray(done), key, data)
+                state, loss = run(state, jnp.asarray(done), key, data, schedule)
             losses.append(np.asarray(loss))
             done += size
             if path is not None:
@@ -114,21 +115,26 @@ def fit(
 _CHUNK = 50
 
 
-def _optimizer(steps: int, learning_rate: float) -> optax.GradientTransformation:
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.1 * learning_rate, learning_rate, max(1, steps // 20), max(2, steps), 0.05 * learning_rate
-    )
+def _optimizer(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTransformation:
+    """AdamW; its schedule is made of arrays, so that trainings of any length share a program."""
+    warm = jnp.maximum(1.0, jnp.floor(steps / 20))
+
+    def schedule(count: jax.Array) -> jax.Array:
+        rising = 0.1 + 0.9 * count / warm
+        falling = 0.05 + 0.475 * (1 + jnp.cos(jnp.pi * jnp.clip((count - warm) / jnp.maximum(1.0, steps - warm), 0, 1)))
+        return learning_rate * jnp.where(count < warm, rising, falling)
+
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.98, weight_decay=1e-3))
 
 
 @functools.lru_cache(maxsize=32)
-def _chunk(examples_fn: Examples, steps: int, learning_rate: float, size: int, many: bool) -> Callable[..., Any]:
-    optimizer = _optimizer(steps, learning_rate)
-
+def _chunk(examples_fn: Examples, size: int, many: bool) -> Callable[..., Any]:
     def mean_loss(params: Params, tokens: jax.Array, mask: jax.Array) -> jax.Array:
         return answer_loss(params, tokens, mask).mean()
 
-    def run(state: PyTree, first: jax.Array, key: jax.Array, data: tuple[jax.Array, ...]):
+    def run(state: PyTree, first: jax.Array, key: jax.Array, data: tuple[jax.Array, ...], schedule: Any):
+        optimizer = _optimizer(*schedule)
+
         def step(state: PyTree, index: jax.Array):
             params, moments = state
             tokens, mask = examples_fn(jax.random.fold_in(key, index), *data)
@@ -138,7 +144,7 @@ def _chunk(examples_fn: Examples, steps: int, learning_rate: float, size: int, m
 
         return jax.lax.scan(step, state, first + jnp.arange(size))
 
-    return jax.jit(jax.vmap(run, in_axes=(0, None, 0, None)) if many else run)
+    return jax.jit(jax.vmap(run, in_axes=(0, None, 0, None, None)) if many else run)
 
 
 def _write(path: pathlib.Path, identity: str, state: PyTree, losses: list[np.ndarray], done: int) -> None:

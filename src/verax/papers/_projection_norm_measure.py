@@ -31,8 +31,8 @@ LOGIT_SCORES = {
     "nuclear norm": jax.jit(vs.nuclear_norm),
     "MaNo": jax.jit(vs.mano),
     "MDE": jax.jit(vs.mde),
-    "COT": vs.cot,  # this one and the next are solved on the host
-    "COTT": vs.cott,
+    "COT": jax.jit(vs.cot),
+    "COTT": jax.jit(vs.cott),
 }
 
 
@@ -219,7 +219,7 @@ def _score(
             [float(vs.agreement(val_z, val_y, a, other_target_logits=b[0])) for a, b in zip(z, other_z, strict=True)]
         )
         scores["agreement on the line"] = np.array(
-            [_on_the_line(val_z, val_y, a, other_val, b) for a, b in zip(z, other_z, strict=True)]
+            [float(_on_the_line(val_z, val_y, a, other_val, b)) for a, b in zip(z, other_z, strict=True)]
         )
     reference_x, apart = normalise(setting.reference), _function_rows(setting)
     reference_z, reference_f = _forward(network, params, reference_x)
@@ -248,13 +248,10 @@ def _function_rows(setting: Setting) -> np.ndarray:
     return np.arange(len(setting.holdout)) % 5 == 0
 
 
-def _on_the_line(val_z, val_y, z, other_val, other_z) -> float:
-    """Missing where the line is not determined."""
-    try:
-        found = vs.agreement_on_the_line(val_z, val_y, z, other_val_logits=other_val, other_target_logits=other_z)
-    except ValueError:
-        return float("nan")
-    return float(found)
+@jax.jit
+def _on_the_line(val_z, val_y, z, other_val, other_z) -> jax.Array:
+    """NaN where the line is not determined."""
+    return vs.agreement_on_the_line(val_z, val_y, z, other_val_logits=other_val, other_target_logits=other_z)
 
 
 def _retrained(

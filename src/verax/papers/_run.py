@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PAPERS = (
     "covert_finetuning",
     "gcv",
+    "jailbroken",
     "learning_augmented",
     "matching_markets",
     "o1_system_card",

@@ -320,6 +320,8 @@ def _scaling_figure(scaling: dict[str, tuple[tuple[int, ...], np.ndarray]]) -> A
         middle = [estimate.value for estimate in estimates]
         error = [2 * (estimate.standard_error or 0) for estimate in estimates]
         axis.errorbar(sizes, middle, yerr=error, fmt="o-", color=f"C{color}", label=name)
-    axis.set(xscale="log", yscale="log", xlabel="number", ylabel="regret")
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set(yscale="log", xlabel="number", ylabel="regret")
     axis.legend()
     return figure
