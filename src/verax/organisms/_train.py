@@ -119,7 +119,7 @@ def _optimizer(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTran
     """AdamW; its schedule is made of arrays, so that trainings of any length share a program."""
     warm = jnp.maximum(1.0, jnp.floor(steps / 20))
 
-    def schedule(count: jax.Array) -> jax.Array:
+    def schedule(count: Any) -> jax.Array:
         rising = 0.1 + 0.9 * count / warm
         falling = 0.05 + 0.475 * (1 + jnp.cos(jnp.pi * jnp.clip((count - warm) / jnp.maximum(1.0, steps - warm), 0, 1)))
         return learning_rate * jnp.where(count < warm, rising, falling)

@@ -251,7 +251,8 @@ def _function_rows(setting: Setting) -> np.ndarray:
 @jax.jit
 def _on_the_line(val_z, val_y, z, other_val, other_z) -> jax.Array:
     """NaN where the line is not determined."""
-    return vs.agreement_on_the_line(val_z, val_y, z, other_val_logits=other_val, other_target_logits=other_z)
+    found = vs.agreement_on_the_line(val_z, val_y, z, other_val_logits=other_val, other_target_logits=other_z)
+    return jnp.asarray(found)
 
 
 def _retrained(

@@ -301,7 +301,8 @@ def _brought(table: ve.OutcomeTable) -> dict[str, tuple[Table, str]]:
     """Tabulate verdicts of a user's own: rates by attack with limits, the adaptive column, and models compared."""
     found = ve.attack_table(table)
     rows: list[tuple[Any, ...]] = []
-    for m, model in enumerate(table.model_names):
+    models = table.model_names or tuple(map(str, range(len(np.asarray(found.adaptive.estimate)))))
+    for m, model in enumerate(models):
         for a, attack in enumerate(found.attack_names):
             part = [float(np.asarray(x)[m, a]) for x in (found.bad.estimate, found.bad.lower, found.bad.upper)]
             share = float(np.asarray(found.good.estimate)[m, a])
