@@ -3,6 +3,7 @@
 JAX and everything that stands on it is imported by the command that needs it, so that ``verax --help`` answers at once.
 """
 
+import contextlib
 import pathlib
 import sys
 import traceback
@@ -22,11 +23,16 @@ def reproduce(
     data: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
     out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/report"),
     seed: int = 0,
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
 ) -> int:
     """Measure the claims of papers and write one page of results.
 
     The exit status is 0 if everything ran, whatever the verdicts; 1 if a paper failed to run; 2 for a name that is no
-    paper.
+    paper, or processes that cannot join.
+
+    Several processes, on one machine or many with a common folder, share the papers: start the same command in each.
 
     Args:
         papers: Papers to run, such as gcv; all of them if none is named.
@@ -35,7 +41,12 @@ def reproduce(
         data: Folder of data sets; the environment variable VERAX_DATA if it is not given. The demo needs none.
         out: Folder to write: index.html, and a folder for each paper.
         seed: Everything random in the run derives from it.
+        coordinator: Address of process 0, the same for all; or "auto", without the two numbers, under Slurm, Kubernetes
+            or Open MPI.
+        num_processes: How many processes there are.
+        process_id: Which one this is, from 0.
     """
+    import verax.commands
     import verax.papers
 
     known = verax.papers.names()
@@ -44,30 +55,53 @@ def reproduce(
         print(f"no such paper: {', '.join(unknown)}; the papers are: {', '.join(known)}", file=sys.stderr)
         return 2
 
+    chosen = list(dict.fromkeys(papers or known))
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(verax.commands.joined(coordinator, num_processes, process_id))
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        failed = _measure(place.share(chosen), scale=scale, data=data, out=out, seed=seed)
+        place.wait()
+        if place.index == 0:
+            _write_page(chosen, out)
+    if failed:
+        print(f"failed to run: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _measure(papers: list[str], *, scale: str, data: pathlib.Path | None, out: pathlib.Path, seed: int) -> list[str]:
+    """Run papers, save and print each report, and return those that failed."""
     import jax
     import rich.console
 
+    import verax.papers
     import verax.report
 
-    console = rich.console.Console()
-    reports = []
     failed = []
-    for name in dict.fromkeys(papers or known):
+    for name in papers:
+        (out / name / "report.json").unlink(missing_ok=True)  # so that the page shows this run's alone
         try:
             report = verax.papers.reproduce(name, scale=scale, key=jax.random.key(seed), data=data)
-            report = verax.report.load_report(report.save(out / name))  # with its figures drawn, which takes seconds
+            report.save(out / name)
         except Exception:  # one paper that fails must not cost the others their report
             traceback.print_exc()
             failed.append(name)
             continue
-        reports.append(report)
-        console.print(verax.report.terminal_table(report))
-    if reports:
-        page = verax.report.write_html(reports, out / "index.html")
-        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
-    if failed:
-        print(f"failed to run: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        rich.console.Console().print(verax.report.terminal_table(report))
+    return failed
+
+
+def _write_page(papers: list[str], out: pathlib.Path) -> None:
+    import rich.console
+
+    import verax.report
+
+    saved = [out / name for name in papers if (out / name / "report.json").is_file()]
+    if saved:
+        page = verax.report.write_html([verax.report.load_report(folder) for folder in saved], out / "index.html")
+        rich.console.Console().print(f"Report: {page}", highlight=False, soft_wrap=True)
 
 
 @_app.command

@@ -322,10 +322,10 @@ def _figures(found: dict[str, Answers], by_width: dict[int, dict[str, Answers]])
             shares = np.array([standard.share(way, verdict).mean() for way in standard.names])
             axes[0].barh(range(len(shares)), shares, left=left, color=color, label=name)
             left = left + shares
-        axes[0].set(yticks=range(len(left)), xlabel="share of restricted requests", title="Standard safety training")
+        axes[0].set(yticks=range(len(left)), title="Standard recipe, shares of requests")
         axes[0].set_yticklabels(standard.names)
         axes[0].invert_yaxis()
-        axes[0].legend(loc="lower left")
+        axes[0].legend(loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=3)
         for color, name in enumerate(("affirm", "dialect")):
             for line, pair in (("-", ("standard", "wider safety")), ("--", ("less capability", "both"))):
                 estimates = [over_seeds(found[recipe].share(name)) for recipe in pair]

@@ -15,6 +15,7 @@ from verax._errors import check, check_integer
 from verax.report import Claim, Criterion, Report, Table, style, subplots
 
 from ._estimate import over_seeds
+from ._o1_preparedness import FILE, preparedness
 from ._o1_published import FLAGGED, PUBLISHED, Cell, read_cells
 from ._o1_simulations import Coverage, Goodness, attempt_coverage, coverage, goodness, peeking, power
 from ._run import Steps, make_report
@@ -78,7 +79,8 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     key
         A ``jax.random.key``.
     data
-        Folder that may hold ``o1_cells.csv``: further cells, each with source, page and date. Nothing else is read.
+        Folder that may hold ``o1_cells.csv``: further cells, each with source, page and date; and
+        ``o1_preparedness.csv``: counts of risk indicators before and after mitigations. Nothing else is read.
     progress
         Show a progress bar on standard error.
 
@@ -90,11 +92,12 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     Raises
     ------
     ValueError
-        For a cell without its citation.
+        For a cell without its citation, and for counts or thresholds that are none.
     """
     check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
-    own = () if data is None else pathlib.Path(data) / "o1_cells.csv"
-    cells = PUBLISHED + (read_cells(own) if isinstance(own, pathlib.Path) and own.is_file() else ())
+    own = None if data is None else pathlib.Path(data)
+    cells = PUBLISHED + (read_cells(own / "o1_cells.csv") if own and (own / "o1_cells.csv").is_file() else ())
+    card = preparedness(own / FILE) if own and (own / FILE).is_file() else {}
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
     repeats = config.num_repeats
     with Steps(_TITLE, 6, show=progress) as steps:
@@ -110,7 +113,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         looked = peeking(repeats, rng)
         steps("tables and figures")
         claims = _claims(limits, harm, attempts, found, looked)
-        tables, figures = _tables(cells, limits, harm), _figures(cells, harm)
+        tables, figures = _tables(cells, limits, harm) | card, _figures(cells, harm)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 

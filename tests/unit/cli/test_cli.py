@@ -1,4 +1,6 @@
-import dataclasses
+import os
+import pathlib
+import socket
 import subprocess
 import sys
 import types
@@ -7,36 +9,9 @@ import jax
 import pytest
 
 import verax.papers
+from support.small_paper import CALLS, Config, run
 from verax import cli
-from verax.report import Claim, Criterion, Report, load_report
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    scale: str
-    planned_seconds: float = 1.0
-
-    @classmethod
-    def demo(cls):
-        return cls("demo")
-
-    @classmethod
-    def laptop(cls):
-        return cls("laptop")
-
-    @classmethod
-    def full(cls):
-        return cls("full")
-
-
-CALLS = []
-
-
-def run(config, *, key, data=None, progress=True):
-    CALLS.append((config.scale, jax.random.key_data(key).tolist(), data, progress))
-    rule = Criterion("at least 1", lambda measured, standard_error: measured >= 1)
-    claim = Claim("It holds", "abstract", None, 0.5, None, 1, "synthetic", rule)
-    return Report("A small paper", "Nobody, 2022", [claim], {}, {}, config, {}, 0.1, config.planned_seconds)
+from verax.report import load_report
 
 
 def fail(config, *, key, data=None, progress=True):
@@ -84,6 +59,59 @@ def test_a_paper_that_fails_costs_the_others_nothing_but_the_exit_status(tmp_pat
 def test_a_paper_named_twice_runs_once(tmp_path):
     assert cli.main(["reproduce", "small", "small", "--out", str(tmp_path)]) == 0
     assert len(CALLS) == 1
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num-processes", "2"], "coordinator: got none, with num_processes"),
+        (["--coordinator", "auto", "--process-id", "0"], "coordinator: got 'auto', with process_id"),
+        (["--coordinator", "host:1", "--process-id", "0"], "coordinator: got 'host:1' without both numbers"),
+        (
+            ["--coordinator", "host:1", "--process-id", "2", "--num-processes", "2"],
+            "process_id: got 2; need an integer",
+        ),
+    ],
+)
+def test_processes_that_cannot_join(tmp_path, capsys, arguments, message):
+    assert cli.main(["reproduce", "small", "--out", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not CALLS
+
+
+SHARED = """
+import sys, types
+import verax.papers
+from verax import cli
+from support.small_paper import Config, run
+
+verax.papers._run._PAPERS = ("one", "two", "three")
+for name in verax.papers._run._PAPERS:
+    module = types.ModuleType(f"verax.papers.{name}")
+    module.Config, module.run = Config, run
+    sys.modules[module.__name__] = module
+sys.exit(cli.main(["reproduce", "--out", sys.argv[1], "--coordinator", sys.argv[2], "--num-processes", "2",
+                   "--process-id", sys.argv[3]]))
+"""
+
+
+def test_two_processes_share_the_papers(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+    commands = [[sys.executable, "-c", SHARED, str(tmp_path), address, str(index)] for index in range(2)]
+    processes = [subprocess.Popen(c, stdout=-1, stderr=-1, text=True, env=environment) for c in commands]
+    printed = []
+    for process in processes:
+        out, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors[-3000:]
+        printed.append(out)
+    assert [text.count("A small paper") for text in printed] == [2, 1]
+    assert "Report: " in printed[0]
+    assert "Report: " not in printed[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "one", "three", "two"]
 
 
 def test_unknown_papers_are_named_with_those_that_exist(tmp_path, capsys):

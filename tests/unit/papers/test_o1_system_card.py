@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from verax.papers import o1_system_card
+from verax.papers._o1_preparedness import FILE, preparedness
 from verax.papers._o1_published import FLAGGED, PUBLISHED, read_cells
 
 
@@ -29,6 +30,37 @@ def test_a_cell_without_citation_is_refused(tmp_path):
     (tmp_path / "o1_cells.csv").write_text(header + "XSTest,not_overrefuse,x,1.9,250,card,3,2024-01-01\n")
     with pytest.raises(ValueError, match=r"a rate in \[0, 1\]"):
         read_cells(tmp_path / "o1_cells.csv")
+
+
+PREPAREDNESS = "category,indicator,mitigated,successes,trials,medium,high,critical\n"
+
+
+def test_levels_before_and_after_mitigations(tmp_path):
+    rows = "cyber,tasks,no,50,100,0.1,0.4,0.9\ncyber,tasks,yes,5,100,0.1,0.4,0.9\nbio,steps,no,0,100,0.1,0.4,inf\n"
+    (tmp_path / FILE).write_text(PREPAREDNESS + rows)
+    tables = preparedness(tmp_path / FILE)
+    levels, caption = tables["preparedness"]
+    assert list(levels.rows) == [("cyber", "HIGH", "MEDIUM"), ("bio", "LOW", "LOW"), ("overall", "HIGH", "MEDIUM")]
+    assert "May be deployed: yes; developed: yes." in caption
+    estimates = {row[1]: row[5:7] for row in tables["indicators"][0].rows}
+    assert estimates["tasks, post-mitigation"] == ("LOW", "MEDIUM")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("cyber,tasks,maybe,1,10,0.1,0.4,0.9", "mitigated 'maybe'; need yes or no"),
+        ("cyber,tasks,no,11,10,0.1,0.4,0.9", "11 of 10; need successes from 0 to trials"),
+        ("cyber,tasks,no,1,10,low,0.4,0.9", "need two counts and three rates"),
+        ("cyber,,no,1,10,0.1,0.4,0.9", "no indicator"),
+        ("", "without rows"),
+    ],
+)
+def test_counts_that_are_none(tmp_path, row, message):
+    (tmp_path / FILE).write_text(PREPAREDNESS + row)
+    with pytest.raises(ValueError, match=message):
+        preparedness(tmp_path / FILE)
 
 
 @pytest.mark.slow
