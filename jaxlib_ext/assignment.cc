@@ -51,15 +51,11 @@ class Worker {
   void operator()(int64_t k) {
     const int64_t n = all_.num_rows, m = all_.num_columns;
     const T* weights = all_.weights + k * n * m;
-    if (!all_.maximize) {
-      negative_.resize(n * m);
-      std::transform(weights, weights + n * m, negative_.begin(), [](T w) { return -w; });
-      weights = negative_.data();
-    }
+    const double sign = all_.maximize ? 1.0 : -1.0;
     const bool is_warm = all_.warm_column_of_row != nullptr;
     WarmStart<T> warm{};
     if (is_warm) warm = {all_.warm_column_of_row + k * n, all_.warm_column_price + k * m};
-    const Status status = solver_.Solve(weights, all_.allow_unmatched, is_warm ? &warm : nullptr);
+    const Status status = solver_.Solve(weights, all_.allow_unmatched, is_warm ? &warm : nullptr, sign);
     all_.status[k] = static_cast<int32_t>(status);
     const std::vector<int32_t>& column_of_row = solver_.column_of_row();
     std::copy_n(column_of_row.begin(), n, all_.column_of_row + k * n);
@@ -77,8 +73,13 @@ class Worker {
       if (j >= 0) total += static_cast<double>(weights[i * m + j]);
       row_price_[i] = solver_.RowPrice(i);
     }
-    all_.value[k] = static_cast<T>(all_.maximize ? total : -total);
+    all_.value[k] = static_cast<T>(total);
     std::copy_n(solver_.column_price().begin(), m, column_price_.begin());
+    if (all_.rule != PriceRule::kAny && !all_.maximize) {
+      negative_.resize(n * m);
+      std::transform(weights, weights + n * m, negative_.begin(), [](T w) { return -w; });
+      weights = negative_.data();
+    }
     selector_.Select(all_.rule, weights, column_of_row.data(), solver_.row_of_column().data(), row_price_.data(),
                      column_price_.data());
     for (int64_t i = 0; i < n; ++i) all_.row_price[k * n + i] = static_cast<T>(row_price_[i]);

@@ -65,7 +65,7 @@ class ColumnPriceReducer {
 
  private:
   Reached Scan(const T* row, int64_t num_columns, double offset) {
-    return Relax(row, open_price_.data(), number_.data(), num_columns, -kInfinity, offset, 0, distance_.data(),
+    return Relax(row, open_price_.data(), number_.data(), num_columns, 1.0, -kInfinity, offset, 0, distance_.data(),
                  predecessor_.data());
   }
 

@@ -50,9 +50,11 @@ class AssignmentSolver {
         free_rows_(num_rows),
         nothing_(num_columns) {}
 
-  // `warm` may be null. After any other status than kOk nothing is matched and the prices mean nothing.
-  Status Solve(const T* weights, bool allow_unmatched, const WarmStart<T>* warm) {
+  // `warm` may be null; `sign` -1 minimises, with prices of the negated weights. After any other status than kOk
+  // nothing is matched and the prices mean nothing.
+  Status Solve(const T* weights, bool allow_unmatched, const WarmStart<T>* warm, double sign = 1.0) {
     weights_ = weights;
+    sign_ = sign;
     floor_ = allow_unmatched ? 0.0 : -kInfinity;
     std::fill(column_of_row_.begin(), column_of_row_.end(), -1);
     std::fill(row_of_column_.begin(), row_of_column_.end(), -1);
@@ -60,7 +62,7 @@ class AssignmentSolver {
 
     // Prices grow to at most 2 n max|w|; beyond this limit they could overflow.
     const T limit = std::numeric_limits<T>::max() / static_cast<T>(4 * (num_rows_ + 1));
-    const double largest = Largest(weights, num_rows_ * num_columns_);
+    const double largest = Largest(weights, num_rows_ * num_columns_, sign);
     if (largest > static_cast<double>(limit)) return Status::kNonFinite;
     for (int64_t j = 0; j < num_columns_; ++j) rank_[j] = static_cast<double>(j);
     int64_t num_free = num_rows_;
@@ -97,7 +99,7 @@ class AssignmentSolver {
 
  private:
   const T* Row(int64_t i) const { return i == num_rows_ ? nothing_.data() : weights_ + i * num_columns_; }
-  double Weight(int64_t i, int64_t j) const { return internal::Max(Row(i)[j], floor_); }
+  double Weight(int64_t i, int64_t j) const { return internal::Max(sign_ * Row(i)[j], floor_); }
 
   void Hold(int64_t i, int64_t j) {
     row_of_column_[j] = static_cast<int32_t>(i);
@@ -114,7 +116,7 @@ class AssignmentSolver {
   int64_t ReduceColumns() {
     std::fill(price_.begin(), price_.end(), -kInfinity);
     for (int64_t i = 0; i < num_rows_; ++i) {
-      Raise(Row(i), num_columns_, floor_, static_cast<int32_t>(i), price_.data(), predecessor_.data());
+      Raise(Row(i), num_columns_, sign_, floor_, static_cast<int32_t>(i), price_.data(), predecessor_.data());
     }
     for (int64_t j = num_columns_ - 1; j >= 0; --j) {
       if (price_[j] == -kInfinity) {
@@ -139,7 +141,7 @@ class AssignmentSolver {
     for (int64_t k = 0; k < num_free; ++k) {
       int64_t i = free_rows_[k];
       while (i >= 0) {
-        const struct Bid bid = BestTwo(Row(i), price_.data(), num_columns_, floor_);
+        const struct Bid bid = BestTwo(Row(i), price_.data(), num_columns_, sign_, floor_);
         const bool strict = bid.best > bid.second;
         const bool finite = bid.second > -kInfinity;  // a row with one possible column has no finite bid
         int64_t j = bid.column;
@@ -171,7 +173,7 @@ class AssignmentSolver {
     for (int64_t i = 0; i < num_rows_; ++i) {
       const int32_t j = warm.column_of_row[i];
       const bool there = j >= 0 && j < num_columns_ && row_of_column_[j] < 0 && Weight(i, j) > -kInfinity;
-      if (there && Best(Row(i), price_.data(), num_columns_, floor_) <= Weight(i, j) - price_[j]) {
+      if (there && Best(Row(i), price_.data(), num_columns_, sign_, floor_) <= Weight(i, j) - price_[j]) {
         Match(i, j);
       } else {
         free_rows_[num_free++] = i;
@@ -197,7 +199,7 @@ class AssignmentSolver {
       }
     }
     while (true) {
-      const Reached reached = Relax(Row(i), open_price_.data(), rank_.data(), num_columns_, floor_, offset,
+      const Reached reached = Relax(Row(i), open_price_.data(), rank_.data(), num_columns_, sign_, floor_, offset,
                                     static_cast<int32_t>(i), distance_.data(), predecessor_.data());
       nearest = reached.distance;
       if (nearest == kInfinity) return false;
@@ -249,7 +251,7 @@ class AssignmentSolver {
   void Dissolve() {
     for (int64_t i = 0; i < num_rows_; ++i) {
       const int32_t j = column_of_row_[i];
-      if (Row(i)[j] > 0) continue;
+      if (sign_ * Row(i)[j] > 0) continue;
       column_of_row_[i] = -1;
       row_of_column_[j] = -1;
       price_[j] = 0.0;  // it was, up to rounding
@@ -267,6 +269,7 @@ class AssignmentSolver {
   const int64_t num_rows_;
   const int64_t num_columns_;
   const T* weights_ = nullptr;
+  double sign_ = 1;
   double floor_ = 0;
   double least_price_ = 0;
   std::vector<int32_t> column_of_row_;

@@ -1,8 +1,8 @@
 // Loops over one row of the weight matrix: the only places where the solver spends time.
 //
-// Each works on packs of columns held in registers. The weight of a pair is max(w, floor): floor is 0 where agents may
-// stay unmatched, minus infinity where they may not. Arithmetic is double precision whatever the weights' type, and
-// results do not depend on the instruction set.
+// Each works on packs of columns held in registers. The weight of a pair is max(sign w, floor): sign is 1 or -1, floor
+// 0 where agents may stay unmatched, minus infinity where they may not. Arithmetic is double precision whatever the
+// weights' type, and results do not depend on the instruction set.
 
 #ifndef VERAX_SCAN_HPP_
 #define VERAX_SCAN_HPP_
@@ -91,29 +91,30 @@ inline int Level() {
 #endif
 
 template <typename T>
-Reached Relax(const T* weight, const double* price, const double* rank, int64_t num_columns, double floor,
+Reached Relax(const T* weight, const double* price, const double* rank, int64_t num_columns, double sign, double floor,
               double offset, int32_t row, double* distance, int32_t* predecessor) {
-  VERAX_DISPATCH(Relax(weight, price, rank, num_columns, floor, offset, row, distance, predecessor));
+  VERAX_DISPATCH(Relax(weight, price, rank, num_columns, sign, floor, offset, row, distance, predecessor));
 }
 
 template <typename T>
-void Raise(const T* weight, int64_t num_columns, double floor, int32_t row, double* price, int32_t* buyer) {
-  VERAX_DISPATCH(Raise(weight, num_columns, floor, row, price, buyer));
+void Raise(const T* weight, int64_t num_columns, double sign, double floor, int32_t row, double* price,
+           int32_t* buyer) {
+  VERAX_DISPATCH(Raise(weight, num_columns, sign, floor, row, price, buyer));
 }
 
 template <typename T>
-double Best(const T* weight, const double* price, int64_t num_columns, double floor) {
-  VERAX_DISPATCH(Best(weight, price, num_columns, floor));
+double Best(const T* weight, const double* price, int64_t num_columns, double sign, double floor) {
+  VERAX_DISPATCH(Best(weight, price, num_columns, sign, floor));
 }
 
 template <typename T>
-Bid BestTwo(const T* weight, const double* price, int64_t num_columns, double floor) {
-  VERAX_DISPATCH(BestTwo(weight, price, num_columns, floor));
+Bid BestTwo(const T* weight, const double* price, int64_t num_columns, double sign, double floor) {
+  VERAX_DISPATCH(BestTwo(weight, price, num_columns, sign, floor));
 }
 
 template <typename T>
-double Largest(const T* weight, int64_t size) {
-  VERAX_DISPATCH(Largest(weight, size));
+double Largest(const T* weight, int64_t size, double sign) {
+  VERAX_DISPATCH(Largest(weight, size, sign));
 }
 
 #undef VERAX_DISPATCH

@@ -14,6 +14,12 @@ inline void Load(const float* source, Pack& pack) {
   std::memcpy(&narrow, source, sizeof(narrow));
   pack = __builtin_convertvector(narrow, Pack);
 }
+// The weights are negated on the way where a sum is minimised.
+template <typename T>
+inline void Load(const T* source, Pack& pack, double sign) {
+  Load(source, pack);
+  pack *= sign;
+}
 inline void Store(const Pack& pack, double* target) { std::memcpy(target, &pack, sizeof(pack)); }
 inline void Fill(double value, Pack& pack) { pack = Pack{} + value; }
 
@@ -21,8 +27,8 @@ inline void Fill(double value, Pack& pack) { pack = Pack{} + value; }
 // nearest column, of several the one of least rank. A column that is already in the tree has price and distance
 // +infinity.
 template <typename T>
-inline Reached Relax(const T* weight, const double* price, const double* rank, int64_t num_columns, double floor,
-                     double offset, int32_t row, double* distance, int32_t* predecessor) {
+inline Reached Relax(const T* weight, const double* price, const double* rank, int64_t num_columns, double sign,
+                     double floor, double offset, int32_t row, double* distance, int32_t* predecessor) {
   const Rows rows = Rows{} + row;
   Pack lowest, lowest_rank, low;
   Fill(kInfinity, lowest);
@@ -31,7 +37,7 @@ inline Reached Relax(const T* weight, const double* price, const double* rank, i
   int64_t j = 0;
   for (; j + kLanes <= num_columns; j += kLanes) {
     Pack w, p, old, order;
-    Load(weight + j, w);
+    Load(weight + j, w, sign);
     Load(price + j, p);
     Load(distance + j, old);
     Load(rank + j, order);
@@ -56,7 +62,7 @@ inline Reached Relax(const T* weight, const double* price, const double* rank, i
     reached.rank = Min(reached.rank, lowest[k] == reached.distance ? lowest_rank[k] : kInfinity);
   }
   for (; j < num_columns; ++j) {
-    const double reduced = (price[j] - Max(weight[j], floor)) + offset;
+    const double reduced = (price[j] - Max(sign * weight[j], floor)) + offset;
     if (reduced < distance[j]) {
       distance[j] = reduced;
       predecessor[j] = row;
@@ -69,9 +75,10 @@ inline Reached Relax(const T* weight, const double* price, const double* rank, i
 
 // Raises each column's price to what `row` would pay, and names the row where that is more than before.
 template <typename T>
-inline void Raise(const T* weight, int64_t num_columns, double floor, int32_t row, double* price, int32_t* buyer) {
+inline void Raise(const T* weight, int64_t num_columns, double sign, double floor, int32_t row, double* price,
+                  int32_t* buyer) {
   for (int64_t j = 0; j < num_columns; ++j) {
-    const double w = Max(weight[j], floor);
+    const double w = Max(sign * weight[j], floor);
     buyer[j] = w > price[j] ? row : buyer[j];
     price[j] = Max(w, price[j]);
   }
@@ -79,26 +86,26 @@ inline void Raise(const T* weight, int64_t num_columns, double floor, int32_t ro
 
 // What a row gains in its best column at these prices.
 template <typename T>
-inline double Best(const T* weight, const double* price, int64_t num_columns, double floor) {
+inline double Best(const T* weight, const double* price, int64_t num_columns, double sign, double floor) {
   Pack best, low;
   Fill(-kInfinity, best);
   Fill(floor, low);
   int64_t j = 0;
   for (; j + kLanes <= num_columns; j += kLanes) {
     Pack w, p;
-    Load(weight + j, w);
+    Load(weight + j, w, sign);
     Load(price + j, p);
     Upper(w, low);
     Upper(best, w - p);
   }
   double most = best[0];
   for (int k = 1; k < kLanes; ++k) most = Max(most, best[k]);
-  for (; j < num_columns; ++j) most = Max(most, Max(weight[j], floor) - price[j]);
+  for (; j < num_columns; ++j) most = Max(most, Max(sign * weight[j], floor) - price[j]);
   return most;
 }
 
 template <typename T>
-inline Bid BestTwo(const T* weight, const double* price, int64_t num_columns, double floor) {
+inline Bid BestTwo(const T* weight, const double* price, int64_t num_columns, double sign, double floor) {
   // The columns of the best and the second best are kept beside them, as numbers, which blend as the values do.
   Pack best, second, best_at{}, second_at{}, low, at, step;
   Fill(-kInfinity, best);
@@ -111,7 +118,7 @@ inline Bid BestTwo(const T* weight, const double* price, int64_t num_columns, do
   int64_t j = 0;
   for (; j + kLanes <= num_columns; j += kLanes) {
     Pack w, p;
-    Load(weight + j, w);
+    Load(weight + j, w, sign);
     Load(price + j, p);
     Upper(w, low);
     const Pack profit = w - p;
@@ -140,13 +147,13 @@ inline Bid BestTwo(const T* weight, const double* price, int64_t num_columns, do
     offer(best[k], static_cast<int64_t>(best_at[k]));
     offer(second[k], static_cast<int64_t>(second_at[k]));
   }
-  for (; j < num_columns; ++j) offer(Max(weight[j], floor) - price[j], j);
+  for (; j < num_columns; ++j) offer(Max(sign * weight[j], floor) - price[j], j);
   return bid;
 }
 
 // The largest of the weights' absolute values, minus infinity left out; infinite if one is not a number, or infinite.
 template <typename T>
-inline double Largest(const T* weight, int64_t size) {
+inline double Largest(const T* weight, int64_t size, double sign) {
   Pack largest{}, infinity;
   Fill(kInfinity, infinity);
   int64_t bad = 0;
@@ -154,7 +161,7 @@ inline double Largest(const T* weight, int64_t size) {
   int64_t e = 0;
   for (; e + kLanes <= size; e += kLanes) {
     Pack w;
-    Load(weight + e, w);
+    Load(weight + e, w, sign);
     bad_lanes |= ~(w < infinity);
     const Pack positive = w < -w ? -w : w;
     const Pack finite = positive < infinity ? positive : Pack{};
@@ -166,7 +173,7 @@ inline double Largest(const T* weight, int64_t size) {
     bad |= bad_lanes[k];
   }
   for (; e < size; ++e) {
-    const double w = weight[e];
+    const double w = sign * weight[e];
     bad |= !(w < kInfinity);
     const double positive = w < 0 ? -w : w;
     if (positive < kInfinity) most = Max(most, positive);
