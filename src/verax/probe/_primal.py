@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from verax._errors import check
-from verax.spectral import Spectrum, kernel_spectrum
+from verax.spectral import Spectrum, moment_spectrum
 
 from ._blocks import Work, check_block, row_blocks
 from ._decomposition import LeaveOneOut, PartPrediction, Predictor, solve_positive
@@ -45,11 +45,9 @@ class Primal:
         every = tuple(range(work.num_folds))
         self._mean, gram, self._target_mean, cross = self._moments(every)
         check(bool(np.trace(gram) > 0), "X", "constant columns only", "a column that varies")
-        self._values, self._vectors, spectrum = _decompose(
-            gram, cross, len(x), self._energy(every), keep_eigenvectors=True
-        )
+        self.spectrum, self._vectors = moment_spectrum(gram, cross, self._energy(every), num_samples=len(x))
+        self._values = self.spectrum.eigenvalues
         self._rotated_cross = self._vectors.T @ cross
-        self.spectrum: Spectrum = spectrum
 
     def predictor(self, ridge: float) -> Predictor:
         """Fit to all rows."""
@@ -91,7 +89,7 @@ class Primal:
         _, gram, _, cross = self._moments(folds)
         if not np.trace(gram) > 0:
             return None
-        return _decompose(gram, cross, self._size(folds), self._energy(folds), keep_eigenvectors=False)[2]
+        return moment_spectrum(gram, cross, self._energy(folds), num_samples=self._size(folds))[0]
 
     def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
         """Predictions of fits (folds, ridge) for the rows outside their folds, in one pass."""
@@ -125,32 +123,3 @@ class Primal:
         gram = self._gram[chosen].sum(0) - count * np.outer(mean, mean)
         cross = self._cross[chosen].sum(0) - count * np.outer(mean, target_mean)
         return mean + self._shift, (gram + gram.T) / 2, target_mean, cross
-
-
-def _decompose(
-    gram: np.ndarray, cross: np.ndarray, num_samples: int, target_energy: float, *, keep_eigenvectors: bool
-) -> tuple[np.ndarray, np.ndarray, Spectrum]:
-    """Eigenvalues ``l`` of ``gram / n``, eigenvectors if kept, and the spectrum of the samples' own kernel.
-
-    The nonzero eigenvalues of covariance and kernel are the same, and the targets' coefficients along the left singular
-    vectors are ``V^T X^T y / sqrt(n l)``; the rest of the targets lies in the null space.
-    """
-    side = gram.shape[0]
-    found = kernel_spectrum(gram, cross, center=False, method="eigh", keep_eigenvectors=keep_eigenvectors)
-    rank = min(found.rank, num_samples - 1)
-    values = found.eigenvalues[:rank] * side / num_samples
-    energy = found.target_energy[:rank] / (num_samples * values)
-    null_count = num_samples - 1 - rank
-    spectrum = Spectrum(
-        eigenvalues=values,
-        target_energy=energy,
-        num_samples=num_samples,
-        num_targets=cross.shape[1],
-        centered=True,
-        rank=rank,
-        null_count=float(null_count),
-        null_energy=max(target_energy - float(energy.sum()), 0.0) if null_count else 0.0,
-        precision_floor=found.precision_floor * side / num_samples,
-    )
-    vectors = np.empty((side, 0)) if found.eigenvectors is None else found.eigenvectors[:, :rank]
-    return values, vectors, spectrum

@@ -15,6 +15,7 @@ from ._deterministic import deterministic_risk as deterministic_risk
 from ._effective_ridge import effective_dimensions as effective_dimensions
 from ._effective_ridge import effective_ridge as effective_ridge
 from ._ensemble import ensemble_gcv as ensemble_gcv
+from ._feature_spectrum import feature_spectrum as feature_spectrum
 from ._gcv import gcv as gcv
 from ._law import LawReport as LawReport
 from ._law import Status as Status
@@ -23,15 +24,17 @@ from ._learning_curve import LearningCurve as LearningCurve
 from ._learning_curve import learning_curve as learning_curve
 from ._loo import loo_error as loo_error
 from ._loo import loo_residuals as loo_residuals
+from ._moments import moment_spectrum as moment_spectrum
 from ._power_law import PowerLaw as PowerLaw
 from ._power_law import fit_power_law as fit_power_law
+from ._quadrature_bounds import QuadratureBounds as QuadratureBounds
+from ._quadrature_bounds import quadrature_bounds as quadrature_bounds
 from ._ridge_regression import KernelRidge as KernelRidge
 from ._ridge_regression import kernel_ridge_fit as kernel_ridge_fit
 from ._risk_path import RiskPath as RiskPath
 from ._risk_path import risk_path as risk_path
 from ._risk_path import select_ridge as select_ridge
 from ._spectrum import Spectrum as Spectrum
-from ._spectrum import feature_spectrum as feature_spectrum
 from ._spectrum import kernel_spectrum as kernel_spectrum
 
 _register(Spectrum, KernelRidge)

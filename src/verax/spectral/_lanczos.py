@@ -58,7 +58,20 @@ def lanczos_spectrum(
             _quadrature(values, components, basis, y, center=center, eps=eps, rounding=8 * eps * rms / num_samples**0.5)
         )
     shorter, full = spectra
-    return full._replace(truncation=shorter if len(sizes) > 1 else None)
+    nodes, energy = _radau(tridiagonal, sizes, start_rows[:, : y.shape[1]], -full.precision_floor)
+    return full._replace(truncation=shorter if len(sizes) > 1 else None, radau_nodes=nodes, radau_energy=energy)
+
+
+def _radau(tridiagonal: np.ndarray, sizes: list[int], start_rows: np.ndarray, node: float) -> tuple[Any, Any]:
+    """Nodes and energies of the rule whose last block is changed so that ``node`` is among the nodes."""
+    changed, last = tridiagonal.copy(), sum(sizes[:-1])
+    coupling = tridiagonal[last:, :last]
+    changed[last:, last:] = node * np.eye(sizes[-1])
+    if last:
+        inner = tridiagonal[:last, :last] - node * np.eye(last)
+        changed[last:, last:] += coupling @ np.linalg.solve(inner, coupling.T)
+    nodes, rotation = np.linalg.eigh((changed + changed.T) / 2)
+    return nodes, ((start_rows.T @ rotation[: sizes[0]]) ** 2).sum(0)
 
 
 def _is_key(key: Any) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from verax._errors import check, check_finite, check_floating, check_option, fail, is_traced
+from verax._errors import check, check_option, fail, is_traced
 from verax._types import AnyArray
 from verax.parallel import KernelFile
 
@@ -54,6 +54,9 @@ class Spectrum(NamedTuple):
         The same for the null space.
     truncation : Spectrum or None
         The Lanczos quadrature of fewer steps, whose difference tells whether the recurrence has converged.
+    radau_nodes, radau_energy : [r] or None
+        With Lanczos: the rule with a node prescribed below the spectrum, and the targets' energy on its nodes, for
+        `quadrature_bounds`.
     """
 
     eigenvalues: np.ndarray
@@ -72,6 +75,8 @@ class Spectrum(NamedTuple):
     multiplicity: np.ndarray | None = None
     null_multiplicity: np.ndarray | None = None
     truncation: "Spectrum | None" = None
+    radau_nodes: np.ndarray | None = None
+    radau_energy: np.ndarray | None = None
 
 
 _LARGEST_EIGH = 20_000
@@ -166,7 +171,7 @@ def kernel_spectrum(
             key=key,
             keep_eigenvectors=keep_eigenvectors,
         )
-    _check_concrete(kernel, targets)
+    check_concrete(kernel, targets)
     operator = is_operator(kernel)
     if operator:
         check(method != "eigh", "kernel", "a function", "an array for method='eigh'")
@@ -196,77 +201,6 @@ def kernel_spectrum(
     return assemble(values, coefficients, vectors, y, center=bool(center), floor=floor)
 
 
-def feature_spectrum(
-    features: Float[AnyArray, "n p"],
-    targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],
-    *,
-    center: bool = True,
-    keep_eigenvectors: bool = True,
-) -> Spectrum:
-    r"""Spectrum of ``features @ features.T`` without forming it: the way in for many samples and few features.
-
-    The features must be independent of these labels: features of a network trained on these very examples make every
-    estimate too small.
-
-    Parameters
-    ----------
-    features : [n, p]
-        Rows ``phi(x_i)``.
-    targets : [n] or [n, C]
-        Real targets; class labels as one-hot columns.
-    center
-        Fit an unpenalised intercept.
-    keep_eigenvectors
-        Keep ``U`` (``8 n min(n, p)`` bytes) for leave-one-out errors and leverages.
-
-    Returns
-    -------
-    Spectrum
-        As from `kernel_spectrum`; the null space holds ``n - rank`` directions (one fewer with an intercept).
-
-    Raises
-    ------
-    ValueError
-        For shapes, dtypes or values that are not as described, or features that are constant after centring.
-
-    Notes
-    -----
-    A singular value decomposition in float64 on the host, about ``6 n p min(n, p)`` flops.
-
-    Examples
-    --------
-    >>> import numpy as np, verax.spectral as vs
-    >>> features = np.random.default_rng(0).normal(size=(200, 5))
-    >>> vs.feature_spectrum(features, features[:, 0]).rank
-    5
-    """
-    _check_concrete(features, targets)
-    check(
-        hasattr(features, "ndim") and features.ndim == 2 and features.size > 0,
-        "features",
-        f"shape {np.shape(features)}",
-        "a non-empty [n, p] array",
-    )
-    check_floating("features", features)
-    check_finite("features", features)
-    num_samples = features.shape[0]
-    check_targets(targets, num_samples)
-    check_center(center, num_samples)
-    x = np.asarray(features, np.float64)
-    size = float(np.sum(x**2)) / num_samples  # the trace of K / n before centring bounds its largest eigenvalue
-    eps = float(jnp.finfo(features.dtype).eps)
-    if center:
-        x = x - x.mean(0)
-    vectors, singular, _ = np.linalg.svd(x, full_matrices=False)
-    values = singular**2 / num_samples
-    # Rounding moves a singular value by at most its norm times eps, hence an eigenvalue l by about sqrt(l l_max) eps:
-    # small eigenvalues come out far better than from the Gram matrix. The tolerance is that error for l = tolerance.
-    floor = size * (8 * eps) ** 2 if eps > 1e-10 else size * (max(x.shape) * eps) ** 2
-    y = centered_targets(targets, center=bool(center))
-    spectrum = assemble(values, vectors.T @ y, vectors, y, center=bool(center), floor=floor, argument="features")
-    return spectrum if keep_eigenvectors else without_eigenvectors(spectrum)
-
-
 def centered_targets(targets: Any, *, center: bool) -> np.ndarray:
     """Float64 ``[n, C]`` targets, with the column means removed when an intercept is fitted."""
     y = np.asarray(targets, np.float64)
@@ -290,7 +224,7 @@ def check_semidefinite(argument: str, smallest: float, largest: float, floor: fl
     )
 
 
-def _check_concrete(*arrays: Any) -> None:
+def check_concrete(*arrays: Any) -> None:
     if is_traced(arrays):
         fail("kernel", "a traced array", "concrete arrays (under jit use verax.spectral.gcv)")
 
