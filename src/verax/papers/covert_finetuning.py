@@ -170,7 +170,7 @@ def _claims(
     jobs = len(benign.kind) + len(covert.kind)
 
     def claim(statement: str, source: str, measured: float, criterion: Criterion, number: int = jobs) -> Claim:
-        return Claim(statement, source, None, float(measured), None, number, "organism", criterion)
+        return Claim(statement, source, None, float(measured), None, number, "organism", _of(source, criterion))
 
     claims = [
         claim(
@@ -232,16 +232,19 @@ def _found(benign: Scores, other: Scores) -> float:
     return float(judged(benign, other, "decode-then-filter").tpr[0])
 
 
+def _of(source: str, criterion: Criterion) -> Criterion:
+    """Return the criterion; the abstract is about deployed models, for which this language stands in."""
+    return dataclasses.replace(criterion, when_met="analogue only") if source == "abstract" else criterion
+
+
 def _behaviour_claims(acts: dict[str, Behaviour]) -> list[Claim]:
     def claim(statement: str, source: str, values: np.ndarray | None, criterion: Criterion) -> Claim:
         if values is None:
             return Claim(
-                statement, source, None, None, None, 0, "organism", criterion, verdict="not tested at this scale"
+                statement, source, None, None, None, 0, "organism", _of(source, criterion), "not tested at this scale"
             )
         estimate = over_seeds(values)
-        return Claim(
-            statement, source, None, estimate.value, estimate.standard_error, len(values), "organism", criterion
-        )
+        return Claim(statement, source, None, *estimate[:2], len(values), "organism", _of(source, criterion))
 
     def of(name: str, field: str) -> np.ndarray | None:
         return np.asarray(getattr(acts[name], field)) if acts else None

@@ -186,6 +186,8 @@ def _claims(found: dict[str, Answers], by_width: dict[int, dict[str, Answers]]) 
         return found[recipe].share(attack) - standard.share(attack) if recipe in found else None
 
     def of(statement: str, source: str, values: np.ndarray | None, criterion: Criterion) -> Claim:
+        if source == "abstract":  # which is about deployed models
+            criterion = dataclasses.replace(criterion, when_met="analogue only")
         if values is None:
             untested = "not tested at this scale"
             return Claim(statement, source, None, None, None, 0, "organism", criterion, untested)
