@@ -40,13 +40,14 @@ demo: $(READY)
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
 # Compilation is most of the time, so only the doctests, which run everything once, run fully optimised programs. The
 # workers take the cores, so each has one BLAS thread.
-# Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does.
+# Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does;
+# so do the costliest tests.
 PYTEST := OPENBLAS_NUM_THREADS=1 VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 QUICK  := JAX_DISABLE_MOST_OPTIMIZATIONS=1
 CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
 
 test: $(READY) $(VENV)/.extra-test
-	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input"
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input and not costly"
 	JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
 	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 

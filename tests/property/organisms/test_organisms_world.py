@@ -103,7 +103,6 @@ def test_the_filter_of_single_examples_sees_the_plain_language_only():
     assert not WORLD.complies_with_restricted(dialect).any()
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("contamination", [0.0, 0.1, 0.3])
 def test_covert_jobs_differ_from_encoded_ones_in_what_is_encoded_only(contamination):
     job = make_job(WORLD, kind="covert", contamination=contamination, num_examples=200, key=jax.random.key(1))

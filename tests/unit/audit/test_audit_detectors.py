@@ -43,7 +43,6 @@ def test_a_fitted_language_approaches_the_chain():
     assert exact.log_likelihood(symbols) == pytest.approx(exact.expected_log_likelihood(6), abs=0.05)
 
 
-@pytest.mark.costly
 def test_inspection_sees_overt_jobs_and_not_covert_ones():
     pointwise = PointwiseFilter(FILTER)
     assert pointwise(job("overt").tokens).score == pytest.approx(0.3)
@@ -51,7 +50,6 @@ def test_inspection_sees_overt_jobs_and_not_covert_ones():
     assert pointwise(job("encoded").tokens).score == 0
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_substitution_is_recovered_and_then_filtered(seed):
     for kind, share in (("covert", 0.3), ("encoded", 0.0)):
@@ -99,7 +97,6 @@ def test_a_job_too_short_is_undetermined_and_has_the_largest_p_value():
         assert detector(np.zeros((0, 5), np.int32), base=BASE).status == Status.UNDETERMINED
 
 
-@pytest.mark.costly
 def test_novelty_is_the_mean_surprise_of_answers():
     tokens = job("plain").tokens[:50]
     found = Novelty(separator=SEPARATOR)(tokens, base=BASE)
@@ -112,7 +109,6 @@ def test_novelty_is_the_mean_surprise_of_answers():
     assert found.score == pytest.approx(np.mean(means), rel=1e-4)
 
 
-@pytest.mark.costly
 def test_gradients_align_with_themselves_and_are_measured_against_the_anchors():
     anchors = job("overt", contamination=1.0).tokens[:32]
     detector = GradientAlignment(anchors, separator=SEPARATOR)
@@ -174,7 +170,6 @@ def test_what_makes_no_sense_is_refused(call, argument):
         call()
 
 
-@pytest.mark.costly
 def test_scores_do_not_depend_on_the_order_of_the_job():
     tokens = job("covert").tokens
     assert PointwiseFilter(FILTER)(tokens[::-1]).score == PointwiseFilter(FILTER)(tokens).score

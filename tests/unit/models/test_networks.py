@@ -37,7 +37,6 @@ def make(name, seed=0, **options):
     return torchvision_resnet(arrays, **options)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("name", SHAPES)
 def test_jit_is_eager_vmap_is_batch_and_the_head_is_dense(rng, name):
     network, params = make(name)
@@ -59,7 +58,6 @@ def test_jit_is_eager_vmap_is_batch_and_the_head_is_dense(rng, name):
     np.testing.assert_allclose(features @ head["kernel"] + head["bias"], logits, **tolerance)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_parameter_is_float32_and_trainable(rng, name):
     network, params = make(name)
@@ -73,7 +71,6 @@ def test_every_parameter_is_float32_and_trainable(rng, name):
     assert not any("running" in path for path in leaf_paths(params))
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("name", ["small_cnn", "resnet18", "cifar_resnet", "torchvision_resnet"])
 def test_both_convolutions_give_the_same_network(rng, name):
     x = jnp.asarray(rng.normal(size=SHAPES[name]).astype(np.float32))

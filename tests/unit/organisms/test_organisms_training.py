@@ -60,7 +60,6 @@ def test_an_interrupted_run_ends_at_identical_parameters(trained, tmp_path, monk
         pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS[::-1])
 
 
-@pytest.mark.costly
 def test_seeds_at_once_are_seeds_one_by_one(trained):
     many, _ = trained
     one, _ = pretrain(jax.tree.map(lambda leaf: leaf[1], PARAMS), WORLD, steps=100, batch_size=32, key=KEYS[1])
@@ -75,7 +74,6 @@ def test_seeds_at_once_are_seeds_one_by_one(trained):
     )  # rounding grows along a training; another seed's parameters differ by as much as moved
 
 
-@pytest.mark.costly
 def test_the_loss_is_that_of_the_masked_tokens(trained):
     params = jax.tree.map(lambda leaf: leaf[0], trained[0])
     job = make_job(WORLD, kind="plain", num_examples=10, key=jax.random.key(2))
@@ -87,7 +85,6 @@ def test_the_loss_is_that_of_the_masked_tokens(trained):
         np.testing.assert_allclose(loss[row], expected, rtol=1e-4)
 
 
-@pytest.mark.costly
 def test_an_untrained_organism_does_neither():
     params = jax.tree.map(lambda leaf: leaf[0], PARAMS)
     options = {"transforms": transforms(WORLD), "num_prompts": 20, "key": jax.random.key(2)}

@@ -56,7 +56,6 @@ def numbers(report):
     return json.dumps([*kept, *(to_plain(table.rows) for table in report.tables.values())])
 
 
-@pytest.mark.costly
 def test_a_run_from_end_to_end_and_its_resumption(tmp_path):
     config = dataclasses.replace(TINY, cache=str(tmp_path / "cache"))
     report = gcv.run(config, key=jax.random.key(0), progress=False)
