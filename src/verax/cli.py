@@ -64,7 +64,7 @@ def reproduce(
             return 2
         failed = _measure(place.share(chosen), scale=scale, data=data, out=out, seed=seed)
         place.wait()
-        if place.index == 0:
+        if place.number == 0:
             _write_page(chosen, out)
     if failed:
         print(f"failed to run: {', '.join(failed)}", file=sys.stderr)

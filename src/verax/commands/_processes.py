@@ -12,16 +12,16 @@ _Item = TypeVar("_Item")
 class Place(NamedTuple):
     """Which process this is, and of how many."""
 
-    index: int
-    count: int
+    number: int
+    num_processes: int
 
     def share(self, items: Sequence[_Item]) -> list[_Item]:
-        """Return the items that this process works on: every count-th, so that all are taken once."""
-        return list(items[self.index :: self.count])
+        """Return the items that this process works on: every n-th, so that all are taken once."""
+        return list(items[self.number :: self.num_processes])
 
     def wait(self) -> None:
         """Return when every process has come here."""
-        if self.count > 1:
+        if self.num_processes > 1:
             from jax.experimental import multihost_utils
 
             multihost_utils.sync_global_devices("verax")
