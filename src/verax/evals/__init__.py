@@ -50,6 +50,7 @@ from .interop import from_garak as from_garak
 from .interop import from_harmbench as from_harmbench
 from .interop import from_inspect as from_inspect
 from .interop import from_lm_eval as from_lm_eval
+from .interop import from_lm_eval_results as from_lm_eval_results
 from .interop import to_frame as to_frame
 from .interop import to_inspect as to_inspect
 

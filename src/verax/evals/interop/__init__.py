@@ -7,3 +7,4 @@ from ._harmbench import from_harmbench as from_harmbench
 from ._inspect import from_inspect as from_inspect
 from ._inspect import to_inspect as to_inspect
 from ._lm_eval import from_lm_eval as from_lm_eval
+from ._lm_eval_results import from_lm_eval_results as from_lm_eval_results
