@@ -74,7 +74,7 @@ def rounds_against_peers(name: str, num_clients: int, rounds: int, *, flower: bo
         np.savez(path, x=x, y=y)
         # On a machine that others use, threads that wait for each other measure the others: PyTorch gets its better.
         one = peer("torch_rounds.py", path, name, rounds, "--threads", "1")
-        times = {f"verax, {backend}": ours(name, x, y, rounds, backend) for backend in ("map", "vmap")}
+        times = {f"verax, {backend}": ours(name, x, y, rounds, backend) for backend in ("map", "loop", "vmap")}
         two = peer("torch_rounds.py", path, name, rounds, "--threads", "2")
         found = {**times, "torch, 1 thread": one["seconds"], "torch, 2 threads": two["seconds"]}
         if flower:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from verax._errors import check, check_integer, fail
@@ -138,7 +139,7 @@ def local_sgd(
 ) -> LocalRun:
     """Gradient descent on one client's ``(x, y, mask)``; ``correction`` is added to every gradient.
 
-    ``unrolled`` runs a Python loop over one compiled step, for networks whose gradient is slow inside a loop of XLA.
+    ``unrolled`` runs a Python loop over compiled pieces of steps, for networks whose gradient is slow in a loop of XLA.
     """
     x, y, mask = data
     zero = jnp.zeros(())
@@ -147,10 +148,15 @@ def local_sgd(
     fixed = (params, correction, x, y)
     if unrolled:
         rows, valid = _jitted_schedule(key, mask, options, num_repeats)
-        keep = jax.device_get(valid).any(1)
-        for number in range(rows.shape[0]):
-            if keep[number]:
-                carry = _jitted_step(loss_fn, options, proximal, fixed, carry, rows, valid, jnp.int32(number))
+        last = (jax.device_get(valid) * np.arange(1, valid.shape[1] + 1)).max(1)  # behind it a batch is padding
+        size = _piece_size(valid.shape[1])
+        for number, end in enumerate(last.tolist()):
+            step, summed = jnp.int32(number), None
+            for start in range(0, end, size):
+                at = step, jnp.int32(start)
+                summed = _jitted_piece(loss_fn, size, carry[0], (x, y), rows, valid, at, summed)
+            if summed is not None:
+                carry = _jitted_update(options, proximal, fixed[:2], carry, summed)
     else:
         rows, valid = schedule(key, mask, options, num_repeats)
 
@@ -171,16 +177,30 @@ def _step(
     loss_fn: LossFn, options: LocalOptions, proximal: float, fixed: Any, carry: Any, rows: jax.Array, valid: jax.Array
 ) -> Any:
     start, correction, x, y = fixed
-    params, velocity, total, count = carry
-    batch_x, batch_y = jax.tree.map(lambda leaf: leaf[rows], (x, y))
+    summed = _loss_and_gradient(loss_fn, carry[0], (x, y), rows, valid, jnp.sum(valid))
+    return _update(options, proximal, (start, correction), carry, summed)
 
-    def mean_loss(params: PyTree) -> jax.Array:
+
+def _loss_and_gradient(
+    loss_fn: LossFn, params: PyTree, data: Any, rows: jax.Array, valid: jax.Array, count: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """Sum of the losses of the valid rows over ``count``, and its gradient."""
+    batch_x, batch_y = jax.tree.map(lambda leaf: leaf[rows], data)
+
+    def scaled_loss(params: PyTree) -> jax.Array:
         losses = loss_fn(params, batch_x, batch_y)
         if losses.shape != rows.shape:
             fail("loss_fn", f"losses of shape {losses.shape} for {rows.shape[0]} examples", "one value an example")
-        return jnp.sum(jnp.where(valid, losses, jnp.zeros((), losses.dtype))) / jnp.sum(valid).astype(losses.dtype)
+        return jnp.sum(jnp.where(valid, losses, jnp.zeros((), losses.dtype))) / count.astype(losses.dtype)
 
-    loss, gradient = jax.value_and_grad(mean_loss)(params)
+    return jax.value_and_grad(scaled_loss)(params)
+
+
+def _update(options: LocalOptions, proximal: float, fixed: Any, carry: Any, found: tuple[jax.Array, PyTree]) -> Any:
+    """One step from the loss of its batch and its gradient."""
+    start, correction = fixed
+    params, velocity, total, count = carry
+    loss, gradient = found
     if proximal:
         gradient = jax.tree.map(lambda g, p, s: g + proximal * (p - s), gradient, params, start)
     if correction is not None:
@@ -192,20 +212,39 @@ def _step(
 
 
 _jitted_schedule = jax.jit(schedule, static_argnums=(2, 3))
+_jitted_update = jax.jit(_update, static_argnums=(0, 1))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _jitted_step(
+def _piece_size(batch_size: int) -> int:
+    """Rows of a batch worked on together: at most 16, in pieces as equal as can be.
+
+    Activations of more rows leave the cache, and from 32 MiB on the C library returns them to the system after every
+    step: faulting the pages in again costs as much as the step. A short batch is also done after its last piece.
+    """
+    return math.ceil(batch_size / math.ceil(batch_size / 16))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _jitted_piece(
     loss_fn: LossFn,
-    options: LocalOptions,
-    proximal: float,
-    fixed: Any,
-    carry: Any,
+    size: int,
+    params: PyTree,
+    data: Any,
     rows: jax.Array,
     valid: jax.Array,
-    step: jax.Array,
-) -> Any:
-    return _step(loss_fn, options, proximal, fixed, carry, rows[step], valid[step])
+    at: tuple[jax.Array, jax.Array],
+    summed: tuple[jax.Array, PyTree] | None,
+) -> tuple[jax.Array, PyTree]:
+    """The share of ``size`` rows in the loss and gradient of a step; ``at`` are the step and its first such row."""
+    step, start = at
+    batch, of_batch = rows[step], valid[step]
+    missing = -len(batch) % size
+    piece, of_piece = (
+        lax.dynamic_slice_in_dim(jnp.pad(whole, (0, missing), mode=mode), start, size)
+        for whole, mode in ((batch, "edge"), (of_batch, "constant"))
+    )
+    found = _loss_and_gradient(loss_fn, params, data, piece, of_piece, jnp.sum(of_batch))
+    return found if summed is None else jax.tree.map(jnp.add, summed, found)
 
 
 def step_mass(num_steps: jax.Array, momentum: float) -> jax.Array:
