@@ -100,6 +100,26 @@ def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> 
     )
 
 
+def monitored(setting: Setting, config: Any, key: jax.Array) -> vs.MonitorTable:
+    """A stream that is clean for four chunks and then ever more blurred, watched by ATC; labels come later."""
+    chunk = min(config.num_holdout // 6, len(setting.pool))
+    rng = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel().tolist(), 2])
+    images, labels = [], []
+    for severity in (0, 0, 0, 0, *config.severities):
+        rows = rng.permutation(len(setting.pool))[:chunk]
+        picked = setting.pool[rows]
+        one = jax.random.fold_in(key, severity)
+        images.append(picked if severity == 0 else corrupt(picked, "motion_blur", severity, key=one))
+        labels.append(setting.pool_labels[rows])
+    normalise, y = setting.normalise, setting.holdout_labels.astype(np.int32)
+    holdout, stream = (
+        _forward(setting.network, setting.params, normalise(x))[0] for x in (setting.holdout, np.concatenate(images))
+    )
+    temperature = np.float32(vs.fit_temperature(holdout, y))
+    monitor = vs.ShiftMonitor(vs.atc, chunk_size=chunk, num_resamples=20, key=key).fit(holdout / temperature, y)
+    return monitor.estimate(stream / temperature).realize(np.concatenate(labels), stream.argmax(1))
+
+
 def _as_sets(part: dict[str, np.ndarray]) -> Sets:
     fixed = ("family", "strength", "error", "predicted")
     scores = {name: value for name, value in part.items() if name not in fixed}

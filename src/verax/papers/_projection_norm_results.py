@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verax.report import Claim, Criterion, Table, style, subplots
-from verax.shift import ErrorCalibration, Status, Validation
+from verax.shift import ErrorCalibration, MonitorTable, Status, Validation
 
 from ._estimate import over_seeds
 from ._projection_norm_measure import EXTRA, FAMILIES, Measurement, Sets
@@ -276,14 +276,21 @@ def _adversarial_table(summary: Summary, network: str) -> tuple[Table, str]:
     return Table(("score", *(f"{radius:.3f}" for radius in radii)), rows), caption
 
 
-def make_figures(summary: Summary) -> dict[str, tuple[Any, str]]:
-    """Score against error, calibration, coverage, adversarial sets."""
+def make_figures(summary: Summary, watched: MonitorTable) -> dict[str, tuple[Any, str]]:
+    """Score against error, calibration, coverage, adversarial sets, and a monitored stream."""
     with style():
         figures = {}
         for network in summary.config.networks:
             figures[f"score against error, {network}"] = _scatter(summary, network)
             figures[f"calibration, {network}"] = _calibration(summary, network)
             figures[f"adversarial, {network}"] = _attack(summary, network)
+        figure, axes = subplots(width=7.0, height=3.2)
+        watched.plot(axes)
+        figures["monitor"] = (
+            figure,
+            f"{summary.config.networks[0]}, first seed: ATC on a stream that is clean for four chunks and then ever "
+            "more blurred by motion; labels came later.",
+        )
     return figures
 
 

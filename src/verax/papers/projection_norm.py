@@ -12,8 +12,9 @@ import jax
 
 from verax._errors import check, check_integer, check_option
 from verax.report import Report
+from verax.shift import MonitorTable
 
-from ._projection_norm_measure import Measurement, measure
+from ._projection_norm_measure import Measurement, measure, monitored
 from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
 from ._projection_norm_setting import NETWORKS, load_setting
 from ._run import Steps, make_report
@@ -174,6 +175,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
     with Steps("Projection Norm", len(config.networks) * config.num_seeds + 1, show=progress) as steps:
         measurements: dict[str, list[Measurement]] = {}
+        watched: list[MonitorTable] = []  # the first network's first seed
         for network in config.networks:
             measurements[network] = []
             for seed in range(config.num_seeds):
@@ -182,8 +184,10 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                 setting = load_setting(network, data, config, seed_key)
                 retrain = network in config.retrain_networks and seed < config.retrain_seeds
                 measurements[network].append(measure(setting, config, seed_key, retrain=retrain))
+                if not watched:
+                    watched.append(monitored(setting, config, seed_key))
         steps("tables and figures")
         summary = summarise(config, measurements)
-        tables, figures = make_tables(summary), make_figures(summary)
+        tables, figures = make_tables(summary), make_figures(summary, watched[0])
         claims = make_claims(summary)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
