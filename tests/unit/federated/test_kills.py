@@ -15,7 +15,7 @@ PROGRAM = """
 import sys, jax, numpy as np
 import verax.federated as vf
 from support.federated_problems import softmax_loss, softmax_problem
-algorithm = vf.scaffold(softmax_loss, learning_rate=0.1, batch_size=4, clients_per_round=3)
+algorithm = vf.scaffold(softmax_loss, learning_rate=0.1, batch_size=4, form="textbook", clients_per_round=3)
 print("ready", flush=True)
 params, history = vf.run(algorithm, *softmax_problem(), rounds=300, key=jax.random.key(1), checkpoint=sys.argv[1])
 np.savez(sys.argv[2], loss=history.loss, **jax.tree.map(np.asarray, params))
