@@ -9,6 +9,7 @@ from verax._errors import check, check_integer, check_option
 
 from ._bootstrap import check_axes, draw_counts, resampled_weights
 from ._interval import Interval, Status
+from ._quantiles import percentile_limits
 from ._table import Outcome, OutcomeTable
 from ._units import check_level, count_outcomes, interval_over_units, need_key
 
@@ -164,10 +165,9 @@ def _two_way(table: OutcomeTable, log_miss: Array, weight: Array, level: float, 
         return (share * x).sum(-1) / jnp.maximum(share.sum(-1), 1e-30)
 
     replicates = jax.lax.map(one, (prompts, times), batch_size=64)
-    tail = (1 - level) / 2
     several = found.num_units > 1
-    lower = jnp.minimum(jnp.quantile(replicates[:, 1], tail, axis=0), found.lower)
-    upper = jnp.maximum(jnp.quantile(replicates[:, 2], 1 - tail, axis=0), found.upper)
+    lower = jnp.minimum(percentile_limits(replicates[:, 1], level)[0], found.lower)
+    upper = jnp.maximum(percentile_limits(replicates[:, 2], level)[1], found.upper)
     error = replicates[:, 0].std(0, ddof=1)
     status = jnp.where((found.status == Status.OK) & (num_attacks < 2), Status.ONE_UNIT, found.status)
     return found._replace(

@@ -1,6 +1,7 @@
-"""Quantiles and binomial limits that can be traced: bisection on the incomplete beta function."""
+"""Quantiles and binomial limits that can be traced: bisection on the incomplete beta function, and of replicates."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -55,3 +56,23 @@ def binomial_limits(count: Array, total: Array, method: str, level: float) -> tu
         upper = beta_quantile(1 - tail, total - rest + extra, rest + prior)
     lower, upper = jnp.where(count == 0, 0, lower), jnp.where(count == total, 1, upper)
     return jnp.where(some, lower, 0), jnp.where(some, upper, 1)
+
+
+def percentile_limits(draws: Array, level: float) -> tuple[Array, Array]:
+    """Quantiles ``(1 - level) / 2`` and ``(1 + level) / 2`` along the first axis, interpolated; NaN if any draw is.
+
+    They need the ends of the order alone, which a CPU finds several times faster than it sorts.
+    """
+    values = jnp.moveaxis(draws, 0, -1)
+    values = values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(jnp.result_type(float))
+    place = (1 - level) / 2 * (draws.shape[0] - 1)
+    below = math.floor(place)
+    share = jnp.asarray(place - below, values.dtype)
+
+    def highest(values: Array) -> Array:
+        # Unless all of them seem to be wanted, XLA sorts.
+        top = jax.lax.optimization_barrier(jax.lax.top_k(values, below + 2)[0])
+        return top[..., below] + share * (top[..., below + 1] - top[..., below])
+
+    sound = ~jnp.isnan(values).any(-1)
+    return jnp.where(sound, -highest(-values), jnp.nan), jnp.where(sound, highest(values), jnp.nan)

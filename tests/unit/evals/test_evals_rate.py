@@ -1,6 +1,7 @@
 """Rates: binomial limits against SciPy, clusters against a direct computation, coverage, and invariances."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,6 +19,7 @@ from verax.evals import (
     rate,
     save,
 )
+from verax.evals._quantiles import percentile_limits
 
 
 def table(count, total, unclear=0, missing=0):
@@ -153,6 +155,16 @@ def test_bootstrap_agrees_with_the_error(clustered):
     lower, upper = bootstrap(clustered, lambda t: rate(t, method="cluster_t").estimate, num_resamples=1000, key=key)
     np.testing.assert_allclose(lower, found.lower, atol=0.03)
     np.testing.assert_allclose(upper, found.upper, atol=0.03)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.999])
+def test_percentile_limits_are_quantiles(level):
+    draws = np.random.default_rng(0).normal(size=(203, 3)).astype(np.float32)
+    draws[4, 2] = np.nan
+    expected = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    np.testing.assert_allclose(np.stack(percentile_limits(jnp.asarray(draws), level)), expected, rtol=1e-5)
+    counts = percentile_limits(jnp.arange(200), level)  # of integers
+    np.testing.assert_allclose(counts, [199 * (1 - level) / 2, 199 * (1 + level) / 2], rtol=1e-5)
 
 
 def test_judge_error_is_undone():
