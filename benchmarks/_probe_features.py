@@ -11,7 +11,6 @@ import numpy as np
 from verax import data, models, ntk
 
 CACHE = pathlib.Path("build/probe_features")
-NUM_UNSEEN = 6_000
 NUM_ENTK = 4_000
 NUM_SKETCH = 512
 BATCH = 250
@@ -39,8 +38,8 @@ def digits():
 
 def fashion_pixels():
     source = data.load("fashion_mnist", folder())
-    x = np.concatenate([source.x_train[:10_000], source.x_test])
-    return x.reshape(len(x), -1).astype(np.float32) / 255, np.concatenate([source.y_train[:10_000], source.y_test])
+    x = np.concatenate([source.x_train, source.x_test])
+    return x.reshape(len(x), -1).astype(np.float32) / 255, np.concatenate([source.y_train, source.y_test])
 
 
 def fashion_random_network():
@@ -62,7 +61,7 @@ def _cifar(part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def cifar_pixels():
     x, y = _cifar("unseen")
-    return x[:NUM_UNSEEN].reshape(NUM_UNSEEN, -1).astype(np.float32) / 255, y[:NUM_UNSEEN]
+    return x.reshape(len(x), -1).astype(np.float32) / 255, y
 
 
 def _network(depth: int):
@@ -70,7 +69,7 @@ def _network(depth: int):
         return models.cifar_resnet(dict(file))
 
 
-def _images(part: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _images(part: str, number: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     x, y = _cifar(part)
     x = data.normalise(x[:number], mean=data.IMAGENET_MEAN, std=data.IMAGENET_STD, max_value=255)
     return x, y[:number]
@@ -79,7 +78,7 @@ def _images(part: str, number: int) -> tuple[np.ndarray, np.ndarray]:
 def resnet(depth: int, part: str = "unseen") -> tuple[np.ndarray, np.ndarray]:
     """Pooled features (64) of a network that was trained on CIFAR-10's training images."""
     network, params = _network(depth)
-    x, y = _images(part, NUM_UNSEEN if part == "unseen" else 2_000)
+    x, y = _images(part, None if part == "unseen" else 2_000)
     features = jax.jit(network.features)
     return np.concatenate([np.asarray(features(params, x[i : i + BATCH])) for i in range(0, len(x), BATCH)]), y
 
@@ -110,11 +109,11 @@ def sentiment():
 # Name -> (maker, sizes n, number of seeds); the forecast is for 4 n.
 SETS = {
     "digits pixels": (digits, (320,), 5),
-    "Fashion-MNIST pixels": (fashion_pixels, (1000, 2000), 5),
-    "Fashion-MNIST random network": (fashion_random_network, (1000, 2000), 5),
+    "Fashion-MNIST pixels": (fashion_pixels, (2000, 8000), 5),
+    "Fashion-MNIST random network": (fashion_random_network, (2000, 8000), 5),
     "CIFAR-10 pixels": (cifar_pixels, (500,), 3),
-    "CIFAR-10 ResNet-20 features": (lambda: resnet(20), (500, 1000), 5),
-    "CIFAR-10 ResNet-32 features": (lambda: resnet(32), (500, 1000), 5),
+    "CIFAR-10 ResNet-20 features": (lambda: resnet(20), (1000, 2000), 5),
+    "CIFAR-10 ResNet-32 features": (lambda: resnet(32), (1000, 2000), 5),
     "CIFAR-10 ResNet-20 sketched eNTK": (lambda: entk(20), (700,), 5),
     "SST-2 bag of words": (sentiment, (1600,), 4),
 }

@@ -20,7 +20,7 @@ from ._dual import Dual
 from ._duplicates import count_duplicates
 from ._forecast import PartFit, forecast
 from ._independence import check_independence
-from ._intervals import interval, mean_estimate, wilson
+from ._intervals import error_of_share, interval, mean_estimate, wilson
 from ._law import SORTED_SCORE, row_order
 from ._measure import backtest, choose_ridge, fit_curve, fit_parts, measure_law
 from ._needed import samples_needed
@@ -188,14 +188,18 @@ class RidgeProbe(BaseEstimator):
 
         smooth = 0.5 if classifier else 0.0
         value = float((anchor_losses.sum() + smooth) / (n + 2 * smooth))
-        spread = np.sqrt(value * (1 - value)) if classifier else float(anchor_losses.std(ddof=1))
-        anchor = PartFit(float(n), value, float(spread / np.sqrt(n)))
+        if classifier:
+            standard_error = error_of_share(int(anchor_losses.sum()), n)
+        else:
+            standard_error = float(anchor_losses.std(ddof=1) / np.sqrt(n))
+        anchor = PartFit(float(n), value, standard_error)
         parts = fit_parts(decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), losses, smooth=smooth)
         expected = float("nan") if parts is None else backtest(parts, n)
-        self._curve = None if parts is None else fit_curve(path, ridge, anchor, parts, expected)
+        self._curve = None if parts is None else fit_curve(path, ridge, anchor, parts)
         self.law_ = measure_law(
             path=path,
             parts=parts,
+            curve=self._curve,
             anchor=anchor,
             expected=expected,
             risk=self.risk_.value,
@@ -250,8 +254,8 @@ class RidgeProbe(BaseEstimator):
         Returns
         -------
         Forecast
-            The band holds the error's own uncertainty, that of the exponent, and for each factor of four in the number
-            of examples 5 % and twice the miss of a backtest: what halves of these rows forecast for all of them.
+            The band holds the error's own uncertainty, that of the exponent, and 5 % for each factor of four in the
+            number of examples.
 
         Raises
         ------

@@ -14,9 +14,9 @@ from verax.spectral import RiskPath, learning_curve
 
 from ._results import Forecast
 
-# Relative error that the theory's ratio of risks is granted for each factor of four, beside what the backtest shows.
+# Relative error that the theory's ratio of risks is granted for each factor of four.
 THEORY_ERROR = 0.05
-_FACTOR = np.log(4.0)
+FACTOR = 4.0
 
 
 class PartFit(NamedTuple):
@@ -27,21 +27,14 @@ class PartFit(NamedTuple):
     standard_error: float
 
 
-class Link(NamedTuple):
-    """The fitted exponent, and the log-error that is granted for each factor of four in the number of samples."""
-
-    exponent: float
-    exponent_error: float
-    log_error: float
-
-
 class Curve(NamedTuple):
     """All that a forecast needs."""
 
     path: RiskPath
     ridge: float
     anchor: PartFit
-    link: Link
+    exponent: float
+    exponent_error: float
 
 
 def tuned_risk(
@@ -68,21 +61,30 @@ def fit_link(path: RiskPath, ridge: float, anchor: PartFit, parts: Sequence[Part
     return exponent, float(np.sqrt(max(scatter / variance, 1.0) / precision))
 
 
+def relative_error(curve: Curve, sizes: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
+    """Relative standard error of the forecasts: of the anchor, the exponent and the theory."""
+    steps = np.log(sizes / curve.anchor.num_samples) / np.log(FACTOR)
+    anchor = curve.anchor.standard_error / curve.anchor.value
+    return np.sqrt(anchor**2 + (curve.exponent_error * log_ratio) ** 2 + (THEORY_ERROR * steps) ** 2)
+
+
 def forecast(curve: Curve, num_samples: np.ndarray, *, level: float, at_most: float = np.inf) -> Forecast:
     """Errors at other numbers of samples with their band, whose ends are cut at ``at_most`` (1 for a 0-1 error)."""
     sizes = np.asarray(num_samples, np.float64)
     flat = np.concatenate([sizes.ravel(), [curve.anchor.num_samples]])
     risks, extrapolated = tuned_risk(curve.path, curve.ridge, flat)
     log_ratio = np.log(risks[:-1] / risks[-1])
-    value = curve.anchor.value * np.exp(curve.link.exponent * log_ratio)
-    steps = np.abs(np.log(flat[:-1] / curve.anchor.num_samples)) / _FACTOR
-    spread = np.sqrt(
-        (curve.anchor.standard_error / curve.anchor.value) ** 2
-        + (curve.link.exponent_error * log_ratio) ** 2
-        + (curve.link.log_error * steps) ** 2
-    )
-    reach = float(norm.ppf((1 + level) / 2)) * spread
-    value = np.minimum(value, at_most)
+    value = np.minimum(curve.anchor.value * np.exp(curve.exponent * log_ratio), at_most)
+    reach = float(norm.ppf((1 + level) / 2)) * relative_error(curve, flat[:-1], log_ratio)
     upper = np.minimum(value * np.exp(reach), at_most)
     fields = (sizes.ravel(), value, value * np.exp(-reach), upper, risks[:-1], extrapolated[:-1])
     return Forecast(*(field.reshape(sizes.shape) for field in fields))
+
+
+def error_ahead(curve: Curve) -> tuple[float, float]:
+    """Forecast at four times the number of samples, and its relative standard error."""
+    sizes = curve.anchor.num_samples * np.array([FACTOR, 1.0])
+    risks, _ = tuned_risk(curve.path, curve.ridge, sizes)
+    log_ratio = np.log(risks[:1] / risks[1])
+    value = curve.anchor.value * np.exp(curve.exponent * log_ratio)
+    return float(value[0]), float(relative_error(curve, sizes[:1], log_ratio)[0])

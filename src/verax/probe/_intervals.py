@@ -12,6 +12,11 @@ def wilson(count: int, total: int, level: float) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+def error_of_share(count: int, total: int) -> float:
+    """Standard error of a share, seen from its upper 95 % limit: a share that is small by luck is no surer for it."""
+    return (wilson(count, total, 0.95)[1] - count / total) / float(norm.ppf(0.975))
+
+
 def mean_estimate(losses: np.ndarray, level: float) -> Estimate:
     """Mean of non-negative losses with a normal interval."""
     return interval(float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses))), level, np.inf)

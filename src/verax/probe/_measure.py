@@ -10,7 +10,7 @@ from verax.spectral import RiskPath, Spectrum, risk_path
 from ._blocks import MIN_SAMPLES
 from ._decomposition import PARTS, Decomposition
 from ._duplicates import Duplicates
-from ._forecast import THEORY_ERROR, Curve, Link, PartFit, fit_link, tuned_risk
+from ._forecast import Curve, PartFit, error_ahead, fit_link, tuned_risk
 from ._law import RowOrder, dimension_gap, judge
 from ._results import ProbeLaw
 
@@ -70,17 +70,16 @@ def backtest(parts: Parts, num_samples: int) -> float:
     return float(np.exp(np.mean(values)))
 
 
-def fit_curve(path: RiskPath, ridge: float, anchor: PartFit, parts: Parts, expected: float) -> Curve:
-    """Put the link and its uncertainty together: the backtest's own miss counts as one."""
-    exponent, exponent_error = fit_link(path, ridge, anchor, [parts.fits[divisor] for divisor in PARTS])
-    miss = 2 * abs(float(np.log(expected / anchor.value)))  # of a factor of two
-    return Curve(path, ridge, anchor, Link(exponent, exponent_error, float(np.hypot(THEORY_ERROR, miss))))
+def fit_curve(path: RiskPath, ridge: float, anchor: PartFit, parts: Parts) -> Curve:
+    """Put together what forecasts need."""
+    return Curve(path, ridge, anchor, *fit_link(path, ridge, anchor, [parts.fits[divisor] for divisor in PARTS]))
 
 
 def measure_law(
     *,
     path: RiskPath,
     parts: Parts | None,
+    curve: Curve | None,
     anchor: PartFit,
     expected: float,
     risk: float,
@@ -96,9 +95,11 @@ def measure_law(
     compared: Sequence[RiskPath] = [] if parts is None else [*parts.paths[2], *parts.paths[4]]
     gap = dimension_gap(path, ridge, compared)
     miss = (expected - anchor.value) / (1 if classifier else anchor.value)
+    ahead, relative = (float("nan"), float("nan")) if curve is None else error_ahead(curve)
     status = judge(
         classifier=classifier,
-        relative_or_absolute_error=anchor.standard_error / (1 if classifier else anchor.value),
+        error_now=anchor.standard_error / (1 if classifier else anchor.value),
+        error_ahead=relative * (ahead if classifier else 1),
         near_duplicate_share=duplicates.near_share,
         order=order,
         gcv_loo_gap=gcv_loo_gap,

@@ -179,8 +179,9 @@ class ProbeLaw(NamedTuple):
 
 _LAW_MESSAGES = {
     LawStatus.OK: "nothing speaks against the forecasts",
-    LawStatus.TOO_FEW_SAMPLES: "the leave-one-out error itself is uncertain by more than 1.2 points (regression: 10 % "
-    "of the risk), or there are fewer than 64 examples: forecasts cannot be better; label more examples",
+    LawStatus.TOO_FEW_SAMPLES: "too few examples (fewer than 64, or for this error) to promise that forecasts at four "
+    "times as many are within 2 points: their standard error is over 1 point, or that of the error now over 1.2 "
+    "(regression: 10 % of the risk); read the band, or label more examples",
     LawStatus.DUPLICATES: "over 1 % of the rows are copies or near-copies of others: every error is too small; remove "
     "or group them",
     LawStatus.DEPENDENT_ROWS: "neighbouring rows have similar residuals (frames of one video, sentences of one text, "
@@ -190,8 +191,8 @@ _LAW_MESSAGES = {
     "different size or difficulty; the error stands (it is leave-one-out), the forecasts do not",
     LawStatus.INCONSISTENT_DIMENSION: "halves and quarters of the data see another effective dimension at the same "
     "effective ridge: the deterministic equivalent does not hold, so forecasts are not to be trusted",
-    LawStatus.BACKTEST_MISSED: "halves of the data, asked for the error at the present size, missed it by over 1 "
-    "point (regression: 10 %): forecasts from here would miss likewise",
+    LawStatus.BACKTEST_MISSED: "halves of the data, asked for the error at the present size, missed it by over 2 "
+    "points (regression: 10 %): forecasts from here would miss likewise",
 }
 
 
