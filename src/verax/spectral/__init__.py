@@ -34,6 +34,8 @@ from ._ridge_regression import kernel_ridge_fit as kernel_ridge_fit
 from ._risk_path import RiskPath as RiskPath
 from ._risk_path import risk_path as risk_path
 from ._risk_path import select_ridge as select_ridge
+from ._sketch_bias import SketchBias as SketchBias
+from ._sketch_bias import sketch_bias as sketch_bias
 from ._spectrum import Spectrum as Spectrum
 from ._spectrum import kernel_spectrum as kernel_spectrum
 
