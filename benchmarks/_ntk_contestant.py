@@ -196,7 +196,7 @@ def tile_pieces(prepared):
     """``(positions, (groups, a, b), num_outputs, hadamard)`` of every product of a tile, as four lists."""
     routes, outputs = prepared.routes, prepared.directions.num
     avals = [prepared.network.uses.program.avals[slot] for slot in prepared.network.uses.program.inputs]
-    pieces = [(piece.positions, piece.shape, outputs, piece.hadamard) for piece in routes.pieces]
+    pieces = [(p.positions, p.shape, p.num_gradients(outputs), p.hadamard) for p in routes.pieces]
     pieces += [(1, (1, 1, int(np.prod(avals[leaf].shape))), outputs, False) for leaf in routes.generic]
     return tuple(zip(*pieces, strict=True))
 

@@ -11,6 +11,7 @@ from verax.kernels._dtypes import accumulator
 
 from ._gram import gram_symmetric
 from ._routes import Piece, Routes
+from ._separable import mixing
 from ._uses import Use, Uses
 
 # Gradients narrower than this are laid side by side, so that many small parameters cost one matrix product.
@@ -71,7 +72,7 @@ def fused_kernel(
     if parts.rows or parts.hadamard:
         kernel = symmetric(_side_by_side([row.reshape(num, -1) for row in parts.rows]), parts.hadamard)
     for piece, raw in zip(routes.explicit, parts.contractions, strict=True):
-        if basis.shape[0] == 1:
+        if piece.num_gradients(basis.shape[0]) == 1:
             kernel = kernel + symmetric([_gradients(piece, raw).reshape(num, -1)], [])
             continue
         inputs, outer = jax.vmap(lambda raw, piece=piece: _contraction_parts(piece, *raw), out_axes=(0, 1))(raw)
@@ -100,6 +101,7 @@ def _parts_of(
     known = program.evaluate(known, uses.parameter_steps)
     weights_fn = _generic_weights(uses, routes, known)
     _, pull_back = jax.vjp(weights_fn, [leaves[leaf] for leaf in routes.generic])
+    mixed = {piece.uses[0].step: mixing(piece.tail, program, known, basis) for piece in routes.pieces if piece.tail}
 
     def parts_of(example: Any) -> _Parts:
         data, cotangents = _capture(uses, known, jax.tree.leaves(example), basis)
@@ -107,6 +109,9 @@ def _parts_of(
         if routes.generic:
             weight_cotangents = _weight_cotangents(uses, routes, data, cotangents)
             rows = jax.vmap(lambda c: pull_back(c)[0])(weight_cotangents)
+        for step, factors in mixed.items():
+            (each,) = cotangents[step]
+            cotangents[step] = [jnp.sum(factors * each, axis=0, keepdims=True)]
         return _Parts(
             [_of_uses(piece, data, cotangents) for piece in routes.explicit],
             [_hadamard_parts(piece, data, cotangents) for piece in routes.pieces if piece.hadamard],

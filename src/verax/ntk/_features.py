@@ -151,7 +151,7 @@ def _batch_size(network: Network, chosen: Directions, sketch: Sketch | None, lea
 def _layerwise(uses: Uses, num_outputs: int) -> Routes:
     """Routes that form no gradient of an ungrouped matrix product or convolution."""
     routes = choose_routes(uses, num_outputs, full=False)
-    pieces = tuple(dataclasses.replace(piece, hadamard=piece.shape[0] == 1) for piece in routes.pieces)
+    pieces = tuple(dataclasses.replace(piece, hadamard=piece.shape[0] == 1, tail=None) for piece in routes.pieces)
     return dataclasses.replace(routes, pieces=pieces)
 
 

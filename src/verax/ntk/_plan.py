@@ -235,9 +235,10 @@ def _leaf_costs(
         groups, a, b = piece.shape
         lookup = piece.uses[0].contraction is not None and piece.uses[0].contraction.is_lookup
         shape = (groups, 1, b) if lookup else piece.shape
-        pair = pair_cost(piece.positions, shape, chosen.num, chosen.full, piece.hadamard)
-        each = example_cost(piece.positions, shape, chosen.num, piece.hadamard)
-        size = piece.positions * (shape[1] + chosen.num * b) if piece.hadamard else groups * a * b * chosen.num
+        num = piece.num_gradients(chosen.num)
+        pair = pair_cost(piece.positions, shape, num, chosen.full, piece.hadamard)
+        each = example_cost(piece.positions, shape, num, piece.hadamard)
+        size = piece.positions * (shape[1] + num * b) if piece.hadamard else groups * a * b * num
         flops, held = costs[piece.leaf]
         costs[piece.leaf] = (flops + pairs * pair + examples * each, held + size * itemsize)
     return costs

@@ -4,6 +4,8 @@ Per pair of examples, a weight ``[a, b]`` used at S positions, with O outputs:
 
 - contraction of explicit gradients ``G_i [a, b]``: ``2 O a b`` operations;
 - Hadamard product of Grams, ``sum_st (a_is . a_jt)(b_is . b_jt)``: ``2 S^2 (a + O b)``.
+
+With O = 1 for layers of which one gradient serves all outputs.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ._separable import Tail, find_tail
 from ._uses import Structure, Use, Uses
 
 # Multiplying and summing an S x S tile of two Grams costs memory traffic, not only operations: counted as this many.
@@ -31,6 +34,11 @@ class Piece:
     scale: float
     hadamard: bool
     biases: tuple[tuple[int, float], ...] = ()  # (leaf, scale)
+    tail: Tail | None = None  # where one gradient serves all outputs
+
+    def num_gradients(self, num_outputs: int) -> int:
+        """How many gradients of an example stand for all outputs."""
+        return num_outputs if self.tail is None else 1
 
     @property
     def positions(self) -> int:
@@ -77,6 +85,8 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
             generic.append(leaf)
             labels[leaf] = _generic_label(uses, leaf_uses)
         else:
+            if num_outputs > 1 and not full:
+                found = [_with_tail(uses, piece) for piece in found]
             chosen = [
                 dataclasses.replace(piece, hadamard=_prefers_hadamard(piece, num_outputs, full)) for piece in found
             ]
@@ -145,9 +155,14 @@ def _pieces(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[Piece] | No
     return [Piece(leaf, tuple(members), scale, hadamard=False) for _, scale, members in groups]
 
 
+def _with_tail(uses: Uses, piece: Piece) -> Piece:
+    return dataclasses.replace(piece, tail=find_tail(uses, piece.uses[0])) if len(piece.uses) == 1 else piece
+
+
 def _prefers_hadamard(piece: Piece, num_outputs: int, full: bool) -> bool:
     if piece.shape[0] != 1:
         return False
+    num_outputs = piece.num_gradients(num_outputs)
     shape = (1, 1, piece.shape[2]) if _is_lookup(piece) else piece.shape
     hadamard = pair_cost(piece.positions, shape, num_outputs, full, hadamard=True)
     contraction = pair_cost(piece.positions, piece.shape, num_outputs, full, hadamard=False)
@@ -160,7 +175,8 @@ def _piece_label(pieces: Sequence[Piece]) -> tuple[str, str]:
     groups, a, b = piece.shape
     group_text = f", {groups} groups" if groups > 1 else ""
     reuse = f", {len(piece.uses)} uses" if len(piece.uses) > 1 else ""
-    text = f"[{a}, {b}] at {piece.positions} positions{group_text}{reuse}"
+    shared = ", one gradient for all outputs" if all(piece.tail is not None for piece in pieces) else ""
+    text = f"[{a}, {b}] at {piece.positions} positions{group_text}{reuse}{shared}"
     route = "hadamard" if all(piece.hadamard for piece in pieces) else "contraction"
     return route, text
 

@@ -71,6 +71,7 @@ class Uses:
     uses: tuple[Use, ...]
     weight_slots: tuple[int, ...]  # slots computed from parameters alone that some use reads
     leaves_of: dict[int, frozenset[int]]
+    dependent: frozenset[int]  # slots that the example enters
     parameter_steps: tuple[Step, ...]  # steps that need no input; evaluated once, not once an example
     structures: dict[int, Structure | None]
 
@@ -112,6 +113,7 @@ def find_uses(program: Program, num_leaves: int, num_frozen: int) -> Uses:
         uses=tuple(uses),
         weight_slots=weight_slots,
         leaves_of=leaves_of,
+        dependent=frozenset(on_input),
         parameter_steps=tuple(parameter_steps),
         structures=_structures(program, parameter_steps, num_leaves, weight_slots),
     )
