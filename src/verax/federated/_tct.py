@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from verax._errors import check, check_integer, check_option, fail, is_traced
 from verax._types import AnyArray, ApplyFn, PyTree
-from verax.ntk import Coordinates, Kronecker, Rademacher, ntk_features, with_scalar_head
+from verax.ntk import Coordinates, Kronecker, Rademacher, ntk_features
 from verax.spectral import RiskPath, risk_path
 
 from ._algorithm import FederatedAlgorithm, check_client_data
@@ -23,6 +23,7 @@ from ._linear_scaffold import LinearFit, scaffold_linear
 from ._local import LossFn
 from ._partition import ClientData, check_labels, generator
 from ._run import run
+from ._scalar_output import Joint, draw_head, network_of
 from ._standardize import Standardizer, class_targets, fit_standardizer
 from ._statistics import client_statistics, fit_ridge, statistics_spectrum, total_statistics
 
@@ -128,7 +129,7 @@ class TCT:
 
     def bind(self, apply_fn: ApplyFn | None = None, *, features_fn: ApplyFn | None = None) -> "TCT":
         """Give a loaded model its network again: what `tct` was given."""
-        return dataclasses.replace(self, network=_network(apply_fn, features_fn))
+        return dataclasses.replace(self, network=network_of(apply_fn, features_fn))
 
 
 def tct(
@@ -297,8 +298,8 @@ def tct(
         params, history = jax.tree.map(jnp.asarray, params), empty_history(num_clients)
     ledger = [LedgerEntry("stage 1", int(history.bytes_up.sum()), int(history.bytes_down.sum()))]
 
-    network = _network(apply_fn, features_fn)
-    head = _head(apply_fn, params, clients, width, head_key)
+    network = network_of(apply_fn, features_fn)
+    head = draw_head(apply_fn, params, clients, width, head_key)
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], clients.x)
     phi = _scatter(tangent_features(network, params, head, one, sketch, sketch_key, batch_size, progress), keep)
     num_features, item = phi.shape[2], phi.dtype.itemsize
@@ -373,7 +374,7 @@ def tangent_features(
     """Gradient features of the network's scalar output, head included, ``[n, m]``."""
     joint = jax.tree.map(jnp.asarray, {"head": head, "params": params})
     return ntk_features(
-        _joint(network),
+        Joint(network),
         joint,
         x,
         sketch=sketch,
@@ -381,54 +382,6 @@ def tangent_features(
         batch_size=batch_size,
         progress=progress,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _joint:
-    network: Callable[[Any, Any, Any], Any]
-
-    def __call__(self, joint: Any, x: Any) -> Any:
-        return self.network(joint["params"], joint["head"], x)
-
-
-@dataclasses.dataclass(frozen=True)
-class _HeadOnFeatures:
-    features_fn: ApplyFn
-
-    def __call__(self, params: Any, head: Any, x: Any) -> Any:
-        phi = self.features_fn(params, x)
-        if phi.ndim != 2 or phi.shape[1] != head["kernel"].shape[0]:
-            fail("features_fn", f"features of shape {phi.shape}", f"[n, {head['kernel'].shape[0]}]")
-        return phi @ head["kernel"].astype(phi.dtype) + head["bias"].astype(phi.dtype)
-
-
-@dataclasses.dataclass(frozen=True)
-class _CombinedLogits:
-    apply_fn: ApplyFn
-
-    def __call__(self, params: Any, head: Any, x: Any) -> Any:
-        logits = self.apply_fn(params, x)
-        # Not differentiated: the combination is a choice of output, not a layer.
-        return logits @ jax.lax.stop_gradient(head["kernel"]).astype(logits.dtype)
-
-
-def _network(apply_fn: ApplyFn | None, features_fn: ApplyFn | None) -> Callable[[Any, Any, Any], Any]:
-    if features_fn is not None:
-        return _HeadOnFeatures(features_fn)
-    if apply_fn is None:
-        fail("apply_fn", "None", "apply_fn, or features_fn")
-    return _CombinedLogits(apply_fn)
-
-
-def _head(
-    apply_fn: ApplyFn, params: PyTree, clients: ClientData, width: int | None, key: jax.Array
-) -> dict[str, jax.Array]:
-    if width is not None:
-        return with_scalar_head(lambda params, x: x, width, key=key)[1]
-    example = jax.tree.map(lambda leaf: leaf[0, :1], clients.x)
-    num_logits = jax.eval_shape(apply_fn, params, example).shape[-1]
-    draw = jax.random.normal(key, (num_logits, 1))
-    return {"kernel": draw / jnp.linalg.norm(draw)}
 
 
 def _client_labels(clients: ClientData, num_classes: int | None) -> np.ndarray:
