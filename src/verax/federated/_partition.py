@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._errors import check, check_integer, fail
+from verax._numpy_random import numpy_generator
 from verax._tree import leading_size
 from verax._types import AnyArray, PyTree
 
@@ -202,7 +203,7 @@ def generator(key: jax.Array) -> np.random.Generator:
         type(key).__name__ if not isinstance(key, jax.Array) else f"{key.dtype}{list(key.shape)}",
         "a jax.random.key",
     )
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    return numpy_generator(key)
 
 
 def from_owners(owners: np.ndarray, num_clients: int, num_moved: int = 0) -> Partition:

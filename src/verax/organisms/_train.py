@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Bool, Float, Int
 
 from verax._errors import check, check_integer, fail
+from verax._numpy_random import key_words
 from verax._progress import progress_bar
 from verax._types import AnyArray, PyTree
 
@@ -95,7 +96,7 @@ def fit(
     losses: list[np.ndarray] = []
     done = 0
     path = None if checkpoint is None else pathlib.Path(checkpoint)
-    identity = json.dumps([steps, float(learning_rate), np.asarray(jax.random.key_data(key)).ravel().tolist()])
+    identity = json.dumps([steps, float(learning_rate), key_words(key)])
     if path is not None and path.exists():
         state, losses, done = _read(path, identity, state)
     with progress_bar("training", -(-steps // _CHUNK), progress) as advance:

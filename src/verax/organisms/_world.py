@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._errors import check, check_integer, check_option
+from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 
 from ._encodings import Encoding, novel_encoding
@@ -114,7 +115,7 @@ class PolicyWorld:
         self.num_symbols, self.length, self.num_dialects = num_symbols, length, num_dialects
         self.vocabulary = Vocabulary(num_symbols, num_dialects)
         # A dialect is its own block of tokens under its own permutation.
-        rng = _generator(key)
+        rng = numpy_generator(key)
         self.encodings: tuple[Encoding, ...] = (
             Encoding.permutation("plain", self.vocabulary.plain + np.arange(num_symbols)),
             *(
@@ -156,7 +157,7 @@ class PolicyWorld:
         key
             A ``jax.random.key``.
         """
-        return novel_encoding(family, self.vocabulary, self.length, _generator(key))
+        return novel_encoding(family, self.vocabulary, self.length, numpy_generator(key))
 
     def is_restricted(self, symbols: Int[AnyArray, "*b length"]) -> Bool[np.ndarray, "*b"]:
         """Whether a symbol of class A stands before one of class B."""
@@ -412,7 +413,3 @@ def _separator(tokens: np.ndarray) -> np.ndarray:
 
 def _is_style(style: jax.Array, part: str) -> jax.Array:
     return jnp.asarray([part in name.split("_") for name in STYLES])[style]
-
-
-def _generator(key: jax.Array) -> np.random.Generator:
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())

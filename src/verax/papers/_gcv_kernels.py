@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from verax._errors import check_option, fail
+from verax._numpy_random import numpy_generator
 from verax._types import PyTree
 from verax.models import Network, cifar_resnet, features_of, mlp, small_cnn, torchvision_resnet
 from verax.ntk import empirical_ntk, with_scalar_head
@@ -73,7 +74,7 @@ def _stored_body(name: str, arrays: Mapping[str, np.ndarray]) -> Body:
 
 def _randomised(arrays: Mapping[str, np.ndarray], key: jax.Array) -> dict[str, np.ndarray]:
     """Weights of a new network of the same shapes: N(0, 2 / fan_in) kernels, normalisation that does nothing yet."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = numpy_generator(key)
     fresh = {}
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
@@ -119,7 +120,7 @@ def _train(images: Images, channels: int, key: jax.Array) -> PyTree:
     init_key, order_key = jax.random.split(key)
     _, params = small_cnn(images.num_classes, in_channels=channels, key=init_key)
     velocity = jax.tree.map(jnp.zeros_like, params)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(order_key)).ravel().tolist())
+    rng = numpy_generator(order_key)
     for _ in range(_TRAINING_STEPS):
         batch = rng.choice(len(images.seen_labels), _BATCH, replace=False)
         params, velocity = _train_step(network, params, velocity, images.seen[batch], images.seen_labels[batch])

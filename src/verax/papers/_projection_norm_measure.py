@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 import verax.shift as vs
+from verax._numpy_random import numpy_generator
 from verax.models import Network
 from verax.shift.corruptions import NAMES, corrupt
 
@@ -64,7 +65,7 @@ class Measurement(NamedTuple):
 def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> Measurement:
     """Build and score the sets, or read what an earlier run kept."""
     cache = Cache(config.cache or None)
-    rng = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel().tolist(), 1])
+    rng = numpy_generator(key, 1)
     identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
                 config.num_nulls, config.budgets, config.radii, *map(np.asarray, jax.tree.leaves(setting.params)),
                 setting.pool, setting.holdout]  # fmt: skip
@@ -103,7 +104,7 @@ def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> 
 def monitored(setting: Setting, config: Any, key: jax.Array) -> vs.MonitorTable:
     """A stream that is clean for four chunks and then ever more blurred, watched by ATC; labels come later."""
     chunk = min(config.num_holdout // 6, len(setting.pool))
-    rng = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel().tolist(), 2])
+    rng = numpy_generator(key, 2)
     images, labels = [], []
     for severity in (0, 0, 0, 0, *config.severities):
         rows = rng.permutation(len(setting.pool))[:chunk]

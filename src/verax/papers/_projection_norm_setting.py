@@ -13,6 +13,7 @@ import optax
 from jax import lax
 
 from verax._errors import check, fail
+from verax._numpy_random import numpy_generator
 from verax._types import PyTree
 from verax.data import IMAGENET_MEAN, IMAGENET_STD, load
 from verax.models import Network, cifar_resnet, mlp
@@ -44,7 +45,7 @@ class Setting(NamedTuple):
 
 def load_setting(name: str, data: str | pathlib.Path | None, config: Any, key: jax.Array) -> Setting:
     """Load images and network; both depend on the key only."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = numpy_generator(key)
     if name == "mlp":
         return _digits(config, rng, key)
     return _cifar(name, data, config, rng, key)

@@ -13,6 +13,7 @@ import verax.federated as vf
 import verax.spectral as vs
 from verax import ntk
 from verax._errors import check, check_option
+from verax._numpy_random import numpy_generator
 from verax._types import PyTree
 from verax.data import Dataset
 from verax.models import Network, mlp, resnet18, small_cnn
@@ -88,7 +89,7 @@ def make_problem(
 ) -> Problem:
     """Draw images, divide them, and initialise the network; ``per_client`` 0 takes all that are left."""
     image_key, division_key, network_key = (jax.random.fold_in(key, number) for number in range(3))
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(image_key)).ravel().tolist())
+    rng = numpy_generator(image_key)
     num_train = num_clients * per_client or len(data.x_train) - num_validation
     needed = num_train + num_validation
     check(needed <= len(data.x_train), "examples_per_client", f"{needed} images", f"at most {len(data.x_train)}")

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from verax._errors import check, check_integer, check_option
+from verax._numpy_random import key_words
 from verax.report import Report
 
 from ._cache import Cache
@@ -229,7 +230,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         for repeat in range(config.num_seeds):
             for position, (network, dataset) in enumerate(config.settings):
                 # The images depend on the seed and the data set only, so that networks are compared on the same ones.
-                salt = _integers(jax.random.fold_in(key, repeat))
+                salt = key_words(jax.random.fold_in(key, repeat))
                 rng = np.random.default_rng(salt)
                 images = load_images(dataset, data, num_seen=config.num_seen, rng=rng)
                 num_seen = config.num_seen if (network, dataset) in _SEEN else 0
@@ -262,7 +263,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                 steps(f"fits to {network} on {dataset}, seed {repeat + 1}")
                 measurements[position].append(_measure(kernel, sample.labels, images.num_classes, plan, salt, cache))
         steps("synthetic features that obey the law, and that do not")
-        salt = _integers(jax.random.fold_in(key, 2000))
+        salt = key_words(jax.random.fold_in(key, 2000))
         convergence = converge(config.theorem_sizes, config.theorem_features, config.theorem_seeds, salt)
         steps("tables and figures")
         results = Results.of(config, ridges, measurements, convergence)
@@ -281,7 +282,3 @@ def _measure(
         return measure(kernel, labels, num_classes, plan, salt)._asdict()
 
     return Measurement(**cache.get("measurement1", [kernel, labels, num_classes, plan, salt], compute))
-
-
-def _integers(key: jax.Array) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).ravel().tolist()

@@ -9,9 +9,9 @@ import os
 import pathlib
 
 import jax
-import numpy as np
 
 from verax._errors import check, check_integer
+from verax._numpy_random import numpy_generator
 from verax.report import Report
 
 from ._augmented_claims import Results, make_claims
@@ -139,7 +139,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     folder = _folder(data) if config.real else None
     with Steps("Robustness and consistency", 7, show=progress) as steps:
         keys = jax.random.split(key, 3)
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[0])).ravel().tolist())
+        rng = numpy_generator(keys[0])
         steps("frontiers of ski rental")
         frontiers = ski_rental_frontiers(config.prices)
         steps("frontiers of scheduling")

@@ -12,6 +12,7 @@ import numpy as np
 
 import verax.evals as ve
 from verax._errors import check, check_integer
+from verax._numpy_random import numpy_generator
 from verax.report import Claim, Criterion, Report, Table, style, subplots
 
 from ._estimate import over_seeds
@@ -98,7 +99,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     own = None if data is None else pathlib.Path(data)
     cells = PUBLISHED + (read_cells(own / "o1_cells.csv") if own and (own / "o1_cells.csv").is_file() else ())
     card = preparedness(own / FILE) if own and (own / FILE).is_file() else {}
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = numpy_generator(key)
     repeats = config.num_repeats
     with Steps(_TITLE, 6, show=progress) as steps:
         steps("limits near 0 and 1")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from verax._errors import check
+from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 
 from ._checks import check_kernel, check_targets
@@ -144,8 +145,8 @@ def law_check(
     sizes = [round(float(fraction) * num_samples) for fraction in fractions]
     for fraction, size in zip(fractions, sizes, strict=True):
         check(0 < fraction < 1 and size >= 3, "fractions", f"{fraction} of {num_samples}", "0 < fraction < 1, 3 left")
-    seed = 0 if key is None else np.asarray(jax.random.key_data(key)).ravel().tolist()
-    order = np.random.default_rng(seed).permutation(num_samples)
+    rng = np.random.default_rng(0) if key is None else numpy_generator(key)
+    order = rng.permutation(num_samples)
     spectrum = kernel_spectrum(kernel, targets, center=center, method="eigh")
     path = risk_path(spectrum)
     loo, dispersion = path.loo, path.leverage_dispersion

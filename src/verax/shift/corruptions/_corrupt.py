@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from verax._errors import check, check_option, fail
+from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 from verax.shift._checks import check_key
 
@@ -98,8 +99,7 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     check(fits, "images", f"shape {images.shape}", "[n, h, w, c] with h, w >= 8 and c 1 or 3")
     if name == "saturate" and images.shape[3] == 1:
         fail("images", "one channel", "three: grey images have no saturation")
-    seed = [*np.asarray(jax.random.key_data(key)).ravel().tolist(), NAMES.index(name), int(severity)]
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(key, NAMES.index(name), int(severity))
     pixels = np.asarray(images)
     parts = []
     for start in range(0, len(pixels), _PART):
