@@ -61,30 +61,37 @@ def fit_link(path: RiskPath, ridge: float, anchor: PartFit, parts: Sequence[Part
     return exponent, float(np.sqrt(max(scatter / variance, 1.0) / precision))
 
 
-def relative_error(curve: Curve, sizes: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
-    """Relative standard error of the forecasts: of the anchor, the exponent and the theory."""
+class _Ahead(NamedTuple):
+    """Forecasts, their relative standard errors, and the risks that they were made from."""
+
+    value: np.ndarray
+    relative_error: np.ndarray
+    risk: np.ndarray
+    extrapolated: np.ndarray
+
+
+def _ahead(curve: Curve, sizes: np.ndarray) -> _Ahead:
+    """Forecasts at ``sizes [L]``; their errors are those of the anchor, the exponent and the theory."""
+    risks, extrapolated = tuned_risk(curve.path, curve.ridge, np.append(sizes, curve.anchor.num_samples))
+    log_ratio = np.log(risks[:-1] / risks[-1])
     steps = np.log(sizes / curve.anchor.num_samples) / np.log(FACTOR)
     anchor = curve.anchor.standard_error / curve.anchor.value
-    return np.sqrt(anchor**2 + (curve.exponent_error * log_ratio) ** 2 + (THEORY_ERROR * steps) ** 2)
+    error = np.sqrt(anchor**2 + (curve.exponent_error * log_ratio) ** 2 + (THEORY_ERROR * steps) ** 2)
+    return _Ahead(curve.anchor.value * np.exp(curve.exponent * log_ratio), error, risks[:-1], extrapolated[:-1])
 
 
 def forecast(curve: Curve, num_samples: np.ndarray, *, level: float, at_most: float = np.inf) -> Forecast:
     """Errors at other numbers of samples with their band, whose ends are cut at ``at_most`` (1 for a 0-1 error)."""
     sizes = np.asarray(num_samples, np.float64)
-    flat = np.concatenate([sizes.ravel(), [curve.anchor.num_samples]])
-    risks, extrapolated = tuned_risk(curve.path, curve.ridge, flat)
-    log_ratio = np.log(risks[:-1] / risks[-1])
-    value = np.minimum(curve.anchor.value * np.exp(curve.exponent * log_ratio), at_most)
-    reach = float(norm.ppf((1 + level) / 2)) * relative_error(curve, flat[:-1], log_ratio)
+    found = _ahead(curve, sizes.ravel())
+    value = np.minimum(found.value, at_most)
+    reach = float(norm.ppf((1 + level) / 2)) * found.relative_error
     upper = np.minimum(value * np.exp(reach), at_most)
-    fields = (sizes.ravel(), value, value * np.exp(-reach), upper, risks[:-1], extrapolated[:-1])
+    fields = (sizes.ravel(), value, value * np.exp(-reach), upper, found.risk, found.extrapolated)
     return Forecast(*(field.reshape(sizes.shape) for field in fields))
 
 
 def error_ahead(curve: Curve) -> tuple[float, float]:
     """Forecast at four times the number of samples, and its relative standard error."""
-    sizes = curve.anchor.num_samples * np.array([FACTOR, 1.0])
-    risks, _ = tuned_risk(curve.path, curve.ridge, sizes)
-    log_ratio = np.log(risks[:1] / risks[1])
-    value = curve.anchor.value * np.exp(curve.exponent * log_ratio)
-    return float(value[0]), float(relative_error(curve, sizes[:1], log_ratio)[0])
+    found = _ahead(curve, np.array([FACTOR * curve.anchor.num_samples]))
+    return float(found.value[0]), float(found.relative_error[0])
