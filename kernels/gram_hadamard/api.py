@@ -73,11 +73,14 @@ def gram_hadamard(
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation: got {implementation!r}; need one of {', '.join(map(repr, IMPLEMENTATIONS))}")
     if implementation != "xla":
-        why_not = unsupported(a1, b1, full=full, precision=precision) or missing()
-        if implementation == "pallas" and why_not:
+        named = implementation == "pallas"
+        why_not = unsupported(a1, b1, full=full, precision=precision)
+        if why_not is None and (named or _pays(a1, b1)):
+            why_not = missing()
+            if why_not is None:
+                return gram_hadamard_pallas(a1, b1, a2, b2)
+        if named:
             raise ValueError(f"implementation: got 'pallas' for {why_not}; need 'xla' or 'auto'")
-        if implementation == "pallas" or (not why_not and _pays(a1, b1)):
-            return gram_hadamard_pallas(a1, b1, a2, b2)
     return gram_hadamard_xla(a1, b1, a2, b2, full=full, precision=precision)
 
 

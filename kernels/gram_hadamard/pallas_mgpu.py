@@ -1,17 +1,13 @@
 """A fused kernel for Hopper GPUs: both Gram blocks stay in registers, only their product's sum is written."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from .xla import gram_hadamard_xla
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _ROWS = 64  # positions of the left example in a block: those of one matrix instruction of a warp group
 _STAGES = 3  # of the copies into shared memory that run ahead of the products
@@ -44,8 +40,8 @@ def missing() -> str | None:
 @jax.custom_vjp
 def gram_hadamard_pallas(a1: Array, b1: Array, a2: Array, b2: Array) -> Array:
     """See :func:`verax.kernels.gram_hadamard.gram_hadamard`; products in TF32 or bfloat16, sums in float32."""
-    left, right = _blocked(a1, b1, _ROWS), _blocked(a2, b2, columns := 64 if a2.shape[1] <= 64 else 128)
-    return _call(left, right, columns)
+    columns = 64 if a2.shape[1] <= 64 else 128
+    return _call(_blocked(a1, b1, _ROWS), _blocked(a2, b2, columns), columns)
 
 
 def _forward(*arrays: Array) -> tuple[Array, tuple[Array, ...]]:

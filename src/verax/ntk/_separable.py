@@ -52,24 +52,26 @@ def find_tail(uses: Uses, use: Use) -> Tail | None:
     layer, linear, steps = {result}, set[int](), list[Step]()
     start, kept = -1, shape
     for step in program.steps[use.step + 1 :]:
-        elementwise, mapped = layer.intersection(step.inputs), linear.intersection(step.inputs)
-        if not elementwise and not mapped:
+        read, mapped = layer.intersection(step.inputs), linear.intersection(step.inputs)
+        if not read and not mapped:
             continue
-        if elementwise and not mapped and _is_elementwise(program, step, shape):
+        if read and not mapped and _is_elementwise(program, step, shape):
             layer.update(slot for slot in step.outputs if slot is not None)
             continue
-        if elementwise and start < 0 and not mapped and step.name == "reduce_sum":
-            start = _only(step.outputs)
-            kept = tuple(1 if axis in step.params["axes"] else size for axis, size in enumerate(shape))
-        elif elementwise and start < 0 and not mapped and form.positions == 1:
-            start = elementwise.pop()
-            if not _is_linear(uses, step, {start}):
+        if read:
+            if mapped or start >= 0:  # a second way to the outputs
                 return None
-            steps.append(step)
-        elif elementwise or not _is_linear(uses, step, linear):
+            if step.name == "reduce_sum":
+                start = _only(step.outputs)
+                kept = tuple(1 if axis in step.params["axes"] else size for axis, size in enumerate(shape))
+                linear.add(start)
+                continue
+            if form.positions != 1:
+                return None
+            start = read.pop()
+        if not _is_linear(uses, step, linear | {start}):
             return None
-        else:
-            steps.append(step)
+        steps.append(step)
         linear.update(slot for slot in step.outputs if slot is not None)
     if not linear.issuperset(program.outputs):
         return None

@@ -16,9 +16,8 @@ def conv(x, w):
 
 
 def pooled(p, x):
-    return (
-        jax.nn.relu(conv(jax.nn.relu(conv(x, p["first"])), p["conv"]) + p["bias"]).mean((1, 2)) @ p["head"] + p["end"]
-    )
+    h = jax.nn.relu(conv(jax.nn.relu(conv(x, p["first"])), p["conv"]) + p["bias"])
+    return h.mean((1, 2)) @ p["head"] + p["end"]
 
 
 def residual(p, x):
