@@ -61,10 +61,7 @@ def by_sketch(network, params, x, y, num_samples):
 def rows_of(path, risks, **more):
     columns = {"ridge": path.ridge, "gcv": path.gcv, "standard_error": path.standard_error, "held_out": risks, **more}
     columns |= {"reliable": path.reliable, "df1": path.df1}
-    return [
-        dict(zip(columns, (np.asarray(v).item() for v in row), strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    return [{name: np.asarray(column[i]).item() for name, column in columns.items()} for i in range(len(risks))]
 
 
 def conjugate_gradients(product, y, ridge):
