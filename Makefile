@@ -46,7 +46,7 @@ demo: $(READY)
 PYTEST := OPENBLAS_NUM_THREADS=1 VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 OLDER  := --xla_cpu_use_fusion_emitters=false
 KNOWN   = $(eval KNOWN := $(shell (XLA_FLAGS=$(OLDER) $(BIN)/python -c 'import jax; jax.devices()') >/dev/null 2>&1 && echo $(OLDER)))$(KNOWN)
-QUICK   = JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS $(KNOWN)"
+QUICK   = JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$(strip $(XLA_FLAGS) $(KNOWN))"
 CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
 
 test: $(READY) $(VENV)/.extra-test
