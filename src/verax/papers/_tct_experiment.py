@@ -158,7 +158,7 @@ def algorithm_of(method: str, network: Network, learning_rate: float, plan: Plan
 
 def judge_of(problem: Problem) -> Callable[[PyTree], dict[str, Any]]:
     """Accuracy and recall on the test images, and accuracy on the validation images."""
-    on_test = vf.evaluator(problem.network, *problem.test, clients=problem.clients, batch_size=_BATCH)
+    on_test = vf.evaluator(problem.network, *problem.test, batch_size=_BATCH)
     on_validation = vf.evaluator(problem.network, *problem.validation, batch_size=_BATCH)
 
     def evaluate(params: PyTree) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def run_baseline(
 
 
 def _of_history(history: vf.History) -> dict[str, np.ndarray]:
-    kept = ("accuracy", "recall", "worst_client", "validation")
+    kept = ("accuracy", "recall", "validation")
     curves = {name: history.evaluations[name] for name in kept if name in history.evaluations}
     return {**curves, "bytes": history.total_bytes, "drift": history.drift, "status": history.status}
 

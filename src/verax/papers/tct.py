@@ -128,7 +128,7 @@ class Config:
 
     @classmethod
     def laptop(cls) -> "Config":
-        """Return Fashion-MNIST with 10 clients of 600 images, averaged to 14x14 pixels to fit into an hour."""
+        """Return Fashion-MNIST with 10 clients of 600 images, averaged to 7x7 pixels to fit into an hour."""
         return cls(
             planned_seconds=3600.0,
             dataset="fashion_mnist",
@@ -140,7 +140,7 @@ class Config:
             num_test=2000,
             rounds1=10,
             rounds2=15,
-            pool=2,
+            pool=4,
             learning_rates=(0.05, 0.2),
             num_features=2048,
             num_seeds=3,
