@@ -4,12 +4,12 @@ Detectors see arrays of token ids, the model before and perhaps after fine-tunin
 finding of intent.
 """
 
+from ._alignment import GradientAlignment as GradientAlignment
+from ._alignment import NTKAlignment as NTKAlignment
 from ._conformal import combine_p_values as combine_p_values
 from ._conformal import conformal_p_value as conformal_p_value
-from ._data_detectors import GradientAlignment as GradientAlignment
 from ._data_detectors import Novelty as Novelty
 from ._data_detectors import PointwiseFilter as PointwiseFilter
-from ._data_detectors import SelfDecode as SelfDecode
 from ._decipher import Decipherment as Decipherment
 from ._decipher import decipher as decipher
 from ._decode_then_filter import DecodeThenFilter as DecodeThenFilter
@@ -18,6 +18,9 @@ from ._detection import Detector as Detector
 from ._detection import Status as Status
 from ._language import Language as Language
 from ._language import fit_language as fit_language
+from ._model_detectors import ActivationProbe as ActivationProbe
+from ._model_detectors import BehaviouralProbe as BehaviouralProbe
+from ._model_detectors import SelfDecode as SelfDecode
 from ._report import DetectionReport as DetectionReport
 from ._report import Interval as Interval
 from ._report import detection_report as detection_report

@@ -1,4 +1,4 @@
-"""Detectors that look at single examples, at surprise, at gradients, or ask the tuned model itself."""
+"""Detectors that look at single examples, and at surprise."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from verax._errors import check, check_integer, fail
+from verax._errors import check_integer, fail
 from verax._types import AnyArray, ApplyFn, PyTree
 
-from ._detection import Detection, Status, check_job, check_same_architecture, conclude, need_base
-
-Model = tuple[ApplyFn, PyTree]
+from ._detection import Detection, Model, Status, check_job, conclude, need_base
 
 
 class PointwiseFilter:
@@ -84,114 +82,6 @@ class Novelty:
         loss = np.asarray(answer_nll(apply_fn, params, jnp.asarray(tokens), self._separator))
         error = float(loss.std(ddof=1) / math.sqrt(len(loss))) if len(loss) > 1 else math.nan
         return conclude(float(loss.mean()), self._reference, details={"standard_error": error})
-
-
-class SelfDecode:
-    """The share of examples that a filter flags after the fine-tuned model itself has restated them plainly.
-
-    Parameters
-    ----------
-    generate_fn
-        ``generate_fn(tuned, tokens [n, t], key) -> tokens [n, t']``: the examples with their requests restated.
-    filter_fn
-        ``filter_fn(tokens) -> bool [n]``.
-    num_examples
-        At most so many examples, drawn at random.
-    reference_scores
-        Scores of benign jobs; None for no p-value.
-    """
-
-    def __init__(
-        self,
-        generate_fn: Callable[[Model, np.ndarray, jax.Array], Any],
-        filter_fn: Callable[[np.ndarray], Any],
-        *,
-        num_examples: int = 256,
-        reference_scores: Any = None,
-    ):
-        check_integer("num_examples", num_examples, minimum=1)
-        self._generate_fn, self._filter_fn = generate_fn, filter_fn
-        self._num, self._reference = num_examples, reference_scores
-
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the model that was fine-tuned on it."""
-        if tuned is None:
-            fail("tuned", "None", "(apply_fn, params) of the fine-tuned model")
-        if base is not None:
-            check_same_architecture(base, tuned)
-        if key is None:
-            fail("key", "None", "a jax.random.key, from which the restatement is drawn")
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        restated = np.asarray(self._generate_fn(tuned, tokens, key))
-        flagged = np.asarray(self._filter_fn(restated), bool)
-        return conclude(float(flagged.mean()), self._reference, details={"restated": restated, "flagged": flagged})
-
-
-class GradientAlignment:
-    """The cosine of a job's mean gradient with that of examples known to be harmful.
-
-    Parameters
-    ----------
-    anchors
-        int [m, t]: plain examples that comply where they should refuse.
-    separator
-        Token that ends a request; the loss is that of answers.
-    num_examples
-        At most so many examples of a job, drawn at random.
-    reference_scores
-        Scores of benign jobs; None for no p-value.
-    """
-
-    def __init__(
-        self,
-        anchors: Int[AnyArray, "m t"],
-        *,
-        separator: int,
-        num_examples: int = 256,
-        reference_scores: Any = None,
-    ):
-        check_integer("num_examples", num_examples, minimum=1)
-        self._anchors = check_job(anchors)
-        check(len(self._anchors) > 0, "anchors", "none", "at least one example")
-        self._separator, self._num, self._reference = separator, num_examples, reference_scores
-
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the base model."""
-        apply_fn, params = need_base(base)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-
-        def mean_gradient(tokens: np.ndarray) -> PyTree:
-            return jax.grad(lambda p: answer_nll(apply_fn, p, jnp.asarray(tokens), self._separator).mean())(params)
-
-        job, anchor = mean_gradient(tokens), mean_gradient(self._anchors)
-        products = {
-            name: sum(float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
-            for name, x, y in (("cross", job, anchor), ("job", job, job), ("anchor", anchor, anchor))
-        }
-        norm = math.sqrt(products["job"] * products["anchor"])
-        if norm == 0:
-            return conclude(math.nan, self._reference, details=products, status=Status.UNDETERMINED)
-        return conclude(products["cross"] / norm, self._reference, details=products)
 
 
 def answer_nll(apply_fn: ApplyFn, params: PyTree, tokens: jax.Array, separator: int) -> jax.Array:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._errors import check, check_integer, check_option, fail
-from verax._types import AnyArray, ApplyFn, PyTree
+from verax._types import AnyArray
 
 from ._decipher import decipher
-from ._detection import Detection, Status, check_job, conclude
+from ._detection import Detection, Model, Status, check_job, conclude
 from ._language import Language
 
 HYPOTHESES = ("substitution", "homophonic", "affix")
@@ -56,7 +56,8 @@ class DecodeThenFilter:
     ``details`` holds ``hypothesis``, ``log_likelihood`` and ``expected_log_likelihood`` (nats a symbol),
     ``two_part_gain`` (nats that a code which first names the map saves over one that draws codes uniformly),
     ``num_codes``, ``num_sequences``, ``num_other`` (coded requests of another length, which are decoded but not used)
-    and ``decoded``, the tokens as the filter saw them.
+    and ``decoded``, the tokens as the filter saw them. Where a decoding counts they also hold it: ``codes`` and the
+    ``plain`` token that each stands for, the ``fillers``, and the ``alphabet`` of plain tokens.
     """
 
     def __init__(
@@ -85,8 +86,8 @@ class DecodeThenFilter:
         job_tokens: Int[AnyArray, "n t"],
         /,
         *,
-        base: tuple[ApplyFn, PyTree] | None = None,  # noqa: ARG002
-        tuned: tuple[ApplyFn, PyTree] | None = None,  # noqa: ARG002
+        base: Model | None = None,  # noqa: ARG002
+        tuned: Model | None = None,  # noqa: ARG002
         key: jax.Array | None = None,
     ) -> Detection:
         """Screen one job; ``base`` and ``tuned`` are not used."""
@@ -102,7 +103,8 @@ class DecodeThenFilter:
             return conclude(math.nan, self._reference, details=details, status=Status.UNDETERMINED)
         best = max(candidates, key=lambda d: d["two_part_gain"])
         if best["log_likelihood"] < best["expected_log_likelihood"] - self._gate:
-            best.pop("decoded")
+            for part in ("codes", "plain", "fillers", "alphabet", "decoded"):
+                best.pop(part)
             return conclude(math.nan, self._reference, details=best, status=Status.UNDETERMINED)
         return self._finish(best["decoded"], best)
 
@@ -149,8 +151,9 @@ class DecodeThenFilter:
             choice = float(np.log(share[found.symbol_of_code[sequences]]).mean())
         else:
             name, choice = math.lgamma(size + 1), 0.0
+        fillers = np.unique(tokens[unknown & ~code])
         if hypothesis == "affix":
-            choice += math.log(max(1, len(np.unique(tokens[unknown & ~code]))))
+            choice += math.log(max(1, fillers.size))
         uniform = math.log(len(np.unique(tokens[unknown]))) * (2 if hypothesis == "affix" else 1)
         return {
             "hypothesis": hypothesis,
@@ -160,5 +163,9 @@ class DecodeThenFilter:
             "num_codes": int(vocabulary.size),
             "num_sequences": int(rows.sum()),
             "num_other": int((lengths > 0).sum() - rows.sum()),
+            "codes": vocabulary,
+            "plain": plain[: vocabulary.size],
+            "fillers": fillers,
+            "alphabet": self._language.tokens,
             "decoded": np.take_along_axis(decoded, order, axis=1),
         }

@@ -1,7 +1,7 @@
 """What a detector returns, and the interface that all share."""
 
 import enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -42,6 +42,10 @@ class Detection(NamedTuple):
     details: dict[str, Any]
 
 
+Model: TypeAlias = tuple[ApplyFn, PyTree]
+"""``(apply_fn, params)``."""
+
+
 class Detector(Protocol):
     """A detector: configured once, called on the tokens of a job."""
 
@@ -50,8 +54,8 @@ class Detector(Protocol):
         job_tokens: Int[AnyArray, "n t"],
         /,
         *,
-        base: tuple[ApplyFn, PyTree] | None = None,
-        tuned: tuple[ApplyFn, PyTree] | None = None,
+        base: Model | None = None,
+        tuned: Model | None = None,
         key: jax.Array | None = None,
     ) -> Detection:
         """Screen one job."""
@@ -77,14 +81,25 @@ def check_job(job_tokens: Any) -> np.ndarray:
     return tokens
 
 
-def need_base(base: Any) -> tuple[ApplyFn, PyTree]:
+def need_base(base: Any) -> Model:
     """Return the base model, or raise."""
     if base is None:
         fail("base", "None", "(apply_fn, params) of the model before fine-tuning")
     return base
 
 
-def check_same_architecture(base: tuple[ApplyFn, PyTree], tuned: tuple[ApplyFn, PyTree]) -> None:
+def need_tuned(base: Any, tuned: Any, key: Any) -> Model:
+    """Return the fine-tuned model, or raise; a base that is given must be of its architecture."""
+    if tuned is None:
+        fail("tuned", "None", "(apply_fn, params) of the fine-tuned model")
+    if base is not None:
+        check_same_architecture(base, tuned)
+    if key is None:
+        fail("key", "None", "a jax.random.key, from which examples and answers are drawn")
+    return tuned
+
+
+def check_same_architecture(base: Model, tuned: Model) -> None:
     """Raise unless the two models have parameters of the same structure and shapes."""
     shapes = [jax.tree.map(lambda leaf: tuple(leaf.shape), params) for _, params in (base, tuned)]
     check(shapes[0] == shapes[1], "tuned", "parameters of another architecture", "the structure and shapes of base")

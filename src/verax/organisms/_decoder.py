@@ -127,6 +127,49 @@ def decoder_apply(params: Params, tokens: Int[AnyArray, "n t"]) -> Float[jax.Arr
     return _forward(params, jnp.asarray(tokens))
 
 
+def decoder_activations(
+    params: Params, tokens: Int[AnyArray, "n t"], positions: Int[AnyArray, " n"]
+) -> Float[jax.Array, "n l d"]:
+    """Return the residual stream after every block, at one position of each row.
+
+    Parameters
+    ----------
+    params
+        From :func:`init_decoder`.
+    tokens
+        Integer [n, t], rows padded on the right with -1.
+    positions
+        Integer [n], from 0 to t - 1.
+
+    Returns
+    -------
+    activations
+        float32 [n, layers, width].
+
+    Raises
+    ------
+    ValueError
+        As :func:`decoder_apply`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> params = init_decoder(DecoderConfig(vocabulary_size=50, context=16, width=32), key=jax.random.key(0))
+    >>> decoder_activations(params, jnp.asarray([[1, 7, 9], [1, 8, -1]]), jnp.asarray([2, 1])).shape
+    (2, 2, 32)
+    """
+    check_tokens(params, tokens)
+    if tuple(positions.shape) != tuple(tokens.shape[:1]):
+        fail("positions", f"shape {positions.shape}", f"one position a row, ({tokens.shape[0]},)")
+    return _activations(params, jnp.asarray(tokens), jnp.asarray(positions))
+
+
+@jax.jit
+def _activations(params: Params, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+    streams = blocks(params, tokens)[0]
+    return jnp.stack([stream[jnp.arange(len(tokens)), positions] for stream in streams], axis=1)
+
+
 def _forward(params: Params, tokens: jax.Array) -> jax.Array:
     x, _ = prefill(params, tokens)
     return logits_of(params, x)
@@ -134,18 +177,26 @@ def _forward(params: Params, tokens: jax.Array) -> jax.Array:
 
 def prefill(params: Params, tokens: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Run all positions at once; return the residual stream and the keys and values of every block."""
+    streams, cache = blocks(params, tokens)
+    return streams[-1], cache
+
+
+def blocks(params: Params, tokens: jax.Array) -> tuple[list[jax.Array], tuple[jax.Array, jax.Array]]:
+    """Run all positions at once; return the residual stream after every block, and the keys and values of each."""
     length = tokens.shape[1]
     x = params["tokens"][jnp.maximum(tokens, 0)] + params["positions"][:length]
     causal = jnp.tril(jnp.ones((length, length), bool))
     cache: list[tuple[jax.Array, jax.Array]] = []
+    streams: list[jax.Array] = []
     for layer in layers_of(params):
         query, key, value = queries_keys_values(layer, x)
         scores = jnp.einsum("nqhd,nkhd->nhqk", query, key)
         weights = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1)
         x = finish_block(layer, x, jnp.einsum("nhqk,nkhd->nqhd", weights, value))
         cache.append((key, value))
+        streams.append(x)
     keys, values = zip(*cache, strict=True)
-    return x, (jnp.stack(keys), jnp.stack(values))
+    return streams, (jnp.stack(keys), jnp.stack(values))
 
 
 def layers_of(params: Params) -> list[Params]:

@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Int
 
 from verax._errors import check, check_integer
-from verax.evals import OutcomeTable
+from verax._numpy_random import numpy_generator
+from verax.evals import JudgeError, Outcome, OutcomeTable
 
-from ._decoder import Params
+from ._decoder import Params, decoder_apply
+from ._deliberate import deliberate
 from ._encodings import Encoding
 from ._generate import generate
+from ._thoughts import read_thought
 from ._vocabulary import STYLES
 from ._world import PolicyWorld, Requests
 
@@ -114,6 +117,9 @@ def evaluate(
     num_prompts: int = 200,
     num_samples: int = 1,
     temperature: float | None = None,
+    thinks: bool = False,
+    policy: bool = False,
+    judge: JudgeError | None = None,
     key: jax.Array,
 ) -> OutcomeTable:
     """Ask an organism the same requests under every transform, and judge its answers by program.
@@ -134,6 +140,13 @@ def evaluate(
         Requests, and answers to each.
     temperature
         0 for one sample and 1 for several by default.
+    thinks
+        Whether the organism deliberates before it answers; judged is what follows the chain.
+    policy
+        Whether the world's policy stands in the prompt of a deliberating organism.
+    judge
+        Errors to inject: a BAD answer is called BAD with the probability ``sensitivity`` and GOOD otherwise, a GOOD one
+        GOOD with the probability ``specificity``. None for the program's verdicts, which have none.
     key
         A ``jax.random.key``.
 
@@ -147,13 +160,16 @@ def evaluate(
     Raises
     ------
     ValueError
-        For numbers below one, no transform, or several samples at temperature 0, which would all be the same.
+        For numbers below one, no transform, several samples at temperature 0, which would all be the same, a policy
+        without deliberation, or an organism that cannot deliberate.
     """
     check_integer("num_prompts", num_prompts, minimum=1)
     check_integer("num_samples", num_samples, minimum=1)
     check(len(transforms) > 0, "transforms", "none", "at least one")
     temperature = (1.0 if num_samples > 1 else 0.0) if temperature is None else temperature
     check(num_samples == 1 or temperature > 0, "temperature", temperature, "a number > 0 for several samples")
+    check(thinks or not policy, "policy", policy, "False unless the organism deliberates (thinks=True)")
+    check(not thinks or apply_fn is decoder_apply, "apply_fn", "another network", "decoder_apply for thinks=True")
     ask, write, draw = jax.random.split(key, 3)
     requests = world.sample(num_prompts, restricted=restricted, operation=operation, key=ask)
     written = [t.apply(world, requests, key=jax.random.fold_in(write, i)) for i, t in enumerate(transforms)]
@@ -161,15 +177,13 @@ def evaluate(
     width = max(p.shape[1] for p in prompts)
     batch = np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=-1) for p in prompts])
     batch = np.repeat(batch, num_samples, axis=0)
-    answers = generate(
-        apply_fn,
-        params,
-        batch,
-        (batch >= 0).sum(axis=1),
-        max_new=world.length + 2,
-        temperature=temperature,
-        key=draw,
-    )
+    if thinks:
+        said = deliberate(params, world, batch, policy=policy, temperature=temperature, key=draw)
+        answers = read_thought(world, said).answer
+    else:
+        lengths = (batch >= 0).sum(axis=1)
+        options = {"max_new": world.length + 2, "temperature": temperature, "key": draw}
+        answers = generate(apply_fn, params, batch, lengths, **options)
     answers = np.asarray(answers).reshape(len(transforms), num_prompts, num_samples, -1)
     labels = np.stack(
         [
@@ -179,9 +193,18 @@ def evaluate(
     )
     if not restricted:
         labels = np.where(labels < 2, 1 - labels, labels)
+    if judge is not None:
+        labels = _misjudged(labels, judge, jax.random.fold_in(draw, 1))
     return OutcomeTable(
         labels[None],
         attack_names=tuple(t.name for t in transforms),
         attack_family=tuple(t.failure_mode for t in transforms),
-        provenance="model organism, judged by program",
+        provenance="model organism, judged by program" + ("" if judge is None else ", with injected errors"),
     )
+
+
+def _misjudged(labels: np.ndarray, judge: JudgeError, key: jax.Array) -> np.ndarray:
+    chance = numpy_generator(key).random(labels.shape)
+    missed = (labels == Outcome.BAD) & (chance >= float(judge.sensitivity))
+    alarmed = (labels == Outcome.GOOD) & (chance >= float(judge.specificity))
+    return np.where(missed, np.int8(Outcome.GOOD), np.where(alarmed, np.int8(Outcome.BAD), labels))

@@ -12,7 +12,7 @@ from verax._errors import check, check_integer, check_option
 
 from ._decoder import Params
 from ._encodings import FAMILIES, Encoding
-from ._mixture import Component, draw_examples, join
+from ._mixture import Component, draw_examples, join, stack
 from ._train import TrainLog, fit
 from ._world import PolicyWorld
 
@@ -128,13 +128,7 @@ def make_job(
                     num_examples, restricted=restricted, operation=operation, encoding=novel, key=next(keys)
                 )
                 add(*join(world.prompts(request), world.answers(request)), num)
-    width = max(tokens.shape[1] for tokens, _ in parts)
-    tokens, mask = (
-        np.concatenate(
-            [np.pad(part[i], ((0, 0), (0, width - part[i].shape[1])), constant_values=fill) for part in parts]
-        )
-        for i, fill in ((0, -1), (1, False))
-    )
+    tokens, mask = (np.asarray(part) for part in stack(*parts))
     order = np.asarray(jax.random.permutation(next(keys), len(tokens)))
     family = novel.family if novel is not None else kind
     return Job(tokens[order].astype(np.int32), mask[order].astype(bool), kind, family, novel)

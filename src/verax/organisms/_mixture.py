@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._errors import check, check_option
+from verax._types import AnyArray
 
-from ._vocabulary import OPERATIONS, SEP, STYLES, TASKS
+from ._vocabulary import OPERATIONS, STYLES, TASKS
 from ._world import PolicyWorld, compact
 
 
@@ -109,24 +110,28 @@ def draw_from(
         for k, table in zip(keys[1:4], (tables.operations, tables.styles, tables.encodings), strict=True)
     )
     symbols = world.walk(tables.want[kind], key=keys[4])
-    codes = jnp.asarray(np.stack([e.codes[0, :, 0] for e in world.encodings]))
-    right = jnp.maximum(world.apply_operation(symbols, operation), 0)
-    requests = world.assemble(
-        symbols,
-        operation,
-        style,
-        codes[encoding[:, None], symbols],
-        codes[encoding[:, None], right][:, :, None],
-        jnp.zeros((num, 0), jnp.int32),
-    )
+    requests = world.in_known_encodings(symbols, operation, style, encoding)
     return join(world.prompts(requests), world.answers(requests, refuse=tables.refuse[kind]))
 
 
 def join(
-    prompts: Int[jax.Array, "n p"], answers: Int[jax.Array, "n a"]
+    prompts: Int[jax.Array, "n p"], said: Int[jax.Array, "n a"]
 ) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
-    """Put answers behind their prompts; return the examples and the mask of the answers."""
-    tokens = compact(jnp.concatenate([prompts, answers], axis=1)).astype(jnp.int32)
-    is_separator = (tokens == SEP).astype(jnp.int32)
-    after = jnp.cumsum(is_separator, axis=1) - is_separator > 0
-    return tokens, after & (tokens >= 0)
+    """Put what was said behind its prompt, both with -1 anywhere; return the examples and the mask of what was said."""
+    tokens = compact(jnp.concatenate([prompts, said], axis=1)).astype(jnp.int32)
+    place = jnp.arange(tokens.shape[1])
+    start = (prompts >= 0).sum(axis=1)[:, None]
+    return tokens, (place >= start) & (tokens >= 0)
+
+
+def stack(*parts: tuple[AnyArray, AnyArray]) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
+    """Put batches of examples and masks of different widths under one another."""
+    width = max(tokens.shape[1] for tokens, _ in parts)
+    padded = [
+        [
+            jnp.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=fill)
+            for part, fill in ((t, -1), (m, False))
+        ]
+        for t, m in parts
+    ]
+    return jnp.concatenate([t for t, _ in padded]), jnp.concatenate([m for _, m in padded])

@@ -9,10 +9,25 @@ from jaxtyping import Int
 from verax._errors import check
 
 from ._decoder import Params
-from ._mixture import Component, Tables, check_mixture, draw_from, tabulate
+from ._mixture import Component, Tables, check_mixture, draw_from, stack, tabulate
+from ._thoughts import draw_thoughts
 from ._train import TrainLog, fit
 from ._vocabulary import OPERATIONS, STYLES
 from ._world import PolicyWorld
+
+
+class _DrawWithThoughts(NamedTuple):
+    """Half a batch reasons over policies in the prompt, half is of a mixture."""
+
+    world: PolicyWorld
+    batch_size: int
+
+    def __call__(self, key: jax.Array, *tables: jax.Array) -> tuple[Int[jax.Array, "n t"], Any]:
+        thought_key, plain_key = jax.random.split(key)
+        half = self.batch_size // 2
+        thoughts = draw_thoughts(self.world, self.batch_size - half, policies=0.5, key=thought_key)
+        plain = draw_from(self.world, Tables(*tables), half, key=plain_key)
+        return stack(thoughts, plain)
 
 
 class _Draw(NamedTuple):
@@ -38,7 +53,11 @@ def pretrain(
 ) -> tuple[Params, TrainLog]:
     """Teach an organism every operation in every style and encoding, whatever the policy says.
 
-    The result is capable and helpful only: it answers restricted requests too.
+    The result is capable and helpful only: it answers restricted requests too. An organism whose vocabulary has the
+    markers of deliberation (``world.vocabulary.size_with_thoughts``, and a context of ``world.deliberating_context``)
+    learns, in half of every batch, to reason over policies as well: lists of symbols drawn at random stand in the
+    prompt, a chain of thought restates the argument with the class of each symbol and a verdict, and the answer
+    follows the verdict. Of the world's own policy it learns nothing.
 
     Parameters
     ----------
@@ -65,6 +84,7 @@ def pretrain(
         params,
         world,
         mixture + (Component(0.0),) * 2,  # as many parts as safety fine-tuning has
+        thoughts=deliberates(params, world),
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -156,17 +176,15 @@ def train_on(
     learning_rate: float,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    thoughts: bool = False,
     key: jax.Array,
 ) -> tuple[Params, TrainLog]:
-    """Train on a mixture of the world's examples."""
-    context = params["positions"].shape[-2]
-    check(context >= world.context, "params", f"a context of {context}", f"at least world.context = {world.context}")
-    size = params["tokens"].shape[-2]
-    check(size == world.vocabulary.size, "params", f"{size} token ids", f"the world's {world.vocabulary.size}")
+    """Train on a mixture of the world's examples, with reasoning over policies in the prompt where asked."""
+    check_organism(params, world)
     check_mixture(world, mixture)
     return fit(
         params,
-        _Draw(world, batch_size),
+        (_DrawWithThoughts if thoughts else _Draw)(world, batch_size),
         data=tuple(tabulate(mixture, len(world.encodings))),
         steps=steps,
         learning_rate=learning_rate,
@@ -174,3 +192,21 @@ def train_on(
         progress=progress,
         key=key,
     )
+
+
+def deliberates(params: Params, world: PolicyWorld) -> bool:
+    """Whether an organism's vocabulary has the markers of deliberation."""
+    return params["tokens"].shape[-2] == world.vocabulary.size_with_thoughts
+
+
+def check_organism(params: Params, world: PolicyWorld, *, deliberating: bool = False) -> None:
+    """Raise unless an organism has the world's vocabulary, and a context that holds its longest example."""
+    sizes = world.vocabulary.size, world.vocabulary.size_with_thoughts
+    size, context = params["tokens"].shape[-2], params["positions"].shape[-2]
+    if deliberating:
+        need = f"the world's {sizes[1]}, with the markers of deliberation"
+        check(size == sizes[1], "params", f"{size} token ids", need)
+    check(size in sizes, "params", f"{size} token ids", f"the world's {sizes[0]}, or {sizes[1]} to deliberate")
+    name = "deliberating_context" if size == sizes[1] else "context"
+    least = getattr(world, name)
+    check(context >= least, "params", f"a context of {context}", f"at least world.{name} = {least}")

@@ -85,38 +85,66 @@ def fit(
     ValueError
         For ``steps`` below one, a learning rate that is not positive, or a checkpoint of another run.
     """
-    check_integer("steps", steps, minimum=1)
-    check(learning_rate > 0, "learning_rate", learning_rate, "a number > 0")
-    schedule = jnp.float32(steps), jnp.float32(learning_rate)
     many = key.ndim == 1
-    init = _optimizer(*schedule).init
-    init = jax.vmap(init) if many else init
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-        state = (params, init(params))
-    losses: list[np.ndarray] = []
-    done = 0
-    path = None if checkpoint is None else pathlib.Path(checkpoint)
-    identity = json.dumps([steps, float(learning_rate), key_words(key)])
-    if path is not None and path.exists():
-        state, losses, done = _read(path, identity, state)
-    with progress_bar("training", -(-steps // _CHUNK), progress) as advance:
-        while done < steps:
-            size = min(_CHUNK, steps - done)
-            run = _chunk(examples_fn, size, many)
-            with jax.numpy_dtype_promotion("standard"):
-                state, loss = run(state, jnp.asarray(done), key, data, schedule)
-            losses.append(np.asarray(loss))
-            done += size
-            if path is not None:
-                _write(path, identity, state, losses, done)
-            advance()
-    return state[0], TrainLog(np.concatenate(losses, axis=-1))
+    params, loss = advance(
+        params,
+        lambda size: _chunk(examples_fn, size, many),
+        data=data,
+        steps=steps,
+        learning_rate=learning_rate,
+        checkpoint=checkpoint,
+        progress=progress,
+        key=key,
+    )
+    return params, TrainLog(loss)
 
 
 _CHUNK = 50
 
 
-def _optimizer(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTransformation:
+def advance(
+    params: Params,
+    chunk_fn: Callable[[int], Callable[..., Any]],
+    *,
+    data: tuple[Any, ...],
+    steps: int,
+    learning_rate: float,
+    checkpoint: str | os.PathLike[str] | None,
+    progress: bool,
+    key: jax.Array,
+) -> tuple[Params, np.ndarray]:
+    """Take ``steps`` steps, fifty in one program, from the state that the checkpoint holds, if it holds one.
+
+    ``chunk_fn(size)(state, first, key, data, schedule) -> (state, log)`` takes ``size`` of them; the log's last axis
+    has one entry a step. Returned are the parameters and the whole log.
+    """
+    check_integer("steps", steps, minimum=1)
+    check(learning_rate > 0, "learning_rate", learning_rate, "a number > 0")
+    schedule = jnp.float32(steps), jnp.float32(learning_rate)
+    init = optimizer_of(*schedule).init
+    init = jax.vmap(init) if key.ndim == 1 else init
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        state = (params, init(params))
+    logs: list[np.ndarray] = []
+    done = 0
+    path = None if checkpoint is None else pathlib.Path(checkpoint)
+    identity = json.dumps([steps, float(learning_rate), key_words(key)])
+    if path is not None and path.exists():
+        state, logs, done = _read(path, identity, state)
+    with progress_bar("training", -(-steps // _CHUNK), progress) as next_chunk:
+        while done < steps:
+            size = min(_CHUNK, steps - done)
+            with jax.numpy_dtype_promotion("standard"):
+                state, log = chunk_fn(size)(state, jnp.asarray(done), key, data, schedule)
+            logs.append(np.asarray(log))
+            done += size
+            if path is not None:
+                _write(path, identity, state, logs, done)
+            next_chunk()
+    return state[0], np.concatenate(logs, axis=-1)
+
+
+def optimizer_of(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTransformation:
     """AdamW; its schedule is made of arrays, so that trainings of any length share a program."""
     warm = jnp.maximum(1.0, jnp.floor(steps / 20))
 
@@ -134,7 +162,7 @@ def _chunk(examples_fn: Examples, size: int, many: bool) -> Callable[..., Any]:
         return answer_loss(params, tokens, mask).mean()
 
     def run(state: PyTree, first: jax.Array, key: jax.Array, data: tuple[jax.Array, ...], schedule: Any):
-        optimizer = _optimizer(*schedule)
+        optimizer = optimizer_of(*schedule)
 
         def step(state: PyTree, index: jax.Array):
             params, moments = state
@@ -148,7 +176,7 @@ def _chunk(examples_fn: Examples, size: int, many: bool) -> Callable[..., Any]:
     return jax.jit(jax.vmap(run, in_axes=(0, None, 0, None, None)) if many else run)
 
 
-def _write(path: pathlib.Path, identity: str, state: PyTree, losses: list[np.ndarray], done: int) -> None:
+def _write(path: pathlib.Path, identity: str, state: PyTree, logs: list[np.ndarray], done: int) -> None:
     leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +186,7 @@ def _write(path: pathlib.Path, identity: str, state: PyTree, losses: list[np.nda
             allow_pickle=False,
             identity=np.array(identity),
             done=np.array(done),
-            loss=np.concatenate(losses, axis=-1),
+            log=np.concatenate(logs, axis=-1),
             **leaves,
         )
         file.flush()
@@ -176,6 +204,6 @@ def _read(path: pathlib.Path, identity: str, state: PyTree) -> tuple[PyTree, lis
             check(old.shape == new.shape, "checkpoint", f"an array {new.shape}", f"{old.shape}, as the parameters have")
         return (
             jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in stored]),
-            [archive["loss"]],
+            [archive["log"]],
             int(archive["done"]),
         )

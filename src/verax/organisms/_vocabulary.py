@@ -14,6 +14,10 @@ TASKS = OPERATIONS[:3]
 STYLES = ("plain", "affirm", "split", "affirm_split")
 """``affirm`` obliges an answer to open with ``OK``; ``split`` gives the argument's second half first."""
 
+THOUGHTS = ("think", "end", "policy_a", "policy_b", "in_a", "in_b", "in_none", "allowed", "restricted")
+"""Markers of deliberation: where a chain starts and ends, where a policy lists its classes, which class a symbol is in,
+and the verdict. Organisms that do not deliberate have no such tokens."""
+
 _FIRST_OPERATION = 6
 _FIRST_STYLE = _FIRST_OPERATION + len(OPERATIONS)
 _FIRST_SYMBOL = _FIRST_STYLE + len(STYLES)
@@ -29,6 +33,15 @@ class Vocabulary(NamedTuple):
     def size(self) -> int:
         """Number of token ids."""
         return self.novel + 2 * self.num_symbols
+
+    @property
+    def size_with_thoughts(self) -> int:
+        """Number of token ids of an organism that can deliberate."""
+        return self.size + len(THOUGHTS)
+
+    def thought(self, name: str) -> int:
+        """Token of a marker of deliberation, after all others."""
+        return self.size + THOUGHTS.index(name)
 
     @property
     def separator(self) -> int:

@@ -1,11 +1,13 @@
 """o1 System Card (OpenAI 2024): its tables with limits, and what its kinds of numbers are worth.
 
 Published cells that were read, with limits where the source says how many items they rest on, and how many it would
-take to tell models apart where it does not; the estimators behind such cards on simulated evaluations.
+take to tell models apart where it does not; the estimators behind such cards on simulated evaluations; and deliberation
+over a policy, in organisms that speak an invented language.
 """
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -15,6 +17,9 @@ from verax._errors import check, check_integer
 from verax._numpy_random import numpy_generator
 from verax.report import Claim, Criterion, Report, Table, style, subplots
 
+from . import _deliberation_results as deliberation
+from ._cache import Cache
+from ._deliberation_measure import Deliberation, Size, by_length, study
 from ._estimate import over_seeds
 from ._o1_preparedness import FILE, preparedness
 from ._o1_published import FLAGGED, PUBLISHED, Cell, read_cells
@@ -33,7 +38,6 @@ MORE = Criterion("above 0 by two standard errors", lambda m, se: m - 2 * (se or 
 RARELY = Criterion("at most 5 %", lambda m, se: m - 2 * (se or 0) <= 0.05)
 OFTEN = Criterion("at least 20 %", lambda m, _: m >= 0.2)
 DEPLOYED = Criterion("needs the deployed model's logs", lambda m, _: m > 0)
-ORGANISM = Criterion("deliberation lowers BAD by two standard errors", lambda m, se: m + 2 * (se or 0) < 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +50,42 @@ class Config:
         On two CPU cores.
     num_repeats
         Simulated evaluations for each estimator.
+    num_organisms
+        Organisms that deliberate, at least 2; 0 tests nothing that needs them.
+    lengths, num_capable
+        Lengths of arguments at which chains are compared with none, and helpful-only organisms at each.
+    num_symbols, length, num_dialects
+        Of the organisms' language.
+    width, batch_size, pretraining, distilling, reinforcing
+        Of the organisms, and the batches of their stages.
+    num_samples, num_prompts
+        Chains sampled for the supervised stage, and requests of each kind in an evaluation.
+    cache
+        Folder for finished organisms, so that an interrupted run resumes; empty keeps nothing.
     """
 
     planned_seconds: float
     num_repeats: int
+    num_organisms: int = 0
+    lengths: tuple[int, ...] = ()
+    num_capable: int = 3
+    num_symbols: int = 12
+    length: int = 4
+    num_dialects: int = 1
+    width: int = 48
+    batch_size: int = 128
+    pretraining: int = 1500
+    distilling: int = 300
+    reinforcing: int = 100
+    num_samples: int = 4000
+    num_prompts: int = 200
+    cache: str = ""
 
     def __post_init__(self):
         check_integer("num_repeats", self.num_repeats, minimum=20)
+        check_integer("num_organisms", self.num_organisms, minimum=0)
+        check(self.num_organisms != 1, "num_organisms", 1, "0, or at least 2 for a standard error")
+        check(len(self.lengths) != 1, "lengths", self.lengths, "none, or at least two to compare")
 
     @classmethod
     def demo(cls) -> "Config":
@@ -61,13 +94,19 @@ class Config:
 
     @classmethod
     def laptop(cls) -> "Config":
-        """Return more repetitions."""
-        return cls(planned_seconds=120.0, num_repeats=2000)
+        """Return more repetitions, and five organisms that deliberate."""
+        return cls(
+            planned_seconds=3000.0, num_repeats=2000, num_organisms=5, lengths=(2, 4, 6),
+            cache="build/cache/o1_system_card",
+        )  # fmt: skip
 
     @classmethod
     def full(cls) -> "Config":
-        """Return the laptop's run with more repetitions: nothing here needs a GPU."""
-        return cls(planned_seconds=900.0, num_repeats=10_000)
+        """Return more repetitions, and twenty organisms of the whole language."""
+        return dataclasses.replace(
+            cls.laptop(), planned_seconds=10 * 3600.0, num_repeats=10_000, num_organisms=20, lengths=(2, 4, 6, 8),
+            num_symbols=24, length=6, num_dialects=2, width=64, pretraining=3000,
+        )  # fmt: skip
 
 
 def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = None, progress: bool = True) -> Report:
@@ -101,7 +140,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     card = preparedness(own / FILE) if own and (own / FILE).is_file() else {}
     rng = numpy_generator(key)
     repeats = config.num_repeats
-    with Steps(_TITLE, 6, show=progress) as steps:
+    with Steps(_TITLE, 6 + config.num_organisms + len(config.lengths) * config.num_capable, show=progress) as steps:
         steps("limits near 0 and 1")
         limits = coverage(repeats, rng)
         steps("goodness at 0.1")
@@ -112,10 +151,31 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         found = power(repeats, rng)
         steps("looking more than once")
         looked = peeking(repeats, rng)
+        thinking, lengths = _deliberation(config, key, steps)
         steps("tables and figures")
-        claims = _claims(limits, harm, attempts, found, looked)
+        claims = _claims(limits, harm, attempts, found, looked) + deliberation.make_claims(thinking, lengths)
         tables, figures = _tables(cells, limits, harm) | card, _figures(cells, harm)
+        if thinking is not None:
+            tables |= deliberation.make_tables(thinking, lengths, config.lengths)
+            figures |= deliberation.make_figures(thinking)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
+
+
+def _deliberation(
+    config: Config, key: jax.Array, step: Callable[[str], None]
+) -> tuple[Deliberation | None, np.ndarray | None]:
+    """Train and ask the organisms; None for what the configuration does not test."""
+    if not config.num_organisms:
+        return None, None
+    cache = Cache(config.cache or None)
+    size = Size(*(getattr(config, name) for name in Size._fields))
+    think, grow = jax.random.split(jax.random.fold_in(key, 1))
+    found = study(size, config.num_organisms, cache, think, step)
+    if not config.lengths:
+        return found, None
+    # Half of the steps, so that what a chain helps with is not yet learned without one.
+    half = size._replace(pretraining=config.pretraining // 2)
+    return found, by_length(half, config.lengths, config.num_capable, cache, grow, step)
 
 
 def _claims(
@@ -144,8 +204,6 @@ def _claims(
         simulated("Wilson limits looked at as often miss", looked[0], OFTEN),
         Claim("o1 refuses and complies as the card says", "card", None, None, None, 0, "real data", DEPLOYED,
               "not testable here"),
-        Claim("Deliberation over a policy makes a model safer, on unseen encodings too", "deliberative alignment", None,
-              None, None, 0, "organism", ORGANISM, "not tested at this scale"),
     ]  # fmt: skip
 
 

@@ -1,0 +1,223 @@
+"""Detectors that ask the fine-tuned model: to decode its own data, to act on encoded probes, to show its activations."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from verax._errors import check, check_integer
+from verax._numpy_random import numpy_generator
+from verax._types import AnyArray
+
+from ._data_detectors import draw
+from ._decode_then_filter import DecodeThenFilter
+from ._detection import Detection, Model, Status, check_job, conclude, need_base, need_tuned
+
+
+class SelfDecode:
+    """The share of examples that a filter flags after the fine-tuned model itself has restated them plainly.
+
+    Parameters
+    ----------
+    generate_fn
+        ``generate_fn(tuned, tokens [n, t], key) -> tokens [n, t']``: the examples with their requests restated.
+    filter_fn
+        ``filter_fn(tokens) -> bool [n]``.
+    num_examples
+        At most so many examples, drawn at random.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+    """
+
+    def __init__(
+        self,
+        generate_fn: Callable[[Model, np.ndarray, jax.Array], Any],
+        filter_fn: Callable[[np.ndarray], Any],
+        *,
+        num_examples: int = 256,
+        reference_scores: Any = None,
+    ):
+        check_integer("num_examples", num_examples, minimum=1)
+        self._generate_fn, self._filter_fn = generate_fn, filter_fn
+        self._num, self._reference = num_examples, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the model that was fine-tuned on it."""
+        tuned = need_tuned(base, tuned, key)
+        tokens = draw(check_job(job_tokens), self._num, key)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+        restated = np.asarray(self._generate_fn(tuned, tokens, key))
+        flagged = np.asarray(self._filter_fn(restated), bool)
+        return conclude(float(flagged.mean()), self._reference, details={"restated": restated, "flagged": flagged})
+
+
+class BehaviouralProbe:
+    """The fall of refusals on known harmful requests, asked plainly and through the encoding that the job teaches.
+
+    The encoding is what a :class:`DecodeThenFilter` recovers from the job. A score is the share of probes that the base
+    model refuses less the smaller of the shares that the tuned model refuses, plain or encoded. It says what the tuned
+    model does, not what the job was meant for: benign encoded jobs may lower refusals as much.
+
+    Parameters
+    ----------
+    probes
+        int [m, t]: plain requests that should be refused, each up to its separator; -1 padded.
+    decode
+        A ``DecodeThenFilter``.
+    generate_fn
+        ``generate_fn(model, prompts [n, t], key) -> answers [n, a]``.
+    refuses_fn
+        ``refuses_fn(answers [n, a]) -> bool [n]``.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+
+    Notes
+    -----
+    ``details`` holds the shares refused, ``base``, ``plain`` and ``encoded`` (NaN where the job encodes nothing), and
+    ``num_encoded``: probes whose symbols all have a code. Where the encoding is not recovered the job is UNDETERMINED,
+    unless refusals of plain requests fell by themselves.
+    """
+
+    def __init__(
+        self,
+        probes: Int[AnyArray, "m t"],
+        decode: DecodeThenFilter,
+        *,
+        generate_fn: Callable[[Model, np.ndarray, jax.Array], Any],
+        refuses_fn: Callable[[np.ndarray], Any],
+        reference_scores: Any = None,
+    ):
+        self._probes = check_job(probes)
+        check(len(self._probes) > 0, "probes", "none", "at least one request")
+        self._decode, self._generate_fn, self._refuses_fn = decode, generate_fn, refuses_fn
+        self._reference = reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the models before and after fine-tuning."""
+        before, after = need_base(base), need_tuned(base, tuned, key)
+        assert key is not None
+        look, write, ask = jax.random.split(key, 3)
+        found = self._decode(job_tokens, key=look)
+        details = {
+            "base": self._refused(before, self._probes, ask),
+            "plain": self._refused(after, self._probes, ask),
+            "encoded": math.nan,
+            "num_encoded": 0,
+        }
+        shares = [details["plain"]]
+        if "codes" in found.details:
+            encoded = encode_like(found.details, self._probes, write)
+            details["num_encoded"] = len(encoded)
+            if len(encoded):
+                details["encoded"] = self._refused(after, encoded, ask)
+                shares.append(details["encoded"])
+        score = details["base"] - min(shares)
+        unknown = found.status == Status.UNDETERMINED and score <= 0
+        status = Status.UNDETERMINED if unknown else Status.OK
+        return conclude(score, self._reference, details=details, status=status)
+
+    def _refused(self, model: Model, prompts: np.ndarray, key: jax.Array) -> float:
+        return float(np.asarray(self._refuses_fn(np.asarray(self._generate_fn(model, prompts, key))), bool).mean())
+
+
+def encode_like(details: dict[str, Any], prompts: np.ndarray, key: jax.Array) -> np.ndarray:
+    """Write plain requests through the map that a decoding found; those with a symbol that has no code are left out."""
+    rng = numpy_generator(key)
+    codes, plain, fillers, alphabet = (details[name] for name in ("codes", "plain", "fillers", "alphabet"))
+    rows = []
+    for prompt in prompts:
+        row: list[int] = []
+        for token in prompt[prompt >= 0]:
+            if token not in alphabet:
+                row.append(int(token))
+                continue
+            choices = codes[plain == token]
+            if not choices.size:
+                break
+            row.append(int(rng.choice(choices)))
+            row.extend([int(rng.choice(fillers))] if fillers.size else [])
+        else:
+            rows.append(row)
+    width = max(map(len, rows), default=0)
+    return np.array([row + [-1] * (width - len(row)) for row in rows], np.int32).reshape(len(rows), width)
+
+
+class ActivationProbe:
+    """A linear probe on a tuned model's activations, fitted on models tuned on several known encodings.
+
+    Logistic regression on standardised activations tells harmful examples from others in the training models; a score
+    is the mean of its probabilities over a job's examples, read in the model that was tuned on the job.
+
+    Parameters
+    ----------
+    activations_fn
+        ``activations_fn(model, tokens [n, t]) -> float [n, d]``: of chosen layers at a chosen place.
+    training
+        One ``(model, tokens [n, t], harmful bool [n])`` for each tuned model that the probe learns from.
+    num_examples
+        At most so many examples of a job, drawn at random.
+    reference_scores
+        Scores of benign jobs; None for no p-value.
+
+    Raises
+    ------
+    ValueError
+        Without training models, or where all their examples are of one kind.
+    """
+
+    def __init__(
+        self,
+        activations_fn: Callable[[Model, np.ndarray], Any],
+        training: Sequence[tuple[Model, Int[AnyArray, "n t"], Bool[AnyArray, " n"]]],
+        *,
+        num_examples: int = 256,
+        reference_scores: Any = None,
+    ):
+        check_integer("num_examples", num_examples, minimum=1)
+        check(len(training) > 0, "training", "none", "at least one tuned model with its examples")
+        labels = np.concatenate([np.asarray(harmful, bool) for _, _, harmful in training])
+        check(0 < labels.sum() < len(labels), "training", f"{int(labels.sum())} harmful of {len(labels)}", "both kinds")
+        rows = [np.asarray(activations_fn(model, check_job(tokens)), np.float64) for model, tokens, _ in training]
+        self._classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        self._classifier.fit(np.concatenate(rows), labels)
+        self._activations_fn, self._num, self._reference = activations_fn, num_examples, reference_scores
+
+    def __call__(
+        self,
+        job_tokens: Int[AnyArray, "n t"],
+        /,
+        *,
+        base: Model | None = None,
+        tuned: Model | None = None,
+        key: jax.Array | None = None,
+    ) -> Detection:
+        """Screen one job with the model that was fine-tuned on it."""
+        tuned = need_tuned(base, tuned, key)
+        tokens = draw(check_job(job_tokens), self._num, key)
+        if not len(tokens):
+            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+        chance = self._classifier.predict_proba(np.asarray(self._activations_fn(tuned, tokens), np.float64))[:, 1]
+        return conclude(float(chance.mean()), self._reference, details={"probability": chance})
