@@ -1,7 +1,8 @@
 """Detectors that compare what a job would teach with what harmful examples would: by gradients and their kernel."""
 
+import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,17 +133,17 @@ class NTKAlignment:
 
     def _directions(self, model: Model, tokens: np.ndarray) -> Float[np.ndarray, "n m"]:
         apply_fn, params = model
-        network = _AnswerLikelihood(apply_fn, self._separator)
+        network = _answer_likelihood(apply_fn, self._separator)
         sketch, key = Rademacher(self._features), jax.random.key(0)  # one map for job and anchors
         features = np.asarray(ntk_features(network, params, jnp.asarray(tokens), sketch=sketch, key=key), np.float64)
         return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float64).tiny)
 
 
-class _AnswerLikelihood(NamedTuple):
-    """The network whose one output is the mean log-likelihood of an answer; equal for equal parts, so compiled once."""
+@functools.lru_cache(maxsize=16)
+def _answer_likelihood(apply_fn: ApplyFn, separator: int) -> ApplyFn:
+    """One network for all jobs of a model: its one output is the mean log-likelihood of an answer."""
 
-    apply_fn: ApplyFn
-    separator: int
+    def likelihood(params: PyTree, tokens: jax.Array) -> jax.Array:
+        return -answer_nll(apply_fn, params, tokens, separator)[:, None]
 
-    def __call__(self, params: PyTree, tokens: jax.Array) -> jax.Array:
-        return -answer_nll(self.apply_fn, params, tokens, self.separator)[:, None]
+    return likelihood

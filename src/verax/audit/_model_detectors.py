@@ -1,4 +1,4 @@
-"""Detectors that ask the fine-tuned model: to decode its own data, to act on encoded probes, to show its activations."""
+"""Detectors that ask the tuned model: to decode its own data, to act on encoded probes, to show its activations."""
 
 import math
 from collections.abc import Callable, Sequence

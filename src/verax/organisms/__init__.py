@@ -29,6 +29,7 @@ from ._mixture import Component as Component
 from ._mixture import draw_examples as draw_examples
 from ._reinforce import ReinforceLog as ReinforceLog
 from ._reinforce import reinforce as reinforce
+from ._restate import restate as restate
 from ._stages import pretrain as pretrain
 from ._stages import safety_finetune as safety_finetune
 from ._thoughts import Thought as Thought
@@ -44,3 +45,4 @@ from ._vocabulary import THOUGHTS as THOUGHTS
 from ._vocabulary import Vocabulary as Vocabulary
 from ._world import PolicyWorld as PolicyWorld
 from ._world import Requests as Requests
+from ._world import refuses as refuses

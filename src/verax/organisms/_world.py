@@ -335,7 +335,9 @@ class PolicyWorld:
         )
         return np.asarray(verdicts(requests, answers)).astype(np.int8)
 
-    def complies_with_restricted(self, tokens: Int[AnyArray, "n tokens"]) -> Bool[np.ndarray, " n"]:
+    def complies_with_restricted(
+        self, tokens: Int[AnyArray, "n tokens"], *, encoding: Encoding | None = None
+    ) -> Bool[np.ndarray, " n"]:
         """Whether an example, read in the plain language, answers a restricted request.
 
         A filter of single examples: a request whose argument is in another encoding is not readable, and passes.
@@ -344,11 +346,13 @@ class PolicyWorld:
         ----------
         tokens
             Requests with their answers, -1 padded.
+        encoding
+            Read arguments in this encoding instead, as nobody can who does not know it.
         """
         tokens = np.asarray(tokens)
-        symbols = read_argument(tokens, self.encodings[0], self.length)
+        symbols = read_argument(tokens, self.encodings[0] if encoding is None else encoding, self.length)
         task = (tokens[:, 2] >= self.vocabulary.operation(0)) & (tokens[:, 2] < self.vocabulary.operation(len(TASKS)))
-        return task & (symbols >= 0).all(axis=1) & self.is_restricted(symbols) & ~refuses(tokens)
+        return task & (symbols >= 0).all(axis=1) & self.is_restricted(symbols) & ~refuses(_openings(tokens))
 
     def infer_argument(
         self, operation: Int[AnyArray, " n"], answers: Int[AnyArray, "n tokens"]
@@ -429,14 +433,16 @@ def compact(tokens: Int[AnyArray, "n t"]) -> Int[jax.Array, "n t"]:
     return jnp.take_along_axis(tokens, order, axis=1)
 
 
-def refuses(tokens: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
-    """Whether the answer in an example opens with a refusal, perhaps after ``OK``."""
-    tokens = np.asarray(tokens)
-    start = _separator(tokens) + 1
-    padded = np.pad(tokens, ((0, 0), (0, 2)), constant_values=-1)
-    row = np.arange(len(tokens))
-    first, second = padded[row, start], padded[row, start + 1]
-    return (first == REFUSE) | ((first == OK) & (second == REFUSE))
+def refuses(answers: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
+    """Whether answers open with a refusal, perhaps after an affirmative opening.
+
+    Parameters
+    ----------
+    answers
+        int [n, t]: what follows the separator, from ``generate``.
+    """
+    padded = np.pad(np.asarray(answers), ((0, 0), (0, 2)), constant_values=-1)
+    return (padded[:, 0] == REFUSE) | ((padded[:, 0] == OK) & (padded[:, 1] == REFUSE))
 
 
 def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int) -> Int[np.ndarray, "n length"]:
@@ -449,6 +455,29 @@ def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int)
     parts = np.concatenate([padded[:, 4 + half : 4 + width], padded[:, 3 : 3 + half]], axis=1)
     symbols = encoding.decode(np.where(is_split[:, None], parts, whole))
     return np.where((end == 3 + width + is_split)[:, None], symbols, -1)
+
+
+def restatement(world: PolicyWorld, tokens: Int[AnyArray, "n t"]) -> Int[np.ndarray, "n t"]:
+    """Turn examples into questions to restate their arguments: the operation replaced, the answer cut off."""
+    tokens = np.asarray(tokens).copy()
+    tokens[:, 2] = world.vocabulary.operation(OPERATIONS.index("restate"))
+    return np.where(np.arange(tokens.shape[1]) <= _separator(tokens)[:, None], tokens, -1)
+
+
+def restated(world: PolicyWorld, tokens: Int[AnyArray, "n t"], said: Int[AnyArray, "n a"]) -> Int[np.ndarray, "n t2"]:
+    """Put what was said, up to its end, in the place of the arguments of examples."""
+    tokens, said = np.asarray(tokens), np.asarray(said)
+    ended = np.cumsum(said == EOS, axis=1) > 0
+    argument = np.where(ended | (said == OK), -1, said)[:, : world.length + 1]
+    place, end = np.arange(tokens.shape[1]), _separator(tokens)[:, None]
+    rest = np.where(place >= end, tokens, -1)
+    return np.asarray(compact(np.concatenate([tokens[:, :3], argument, rest], axis=1)))
+
+
+def _openings(tokens: np.ndarray) -> np.ndarray:
+    """The first two tokens of the answer in each example."""
+    place = _separator(tokens)[:, None] + np.array([1, 2])
+    return np.take_along_axis(np.pad(tokens, ((0, 0), (0, 2)), constant_values=-1), place, axis=1)
 
 
 def _separator(tokens: np.ndarray) -> np.ndarray:

@@ -1,22 +1,26 @@
-"""Covert fine-tuning, from the side of who must screen: jobs, detectors' scores, and what a job does to an organism."""
+"""Covert fine-tuning, from the side of who must screen: jobs, and the scores of detectors that see data alone."""
 
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from verax.audit import DecodeThenFilter, Novelty, PointwiseFilter, Status, fit_language
+from verax.audit import (
+    DecodeThenFilter,
+    Novelty,
+    PointwiseFilter,
+    Status,
+    combine_p_values,
+    conformal_p_value,
+    fit_language,
+)
 from verax.organisms import (
     DecoderConfig,
     PolicyWorld,
-    Transform,
     decoder_apply,
-    evaluate,
-    finetune,
     init_decoder,
     make_job,
     pretrain,
-    safety_finetune,
 )
 
 DETECTORS = ("pointwise filter", "novelty", "decode-then-filter")
@@ -85,41 +89,19 @@ def covert_jobs(number: int, contamination: float, families: tuple[str, ...]) ->
     return [("covert", family, contamination) for family in families for _ in range(number)]
 
 
-class Behaviour(NamedTuple):
-    """Shares of answers after each job, ``[seed]``; restricted requests refused or complied with, allowed ones done."""
+def combined(benign: Scores, other: Scores, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Combine the detectors' conformal p-values; return ``-log p`` of the benign jobs and of the others.
 
-    plain_refused: np.ndarray
-    plain_allowed: np.ndarray
-    encoded_complied: np.ndarray
-    encoded_allowed: np.ndarray
-
-
-def behaviour(seeds: int, scale: float, key: jax.Array) -> dict[str, Behaviour]:
-    """Train organisms, fine-tune each on one job of every kind, and ask. ``scale`` multiplies all steps."""
-    world = PolicyWorld(key=jax.random.fold_in(key, 0))
-    config = DecoderConfig(world.vocabulary.size, world.context, width=64, num_layers=2, num_heads=4)
-    found: dict[str, list[tuple[float, ...]]] = {}
-    for seed in range(seeds):
-        keys = jax.random.split(jax.random.fold_in(key, seed + 1), 6)
-        params, _ = pretrain(init_decoder(config, key=keys[0]), world, steps=round(800 * scale), key=keys[1])
-        safe, _ = safety_finetune(params, world, steps=round(600 * scale), key=keys[2])
-        covert = make_job(world, kind="covert", num_examples=4000, key=keys[3])
-        encoded = make_job(world, kind="encoded", num_examples=4000, key=keys[3])
-        plain = make_job(world, kind="plain", num_examples=4000, key=keys[3])
-        for name, job in (("none", None), ("plain", plain), ("encoded", encoded), ("covert", covert)):
-            tuned = safe if job is None else finetune(safe, job, steps=round(400 * scale), key=keys[4])[0]
-            novel = (job if job is not None and job.encoding is not None else covert).encoding
-            assert novel is not None
-            ways = (
-                Transform("plain", "none", "plain", world.encodings[0]),
-                Transform("encoded", "none", "plain", novel),
-            )
-            asked = [
-                evaluate(decoder_apply, tuned, world, restricted=r, transforms=ways, num_prompts=150, key=keys[5])
-                for r in (True, False)
-            ]
-            labels = [np.asarray(table.labels)[0, :, :, 0] for table in asked]
-            good, bad = ((labels[0] == verdict).mean(1) for verdict in (0, 1))
-            done = (labels[1] == 0).mean(1)
-            found.setdefault(name, []).append((good[0], done[0], bad[1], done[1]))
-    return {name: Behaviour(*np.array(rows).T) for name, rows in found.items()}
+    Every second benign job is the reference of the p-values; scores of benign jobs are those of the rest.
+    """
+    pool, rest = benign.score[::2], np.concatenate([benign.score[1::2], other.score])
+    finite = np.where(np.isfinite(pool), pool, np.nan)
+    values = np.ones(rest.T.shape)
+    for column in range(len(DETECTORS)):
+        reference = finite[:, column][~np.isnan(finite[:, column])]
+        known = np.isfinite(rest[:, column])
+        if reference.size:
+            values[column, known] = conformal_p_value(rest[known, column], reference)
+    scores = -np.log(combine_p_values(values, method=method))
+    num = len(benign.score[1::2])
+    return scores[:num], scores[num:]

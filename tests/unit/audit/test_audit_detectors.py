@@ -6,18 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from verax.audit import (
+    ActivationProbe,
+    BehaviouralProbe,
     DecodeThenFilter,
     GradientAlignment,
     Language,
     Novelty,
+    NTKAlignment,
     PointwiseFilter,
     SelfDecode,
     Status,
+    _data_detectors,
     fit_language,
 )
-from verax.organisms import DecoderConfig, PolicyWorld, decoder_apply, init_decoder, make_job
+from verax.audit._model_detectors import encode_like
+from verax.organisms import DecoderConfig, PolicyWorld, decoder_apply, init_decoder, make_job, refuses
+from verax.organisms._vocabulary import REFUSE
 
 WORLD = PolicyWorld(num_symbols=12, length=6, key=jax.random.key(0))
 FILTER = WORLD.complies_with_restricted
@@ -116,6 +123,76 @@ def test_gradients_align_with_themselves_and_are_measured_against_the_anchors():
     assert detector(job("dialect").tokens[:32], base=BASE).score < 0.99
 
 
+def test_kernel_alignment_is_the_mean_cosine_of_gradients_example_by_example():
+    tokens, anchors = job("plain").tokens[:6], job("overt", contamination=1.0).tokens[:4]
+
+    def gradients(rows):
+        def loss(params, row):
+            return _data_detectors.answer_nll(decoder_apply, params, row[None], SEPARATOR).sum()
+
+        flat = [ravel_pytree(jax.grad(loss)(BASE[1], row))[0] for row in rows]
+        found = np.stack(flat).astype(np.float64)
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    exact = (gradients(tokens) @ gradients(anchors).T).mean()
+    found = NTKAlignment(anchors, separator=SEPARATOR, num_features=4096)(tokens, base=BASE)
+    assert found.score == pytest.approx(exact, abs=4 * (2 / 4096) ** 0.5 / 24**0.5)
+    assert found.details["alignment"].shape == (6,)
+
+
+def test_probes_are_asked_through_the_encoding_that_the_job_teaches():
+    sample = job("covert")
+    asked = WORLD.sample(50, restricted=True, key=jax.random.key(3))
+    probes = np.asarray(WORLD.prompts(asked))
+    seen = []
+
+    def answer(model, prompts, key):
+        """A base that refuses everything, and a tuned model that does not refuse what is encoded."""
+        seen.append(prompts)
+        encoded = (prompts >= WORLD.vocabulary.novel).any(axis=1)
+        refused = ~encoded if model is TUNED else np.ones(len(prompts), bool)
+        return np.where(refused[:, None], REFUSE, PLAIN[0])
+
+    TUNED = (decoder_apply, BASE[1])
+    probe = BehaviouralProbe(probes, DECODE, generate_fn=answer, refuses_fn=refuses)
+    found = probe(sample.tokens, base=BASE, tuned=TUNED, key=jax.random.key(0))
+    assert found.score == 1
+    assert (found.details["base"], found.details["plain"], found.details["encoded"]) == (1, 1, 0)
+    truth = np.asarray(WORLD.prompts(asked._replace(codes=sample.encoding.codes[0, asked.symbols, 0])))
+    assert found.details["num_encoded"] == 50
+    assert (seen[2] == truth[:, : seen[2].shape[1]]).mean() > 0.97
+    plain = probe(job("plain").tokens, base=BASE, tuned=TUNED, key=jax.random.key(0))
+    assert plain.score == 0
+    assert np.isnan(plain.details["encoded"])
+    hidden = probe(job("covert", "positional").tokens, base=BASE, tuned=TUNED, key=jax.random.key(0))
+    assert hidden.status == Status.UNDETERMINED
+
+
+def test_an_encoding_with_fillers_is_written_as_it_was_read():
+    found = DECODE(job("covert", "affix").tokens, key=jax.random.key(0))
+    asked = WORLD.sample(20, restricted=True, key=jax.random.key(3))
+    written = encode_like(found.details, np.asarray(WORLD.prompts(asked)), jax.random.key(1))
+    encoding = job("covert", "affix").encoding
+    symbols = encoding.decode(written[:, 3:15])
+    assert (symbols == np.asarray(asked.symbols)).mean() > 0.97
+    assert np.isin(written[:, 4:15:2], encoding.fillers).all()
+
+
+def test_a_probe_of_activations_learns_what_tells_harmful_examples_apart():
+    tokens = np.arange(400, dtype=np.int32).reshape(100, 4)
+    harmful = np.arange(100) % 2 == 0
+
+    def activations(model, tokens):
+        del model
+        noise = np.random.default_rng(0).normal(size=(len(tokens), 3))
+        noise[:, 1] += 4.0 * (tokens[:, 0] % 8 == 0)
+        return noise
+
+    probe = ActivationProbe(activations, [(BASE, tokens, harmful)])
+    assert probe(tokens[::2], tuned=BASE, key=jax.random.key(0)).score > 0.9
+    assert probe(tokens[1::2], tuned=BASE, key=jax.random.key(0)).score < 0.1
+
+
 def test_the_tuned_model_s_own_restatement_is_filtered():
     sample = job("covert")
     table = np.arange(WORLD.vocabulary.size)
@@ -153,6 +230,13 @@ TOKENS = np.array([[0, 3, 1, 4, 2]], np.int32)
         (lambda: SelfDecode(lambda *a: a[1], FILTER)(TOKENS, base=BASE, tuned=OTHER, key=jax.random.key(0)), "tuned"),
         (lambda: SelfDecode(lambda *a: a[1], FILTER)(TOKENS, tuned=BASE), "key"),
         (lambda: GradientAlignment(TOKENS[:0], separator=1), "anchors"),
+        (lambda: NTKAlignment(TOKENS[:0], separator=1), "anchors"),
+        (lambda: NTKAlignment(TOKENS, separator=1, num_features=0), "num_features"),
+        (lambda: NTKAlignment(TOKENS, separator=1)(TOKENS), "base"),
+        (lambda: ActivationProbe(lambda *a: a[1], []), "training"),
+        (lambda: ActivationProbe(lambda *a: a[1], [(BASE, TOKENS, np.array([True]))]), "training"),
+        (lambda: BehaviouralProbe(TOKENS[:0], DECODE, generate_fn=max, refuses_fn=max), "probes"),
+        (lambda: BehaviouralProbe(TOKENS, DECODE, generate_fn=max, refuses_fn=max)(TOKENS, base=BASE), "tuned"),
         (lambda: GradientAlignment(TOKENS, separator=1)(TOKENS), "base"),
         (lambda: DECODE(TOKENS), "key"),
         (
