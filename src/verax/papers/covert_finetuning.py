@@ -63,7 +63,8 @@ class Config:
     num_organisms
         Organisms that are trained and fine-tuned; 0 tests nothing that needs them.
     num_tuned_benign, num_tuned_covert
-        Jobs, benign ones and covert ones of each family, for the detectors that must fine-tune.
+        Jobs, benign ones and covert ones of each family, for the detectors that must fine-tune; 0 benign ones test
+        none of these.
     num_symbols, length, width
         Of the organisms and their language; that of the detectors that see data alone has 24 symbols.
     pretraining, safety, tuning, tuned_job_size
@@ -95,7 +96,8 @@ class Config:
         check_integer("num_covert", self.num_covert, minimum=4)
         check_integer("job_size", self.job_size, minimum=300)
         check_integer("num_organisms", self.num_organisms, minimum=0)
-        check_integer("num_tuned_benign", self.num_tuned_benign, minimum=19)
+        enough = self.num_tuned_benign == 0 or self.num_tuned_benign >= 19
+        check(enough, "num_tuned_benign", self.num_tuned_benign, "0, or at least 19 for a rate of 5 %")
         check_integer("num_tuned_covert", self.num_tuned_covert, minimum=1)
         check(
             {"substitution", OUTSIDE} <= set(self.families) <= set(FAMILIES),
@@ -106,14 +108,23 @@ class Config:
 
     @classmethod
     def demo(cls) -> "Config":
-        """Return two families, enough benign jobs for a false-positive rate of 1 %, and no organism."""
+        """Return two families, enough benign jobs for a false-positive rate of 1 %, and two small organisms."""
         return cls(
-            planned_seconds=40.0,
+            planned_seconds=45.0,
             num_benign=99,
             num_covert=8,
             job_size=400,
             contaminations=(0.03, 0.1),
             families=("substitution", OUTSIDE),
+            num_organisms=2,
+            num_tuned_benign=0,
+            num_symbols=8,
+            length=4,
+            width=32,
+            pretraining=300,
+            safety=120,
+            tuning=150,
+            tuned_job_size=600,
         )
 
     @classmethod
@@ -178,7 +189,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         acts = behaviour(size, inside, config.num_organisms, cache, keys[4]) if config.num_organisms else {}
         steps("detectors that fine-tune")
         numbers = config.num_tuned_benign, config.num_tuned_covert
-        tuned = screen_tuned(size, config.families, inside, *numbers, cache, keys[4]) if acts else None
+        tuned = screen_tuned(size, config.families, inside, *numbers, cache, keys[4]) if numbers[0] else None
         steps("tables and figures")
         claims = _claims(benign, covert, overt, sweep, acts) + tuned_claims(tuned)
         tables, figures = _tables(benign, covert, overt, sweep, acts), _figures(benign, covert, sweep)

@@ -8,7 +8,9 @@ import pytest
 
 from verax.organisms import FAMILIES
 from verax.papers import _covert_measure as measure
+from verax.papers import _covert_tuned_results as results
 from verax.papers import covert_finetuning as paper
+from verax.papers._covert_tuned import TUNED, Behaviour, TunedScores
 
 
 def scores(jobs, value):
@@ -38,17 +40,49 @@ def test_a_rate_counts_jobs_above_all_benign_ones_but_one_percent():
 def test_what_was_not_run_is_not_tested():
     claims = paper._behaviour_claims({})
     assert {claim.verdict for claim in claims} == {"not tested at this scale"}
-    same = measure.Behaviour(*np.ones((4, 3)))
-    eroded = measure.Behaviour(np.array([0.1, 0.2, 0.15]), *np.ones((3, 3)))
+    same = Behaviour(*np.ones((4, 3)), *np.array([[0.0] * 3, [1.0] * 3, [0.0] * 3]))
+    eroded = same._replace(plain_refused=np.array([0.1, 0.2, 0.15]))
     acts = {"none": same, "covert": same, "encoded": same, "plain": eroded}
     found = {(claim.source, claim.verdict) for claim in paper._behaviour_claims(acts)}
     assert found == {("abstract", "analogue only"), ("this library", "reproduced")}
+
+
+def test_p_values_combine_against_half_of_the_benign_jobs():
+    benign = scores(measure.benign_jobs(200, FAMILIES), (0.0, 1.0, 0.0))
+    benign.score[:, 1] = np.linspace(0, 1, 200)
+    covert = scores(measure.covert_jobs(4, 0.3, FAMILIES), (0.0, 2.0, -np.inf))
+    for method in ("fisher", "e_merge"):
+        low, high = measure.combined(benign, covert, method)
+        assert (len(low), len(high)) == (100, 16)
+        assert high.min() > np.sort(low)[-2]  # the best of a hundred may be as extreme
+
+
+def tuned(covert, encoded):
+    kinds = np.array(["plain", "dialect"] * 5 + ["encoded"] * 10 + ["covert"] * 8)
+    families = np.array(["substitution", "affix"] * 14)
+    score = np.where(kinds == "covert", covert, np.where(kinds == "encoded", encoded, 0.0))
+    table = np.tile(score[:, None], (1, len(TUNED))) + np.linspace(0, 1e-6, 28)[:, None]
+    return TunedScores(kinds, families, table, np.zeros(table.shape, bool))
+
+
+def test_detectors_after_fine_tuning_are_judged_at_five_percent():
+    found = {claim.statement: claim for claim in results.tuned_claims(tuned(1.0, 0.0))}
+    verdicts = [claim.verdict for claim in found.values()]
+    assert verdicts == ["reproduced", "reproduced", "not reproduced", "not reproduced", "not reproduced", "reproduced"]
+    same = [claim.verdict for claim in results.tuned_claims(tuned(1.0, 1.0 + 1e-5))]
+    assert same == ["not reproduced", "not reproduced", "reproduced", "reproduced", "reproduced", "not reproduced"]
+    assert {claim.verdict for claim in results.tuned_claims(None)} == {"not tested at this scale"}
+    rows = results.tuned_tables(tuned(1.0, 0.0))["detection after fine-tuning"][0].rows
+    assert {row[1] for row in rows} == {"substitution", "affix"}
+    assert all(row[2] == 1 for row in rows)
 
 
 @pytest.mark.bad_input
 def test_too_few_benign_jobs_for_one_percent():
     with pytest.raises(ValueError, match="num_benign: got 50; need an integer >= 99"):
         dataclasses.replace(paper.Config.demo(), num_benign=50)
+    with pytest.raises(ValueError, match="num_tuned_benign: got 5; need 0, or at least 19"):
+        dataclasses.replace(paper.Config.demo(), num_tuned_benign=5)
     with pytest.raises(ValueError, match=r"families: got .*; need 'substitution', 'positional'"):
         dataclasses.replace(paper.Config.demo(), families=("affix",))
 
@@ -59,4 +93,4 @@ def test_a_small_run():
     report = paper.run(config, key=jax.random.key(0), progress=False)
     verdicts = [claim.verdict for claim in report.claims]
     assert verdicts[:5] == ["analogue only", *["reproduced"] * 4]
-    assert verdicts[-1] == "not tested at this scale"
+    assert verdicts[-1] == "not tested at this scale"  # detectors that fine-tune
