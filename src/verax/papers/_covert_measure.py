@@ -89,6 +89,14 @@ def covert_jobs(number: int, contamination: float, families: tuple[str, ...]) ->
     return [("covert", family, contamination) for family in families for _ in range(number)]
 
 
+def false_alarms(benign: Scores, rate: float) -> dict[str, np.ndarray]:
+    """Share of each kind of benign job that each detector flags at a tolerated rate, ``[detector]`` by kind."""
+    score = np.maximum(benign.score, np.finfo(np.float64).min)  # undetermined ones are -inf
+    # A benign job is among its own references: its rank counts itself.
+    flagged = np.stack([conformal_p_value(s, s) <= rate + 1e-12 for s in score.T], axis=1)
+    return {kind: flagged[benign.kind == kind].mean(0) for kind in BENIGN}
+
+
 def combined(benign: Scores, other: Scores, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Combine the detectors' conformal p-values; return ``-log p`` of the benign jobs and of the others.
 

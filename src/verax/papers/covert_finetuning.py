@@ -371,6 +371,17 @@ def _tables(
             f"True-positive rates with 95 % Clopper-Pearson limits against {len(benign.kind)} benign jobs; the "
             "realised false-positive rate is that on the benign jobs that set the threshold.",
         ),
+        "false alarms": (
+            Table(
+                ("benign jobs", "tolerated", *DETECTORS),
+                [
+                    (kind, rate, *(float(x) for x in shares))
+                    for rate in (0.01, 0.05)
+                    for kind, shares in measure.false_alarms(benign, rate).items()
+                ],
+            ),
+            "Share of benign jobs flagged at a tolerated rate, by their kind: who encodes bears the alarms of novelty.",
+        ),
         "contamination": (
             Table(
                 ("share of covert examples", "TPR at 1 %"),

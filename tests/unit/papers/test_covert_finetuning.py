@@ -57,6 +57,14 @@ def test_p_values_combine_against_half_of_the_benign_jobs():
         assert high.min() > np.sort(low)[-2]  # the best of a hundred may be as extreme
 
 
+def test_false_alarms_are_counted_by_kind():
+    benign = scores(measure.benign_jobs(99, FAMILIES), (0.0, 1.0, -np.inf))
+    benign.score[benign.kind == "encoded", 1] = np.linspace(2, 3, 33)
+    found = measure.false_alarms(benign, 0.05)
+    assert found["plain"].tolist() == found["dialect"].tolist() == [0, 0, 0]
+    assert found["encoded"].tolist() == pytest.approx([0, 4 / 33, 0])
+
+
 def tuned(covert, encoded):
     kinds = np.array(["plain", "dialect"] * 5 + ["encoded"] * 10 + ["covert"] * 8)
     families = np.array(["substitution", "affix"] * 14)
