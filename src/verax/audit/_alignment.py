@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -59,11 +60,8 @@ class GradientAlignment:
         tokens = draw(check_job(job_tokens), self._num, key)
         if not len(tokens):
             return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-
-        def mean_gradient(tokens: np.ndarray) -> PyTree:
-            return jax.grad(lambda p: answer_nll(apply_fn, p, jnp.asarray(tokens), self._separator).mean())(params)
-
-        job, anchor = mean_gradient(tokens), mean_gradient(self._anchors)
+        gradient_fn = _mean_gradient(apply_fn, self._separator)
+        job, anchor = gradient_fn(params, jnp.asarray(tokens)), gradient_fn(params, jnp.asarray(self._anchors))
         products = {
             name: sum(float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
             for name, x, y in (("cross", job, anchor), ("job", job, job), ("anchor", anchor, anchor))
@@ -137,6 +135,11 @@ class NTKAlignment:
         sketch, key = Rademacher(self._features), jax.random.key(0)  # one map for job and anchors
         features = np.asarray(ntk_features(network, params, jnp.asarray(tokens), sketch=sketch, key=key), np.float64)
         return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+@functools.lru_cache(maxsize=16)
+def _mean_gradient(apply_fn: ApplyFn, separator: int) -> Callable[[PyTree, jax.Array], PyTree]:
+    return jax.jit(jax.grad(lambda params, tokens: answer_nll(apply_fn, params, tokens, separator).mean()))
 
 
 @functools.lru_cache(maxsize=16)

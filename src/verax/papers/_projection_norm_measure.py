@@ -2,6 +2,7 @@
 
 import functools
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import optax
 
 import verax.shift as vs
+from verax import ntk
 from verax._numpy_random import numpy_generator
 from verax.models import Network
 from verax.shift.corruptions import NAMES, corrupt
@@ -60,14 +62,17 @@ class Measurement(NamedTuple):
     adversarial: Sets
     holdout_predicted: np.ndarray
     holdout_error: float
+    sized: dict[int, Sets]
+    """Corrupted sets of other sizes, by the closed form and by average confidence."""
 
 
-def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> Measurement:
+def measure(setting: Setting, config: Any, key: jax.Array, seed: int, *, retrain: bool) -> Measurement:
     """Build and score the sets, or read what an earlier run kept."""
     cache = Cache(config.cache or None)
     rng = numpy_generator(key, 1)
     identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
-                config.num_nulls, config.budgets, config.radii, *map(np.asarray, jax.tree.leaves(setting.params)),
+                config.num_nulls, config.budgets, config.radii, config.num_tangent_features,
+                *map(np.asarray, jax.tree.leaves(setting.params)),
                 setting.pool, setting.holdout]  # fmt: skip
     corrupted = _corrupted_sets(setting, config, key, rng)
     shifted = _label_shifted_sets(setting, config, rng)
@@ -80,7 +85,7 @@ def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> 
                 sets = _adversarial_sets(setting, config, rows)
             else:
                 sets = corrupted if kind == "corrupted" else shifted
-            return _score(setting, config, key, *sets)
+            return score(setting, config, key, *sets)
 
         parts[kind] = cache.get(f"{kind}1", [kind, *identity], compute)
         if retrain:
@@ -90,14 +95,25 @@ def measure(setting: Setting, config: Any, key: jax.Array, *, retrain: bool) -> 
                     sets = _adversarial_sets(setting, config, rows)
                 else:
                     sets = corrupted if kind == "corrupted" else shifted
-                return _retrained(setting, config, key, sets[2], cache, [kind, *identity])
+                return retrained(setting, config, key, sets[2], cache, [kind, *identity])
 
             parts[kind] |= compute_retrained()
+    sized = {}
+    for size, seeds in config.other_sizes:
+        if seed < seeds:
+
+            def compute_sized(size: int = size) -> dict[str, np.ndarray]:
+                own = jax.random.fold_in(key, size)
+                sets = _corrupted_sets(setting, config, own, numpy_generator(own, 1), size)
+                return score(setting, config, own, *sets, closed_form_only=True)
+
+            sized[size] = _as_sets(cache.get("sized1", [size, *identity], compute_sized))
     z = _forward(setting.network, setting.params, setting.normalise(setting.holdout))[0]
     return Measurement(
         *(_as_sets(part) for part in parts.values()),
         holdout_predicted=z.argmax(1),
         holdout_error=float(np.mean(z.argmax(1) != setting.holdout_labels)),
+        sized=sized,
     )
 
 
@@ -127,13 +143,15 @@ def _as_sets(part: dict[str, np.ndarray]) -> Sets:
     return Sets(part["family"], part["strength"], part["error"], part["predicted"], scores)
 
 
-def _corrupted_sets(setting: Setting, config: Any, key: jax.Array, rng: np.random.Generator):
+def _corrupted_sets(
+    setting: Setting, config: Any, key: jax.Array, rng: np.random.Generator, size: int | None = None
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Every corruption and severity on its own draw of images, and as many clean sets as severities."""
     names = [n for n in NAMES if not (n == "saturate" and setting.pool.shape[3] == 1)]
     family, strength, images, labels = [], [], [], []
     for name in (*names, "clean"):
         for severity in config.severities:
-            rows = rng.permutation(len(setting.pool))[: config.size]
+            rows = rng.permutation(len(setting.pool))[: size or config.size]
             picked = setting.pool[rows]
             one = jax.random.fold_in(key, zlib.crc32(f"{name}{severity}".encode()))
             images.append(picked if name == "clean" else corrupt(picked, name, severity, key=one))
@@ -206,33 +224,49 @@ def _forward(network: Network, params: Any, x: np.ndarray) -> tuple[np.ndarray, 
     return np.concatenate(logits), np.concatenate(features)
 
 
-def _score(
+def score(
     setting: Setting, config: Any, key: jax.Array, family: np.ndarray, strength: np.ndarray, images: list[np.ndarray],
-    labels: list[np.ndarray],
+    labels: list[np.ndarray], *, closed_form_only: bool = False,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Every score but retraining."""
+    """Every score but retraining; those of the closed form at every budget."""
     network, params, normalise = setting.network, setting.params, setting.normalise
     val_z, val_f = _forward(network, params, normalise(setting.holdout))
     val_y = setting.holdout_labels.astype(np.int32)
-    temperature = np.float32(vs.fit_temperature(val_z, val_y))
     outputs = [_forward(network, params, normalise(x)) for x in images]
     z, f = (np.stack(part) for part in zip(*outputs, strict=True))
     predicted = z.argmax(2)
     scores: dict[str, np.ndarray] = {}
-    for name, score in LOGIT_SCORES.items():
+    temperature = np.float32(vs.fit_temperature(val_z, val_y))
+    for name, score_fn in LOGIT_SCORES.items():
+        if closed_form_only and name != "average confidence":
+            continue
         # MaNo and MDE are defined on the logits as they are.
         scale = np.float32(1) if name in ("MaNo", "MDE") else temperature
-        scores[name] = np.array([float(score(val_z / scale, val_y, one / scale)) for one in z])
-    scores["Frechet distance"] = np.array(
-        [float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b)) for a, b in zip(z, f, strict=True)]
-    )
-    # A constant prediction has no dispersion: the score is then missing, and shown as such.
-    scores["dispersion"] = np.array(
-        [
-            float(vs.dispersion(val_z, val_y, a, target_features=b)) if np.ptp(a.argmax(1)) else np.nan
-            for a, b in zip(z, f, strict=True)
-        ]
-    )
+        scores[name] = np.array([float(score_fn(val_z / scale, val_y, one / scale)) for one in z])
+    if not closed_form_only:
+        scores |= _feature_scores(setting, images, val_z, val_y, val_f, z, f)
+    scores |= _closed_forms(setting, config, key, images, val_z, z, tangents=not closed_form_only)
+    error = np.array([np.mean(p != y) for p, y in zip(predicted, labels, strict=True)])
+    return {"family": family, "strength": strength, "error": error, "predicted": predicted, **scores}
+
+
+def _feature_scores(
+    setting: Setting, images: list[np.ndarray], val_z: np.ndarray, val_y: np.ndarray, val_f: np.ndarray, z: np.ndarray,
+    f: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Scores that read features, and those that read other networks."""
+    network, normalise = setting.network, setting.normalise
+    scores = {
+        "Frechet distance": np.array(
+            [float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b))
+             for a, b in zip(z, f, strict=True)]
+        ),
+        # A constant prediction has no dispersion: the score is then missing, and shown as such.
+        "dispersion": np.array(
+            [float(vs.dispersion(val_z, val_y, a, target_features=b)) if np.ptp(a.argmax(1)) else np.nan
+             for a, b in zip(z, f, strict=True)]
+        ),
+    }  # fmt: skip
     if setting.others:
         other_val = np.stack([_forward(network, other, normalise(setting.holdout))[0] for other in setting.others])
         other_z = [np.stack([_forward(network, other, normalise(x))[0] for other in setting.others]) for x in images]
@@ -242,26 +276,50 @@ def _score(
         scores["agreement on the line"] = np.array(
             [float(_on_the_line(val_z, val_y, a, other_val, b)) for a, b in zip(z, other_z, strict=True)]
         )
+    return scores
+
+
+def _closed_forms(
+    setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], val_z: np.ndarray, z: np.ndarray, *,
+    tangents: bool,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Projection Norm in closed form on features of the last layer, and on sketched tangents, at every budget."""
+    network, params, normalise = setting.network, setting.params, setting.normalise
     reference_x, apart = normalise(setting.reference), _function_rows(setting)
-    reference_z, reference_f = _forward(network, params, reference_x)
-    for name, body in (("kernel, initial features", setting.init_params), ("kernel, deployed features", params)):
-        body_network = setting.train_network if name.startswith("kernel, initial") else network
-        if name == "kernel, deployed features":
-            features = reference_f, f, val_f
-        else:
-            features = (
-                _forward(body_network, body, reference_x)[1],
-                np.stack([_forward(body_network, body, normalise(x))[1] for x in images]),
-                _forward(body_network, body, normalise(setting.holdout))[1],
-            )
+    reference_z = _forward(network, params, reference_x)[0]
+    features_of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "kernel, initial features": lambda x: _forward(setting.train_network, setting.init_params, x)[1],
+        "kernel, deployed features": lambda x: _forward(network, params, x)[1],
+    }
+    kept = np.arange(len(reference_x))
+    if tangents and config.num_tangent_features:
+        features_of["kernel, deployed tangents"] = _tangents(network, params, config.num_tangent_features)
+        # Gradients cost a backward pass each: of the reference as many as its draws and the sets are made of.
+        kept = kept[: (config.num_references + 1) * len(images[0])]
+    scores: dict[str, np.ndarray] = {}
+    for name, features in features_of.items():
+        rows = kept if name.endswith("tangents") else slice(None)
+        held = features(normalise(setting.holdout))
         result = vs.kernel_projection_norm(
-            features[0], reference_z, features[1], z, budget=list(config.budgets), holdout_features=features[2][apart],
-            null_features=features[2][~apart], null_logits=val_z[~apart], key=key,
+            features(reference_x[rows]), reference_z[rows], np.stack([features(normalise(x)) for x in images]), z,
+            budget=list(config.budgets), holdout_features=held[apart], null_features=held[~apart],
+            null_logits=val_z[~apart], key=key,
         )  # fmt: skip
         scores[name] = np.asarray(result.excess)
         scores[f"{name}, p-value"] = np.asarray(result.p_value)
-    error = np.array([np.mean(p != y) for p, y in zip(predicted, labels, strict=True)])
-    return {"family": family, "strength": strength, "error": error, "predicted": predicted, **scores}
+    return scores
+
+
+def _tangents(network: Network, params: Any, size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Sketched gradients of a random head's output on the deployed network's features."""
+    head_key, sketch_key = jax.random.split(jax.random.key(0))
+    apply_fn, head = ntk.with_scalar_head(network.features, network.width, key=head_key)
+    own = {"features": {name: leaf for name, leaf in params.items() if name != "head"}, "head": head}
+
+    def features(x: np.ndarray) -> np.ndarray:
+        return np.asarray(ntk.ntk_features(apply_fn, own, x, sketch=ntk.Rademacher(size), key=sketch_key))
+
+    return features
 
 
 def _function_rows(setting: Setting) -> np.ndarray:
@@ -276,11 +334,11 @@ def _on_the_line(val_z, val_y, z, other_val, other_z) -> jax.Array:
     return jnp.asarray(found)
 
 
-def _retrained(
+def retrained(
     setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], cache: Cache, identity: list[Any]
 ) -> dict[str, np.ndarray]:
     """Excess by retraining, a few sets at a time, each kept when done."""
-    is_small = setting.pool.shape[1] < 28
+    is_small = setting.pool.ndim < 4 or setting.pool.shape[1] < 28
     chunk = len(images) if is_small else 5
     optimizer = optax.sgd(config.retrain_learning_rate, momentum=0.9)
     size, apart = len(images[0]), _function_rows(setting)

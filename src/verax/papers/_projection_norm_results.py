@@ -11,6 +11,7 @@ from ._estimate import over_seeds
 from ._projection_norm_measure import EXTRA, FAMILIES, Measurement, Sets
 
 KERNEL = "kernel, initial features"
+DEPLOYED = "kernel, deployed features"
 RETRAINED = "retrained, function"
 BASELINE = "COT"
 LEVEL = 0.9
@@ -70,8 +71,8 @@ def summarise(config: Any, measurements: dict[str, list[Measurement]]) -> Summar
     return Summary(config, measurements, judged)
 
 
-def _judge(config: Any, measurement: Measurement, name: str) -> Judged:
-    sets = measurement.corrupted
+def _judge(config: Any, measurement: Measurement, name: str, sets: Sets | None = None) -> Judged:
+    sets = measurement.corrupted if sets is None else sets
     values, budget = sets.scores[name], None
     if values.ndim == 2:
         index = choose_budget(sets, name)
@@ -221,7 +222,23 @@ def make_tables(summary: Summary) -> dict[str, tuple[Table, str]]:
         )
         tables[f"failures, {network}"] = _failures(summary, network)
         tables[f"adversarial, {network}"] = _adversarial_table(summary, network)
+    if summary.config.other_sizes:
+        tables["sizes"] = _sizes(summary)
     return tables
+
+
+def _sizes(summary: Summary) -> tuple[Table, str]:
+    """R^2 of the closed form and of average confidence by the size of the target sets."""
+    rows = []
+    for network, seeds in summary.measurements.items():
+        for size in (size for size, _ in summary.config.other_sizes):
+            for name in (KERNEL, DEPLOYED, "average confidence"):
+                judged = [_judge(summary.config, m, name, sets=m.sized[size]) for m in seeds if size in m.sized]
+                good = [j.validation for j in judged if j.validation is not None]
+                fits, misses = ([getattr(v, what) for v in good] for what in ("r_squared", "mean_absolute_error"))
+                rows.append((network, size, name, *over_seeds(np.array(fits))[:2], *over_seeds(np.array(misses))[:2]))
+    columns = ("network", "m", "score", "R²", "± se", "MAE", "± se of MAE")
+    return Table(columns, rows), "Corrupted sets of other sizes than the main one."
 
 
 def _coverage_limits(seeds: list[dict[str, Judged]]) -> list[tuple]:

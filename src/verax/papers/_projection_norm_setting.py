@@ -16,10 +16,11 @@ from verax._errors import check, fail
 from verax._numpy_random import numpy_generator
 from verax._types import PyTree
 from verax.data import IMAGENET_MEAN, IMAGENET_STD, load
-from verax.models import Network, cifar_resnet, mlp
+from verax.models import Network, cifar_resnet, mlp, small_cnn
 
-NETWORKS = ("mlp", "resnet20", "resnet32")
+NETWORKS = ("mlp", "small cnn", "resnet20", "resnet32")
 _TRAINING_STEPS, _BATCH, _LEARNING_RATE = 400, 64, 3e-3
+_FASHION_TRAINING, _FASHION_MEAN, _FASHION_STD = 10_000, 0.286, 0.353
 
 
 class Setting(NamedTuple):
@@ -48,6 +49,8 @@ def load_setting(name: str, data: str | pathlib.Path | None, config: Any, key: j
     rng = numpy_generator(key)
     if name == "mlp":
         return _digits(config, rng, key)
+    if name == "small cnn":
+        return _fashion(data, config, rng, key)
     return _cifar(name, data, config, rng, key)
 
 
@@ -68,11 +71,33 @@ def _digits(config: Any, rng: np.random.Generator, key: jax.Array) -> Setting:
     network, fitted = _perceptron(), []
     for index in range(4):  # the deployed one, and three for agreement
         _, init = mlp([64, 64, 10], key=jax.random.fold_in(key, index))
-        fitted.append((init, _train(network, init, train_x, train_y, jax.random.fold_in(key, 100 + index))))
+        fitted.append((init, fit_network(network, init, train_x, train_y, jax.random.fold_in(key, 100 + index))))
     return Setting(
         network, fitted[0][1], fitted[0][0], network, [params for _, params in fitted[1:]], normalise,
         images[:num_train], images[num_train:first], labels[num_train:first], images[first:], labels[first:], 10,
     )  # fmt: skip
+
+
+def _fashion(data: str | pathlib.Path | None, config: Any, rng: np.random.Generator, key: jax.Array) -> Setting:
+    source = load("fashion_mnist", data)
+    chosen, order = rng.permutation(len(source.y_train))[:_FASHION_TRAINING], rng.permutation(len(source.y_test))
+    seen, seen_labels = source.x_train[chosen], source.y_train[chosen]
+    held, rest = order[: config.num_holdout], order[config.num_holdout :]
+
+    def normalise(pixels: np.ndarray) -> np.ndarray:
+        return (pixels / np.float32(255) - np.float32(_FASHION_MEAN)) / np.float32(_FASHION_STD)
+
+    network, (_, init) = _convolutional(), small_cnn(10, key=key)
+    params = fit_network(network, init, normalise(seen), seen_labels, jax.random.fold_in(key, 100))
+    return Setting(
+        network, params, init, network, [], normalise, seen, source.x_test[held], source.y_test[held],
+        source.x_test[rest], source.y_test[rest], 10,
+    )  # fmt: skip
+
+
+@functools.cache
+def _convolutional() -> Network:
+    return small_cnn(10, key=jax.random.key(0))[0]
 
 
 @functools.cache  # one object, so that what is compiled for it serves all seeds
@@ -80,9 +105,10 @@ def _perceptron() -> Network:
     return mlp([64, 64, 10], key=jax.random.key(0))[0]
 
 
-def _train(network: Network, params: PyTree, x: np.ndarray, y: np.ndarray, key: jax.Array) -> PyTree:
+def fit_network(network: Network, params: PyTree, x: np.ndarray, y: np.ndarray, key: jax.Array) -> PyTree:
+    """Train a small network by Adam on cross-entropy, 400 batches of 64."""
     rows = jax.random.randint(key, (_TRAINING_STEPS, _BATCH), 0, len(y))
-    return _fit(network, params, jnp.asarray(x), jnp.asarray(y), rows)
+    return _fit(network, params, jnp.asarray(x), jnp.asarray(y, jnp.int32), rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -6,17 +6,22 @@ it competes with, on corrupted images, with the calibration from score to error 
 """
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from verax._errors import check, check_integer, check_option
 from verax.report import Report
 from verax.shift import MonitorTable
 
+from ._cache import Cache
 from ._projection_norm_measure import Measurement, measure, monitored
 from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
 from ._projection_norm_setting import NETWORKS, load_setting
+from ._projection_norm_text import TEXT_NETWORKS, measure_text, read_texts, text_claims, text_tables
 from ._run import Steps, make_report
 
 _TITLE = "Predicting Out-of-Distribution Error with the Projection Norm"
@@ -32,7 +37,8 @@ class Config:
     planned_seconds
         The time that a run should take: two CPU cores for ``demo`` and ``laptop``, one large GPU for ``full``.
     networks
-        Deployed networks: "mlp" (trained on the spot, on digits), "resnet20", "resnet32" (stored weights, CIFAR-10).
+        Deployed networks: "mlp" (trained on the spot, on digits), "small cnn" (trained on the spot, on Fashion-MNIST),
+        "resnet20", "resnet32" (stored weights, CIFAR-10).
     size, small_size
         Examples in a target set, and in the small sets that show the failures.
     severities
@@ -43,10 +49,16 @@ class Config:
         Independent draws of splits, target sets and corruptions (and of weights, where they are trained here).
     budgets
         Of the closed form; the one used is chosen on the corruptions that are held out of all else.
-    retrain_networks, retrain_seeds
-        For which of the networks, and for how many of the seeds, Projection Norm is computed by retraining.
+    retrain_seeds
+        For each of the networks, for how many of the seeds Projection Norm is computed by retraining.
     retrain_steps, retrain_batch, retrain_learning_rate
         Of SGD with momentum 0.9.
+    other_sizes
+        Pairs: further sizes of target sets for the closed form, and for how many of the seeds.
+    num_tangent_features
+        Of the sketched tangent kernel of the deployed network, a closed form of its own; 0 for none.
+    text_seeds
+        Draws of weights and sets for sentiment classifiers on text; 0 for none.
     num_references, num_nulls
         Draws of the reference and of the null.
     radii
@@ -64,13 +76,15 @@ class Config:
     severities: tuple[int, ...]
     num_holdout: int
     num_seeds: int
-    retrain_networks: tuple[str, ...]
-    retrain_seeds: int
+    retrain_seeds: tuple[int, ...]
     retrain_steps: int
     retrain_batch: int
     radii: tuple[float, ...]
     retrain_learning_rate: float = 0.05
     budgets: tuple[float, ...] = (0.0, 1.0, 10.0, 100.0, 1000.0)
+    other_sizes: tuple[tuple[int, int], ...] = ()
+    num_tangent_features: int = 0
+    text_seeds: int = 0
     num_references: int = 2
     num_nulls: int = 8
     cache: str = ""
@@ -80,8 +94,11 @@ class Config:
         check(bool(self.networks), "networks", "none", "at least one")
         for name in self.networks:
             check_option("networks", name, NETWORKS)
-        inside = set(self.retrain_networks) <= set(self.networks)
-        check(inside, "retrain_networks", self.retrain_networks, f"some of {self.networks}")
+        matched = len(self.retrain_seeds) == len(self.networks)
+        check(matched, "retrain_seeds", self.retrain_seeds, f"one number for each of {self.networks}")
+        for size, seeds in self.other_sizes:
+            check_integer("other_sizes", size, minimum=10)
+            check_integer("other_sizes", seeds, minimum=1)
         for name in ("size", "small_size", "num_holdout", "retrain_batch"):
             check_integer(name, getattr(self, name), minimum=10)
         check_integer("num_seeds", self.num_seeds, minimum=1)
@@ -99,8 +116,7 @@ class Config:
             severities=(1, 3, 5),
             num_holdout=500,
             num_seeds=3,
-            retrain_networks=("mlp",),
-            retrain_seeds=3,
+            retrain_seeds=(3,),
             retrain_steps=60,
             retrain_batch=64,
             radii=tuple(round(0.03 * i, 3) for i in range(1, 9)),
@@ -109,17 +125,19 @@ class Config:
 
     @classmethod
     def laptop(cls) -> "Config":
-        """Return ResNet-20 and ResNet-32 on CIFAR-10, from a data folder with their stored weights."""
+        """Return ResNets on CIFAR-10 with stored weights, a small network on Fashion-MNIST, and text."""
         return cls(
             planned_seconds=3600.0,
-            networks=("resnet20", "resnet32"),
+            networks=("resnet20", "resnet32", "small cnn"),
             size=1000,
             small_size=100,
             severities=(1, 2, 3, 4, 5),
             num_holdout=4000,
-            num_seeds=3,
-            retrain_networks=("resnet20",),
-            retrain_seeds=1,
+            num_seeds=5,
+            retrain_seeds=(1, 0, 5),
+            other_sizes=((100, 5), (5000, 1)),
+            num_tangent_features=1024,
+            text_seeds=3,
             retrain_steps=40,
             retrain_batch=64,
             radii=tuple(i / 255 for i in range(1, 9)),
@@ -131,8 +149,8 @@ class Config:
     def full(cls) -> "Config":
         """Return the laptop's networks with 500 steps of retraining and five seeds, for a GPU."""
         return dataclasses.replace(
-            cls.laptop(), planned_seconds=6 * 3600.0, num_seeds=5, retrain_networks=("resnet20", "resnet32"),
-            retrain_seeds=5, retrain_steps=500, retrain_batch=128, num_nulls=8,
+            cls.laptop(), planned_seconds=6 * 3600.0, retrain_seeds=(5, 5, 5), retrain_steps=500,
+            retrain_batch=128, num_nulls=8,
         )  # fmt: skip
 
 
@@ -173,21 +191,43 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     interrupted run goes on where it was.
     """
     check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
-    with Steps("Projection Norm", len(config.networks) * config.num_seeds + 1, show=progress) as steps:
+    total = len(config.networks) * config.num_seeds + len(TEXT_NETWORKS) * config.text_seeds + 1
+    with Steps("Projection Norm", total, show=progress) as steps:
         measurements: dict[str, list[Measurement]] = {}
         watched: list[MonitorTable] = []  # the first network's first seed
-        for network in config.networks:
+        for network, retrain_seeds in zip(config.networks, config.retrain_seeds, strict=True):
             measurements[network] = []
             for seed in range(config.num_seeds):
                 steps(f"{network}, seed {seed + 1}")
                 seed_key = jax.random.fold_in(key, seed)
                 setting = load_setting(network, data, config, seed_key)
-                retrain = network in config.retrain_networks and seed < config.retrain_seeds
-                measurements[network].append(measure(setting, config, seed_key, retrain=retrain))
+                measurements[network].append(measure(setting, config, seed_key, seed, retrain=seed < retrain_seeds))
                 if not watched:
                     watched.append(monitored(setting, config, seed_key))
+        text = _text(config, data, key, steps)
         steps("tables and figures")
         summary = summarise(config, measurements)
-        tables, figures = make_tables(summary), make_figures(summary, watched[0])
-        claims = make_claims(summary)
+        tables, figures = make_tables(summary) | text_tables(text), make_figures(summary, watched[0])
+        claims = make_claims(summary) + text_claims(text)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
+
+
+def _text(
+    config: Config, data: str | pathlib.Path | None, key: jax.Array, step: Callable[[str], None]
+) -> dict[str, list[dict[str, np.ndarray]]]:
+    """Measure the sentiment classifiers, or nothing where the configuration has none."""
+    if not config.text_seeds:
+        return {}
+    texts, cache = read_texts(data or os.environ.get("VERAX_DATA")), Cache(config.cache or None)
+    found: dict[str, list[dict[str, np.ndarray]]] = {}
+    for network in TEXT_NETWORKS:
+        for seed in range(config.text_seeds):
+            step(f"text, {network}, seed {seed + 1}")
+            own = jax.random.fold_in(jax.random.fold_in(key, 1000), seed)
+            options = [config.budgets, config.num_references, config.num_nulls, config.retrain_steps,
+                       config.retrain_batch, config.retrain_learning_rate]  # fmt: skip
+            identity = [network, np.asarray(jax.random.key_data(own)), *options]
+            found.setdefault(network, []).append(
+                cache.get("text1", identity, lambda n=network, k=own: measure_text(texts, n, config, k))
+            )
+    return found

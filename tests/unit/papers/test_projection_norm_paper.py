@@ -1,0 +1,104 @@
+"""Projection Norm's paper: text and its shifts, verdicts from measured sets, and configurations."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from verax.papers import _projection_norm_text as text
+from verax.papers import projection_norm as paper
+
+WORDS = "a stirring , funny and finally transporting film it's"
+
+
+def test_words_are_lower_case_and_without_punctuation():
+    assert text.words_of("It's GOOD, case: 10/10!") == ["it's", "good", "case", "10", "10"]
+
+
+@pytest.mark.parametrize("family", ["dropping", "typos"])
+def test_a_shift_changes_about_its_share_of_words(family, rng):
+    words = [f"word{i}" for i in range(1000)]
+    found = text.shifted(words, family, 0.3, rng)
+    if family == "dropping":
+        assert set(found) <= set(words)
+        assert abs(len(found) - 700) < 60
+    else:
+        assert len(found) == 1000
+        changed = [(a, b) for a, b in zip(words, found, strict=True) if a != b]
+        assert abs(len(changed) - 300) < 90  # an exchange of two equal letters changes nothing
+        assert all(sorted(a) == sorted(b) for a, b in changed)
+    assert text.shifted(words, family, 0.0, rng) == words
+    assert text.shifted(["one"], family, 1.0, rng)
+
+
+def test_sentences_are_padded_cut_and_unknown_words_share_an_id():
+    texts = text.Texts({}, {}, {"good": 2, "film": 3})
+    rows = texts.encode([["good", "unheard", "film"], ["good"] * 100])
+    assert rows[0, :4].tolist() == [2, 1, 3, 0]
+    assert (rows[1] == 2).all()
+
+
+@pytest.mark.parametrize("name", text.TEXT_NETWORKS)
+def test_padding_and_other_sentences_change_nothing(name):
+    network, params = text.make_network(name, 20, jax.random.key(0))
+    tokens = np.zeros((2, 40), np.int32)
+    tokens[0, :5], tokens[1, :9] = [3, 4, 5, 6, 7], 8
+    both = network(params, jnp.asarray(tokens))
+    alone = network(params, jnp.asarray(tokens[:1]))
+    np.testing.assert_allclose(both[:1], alone, atol=1e-5)
+    other = params | {"embedding": params["embedding"].at[0].set(9.0)}  # the embedding of padding
+    np.testing.assert_allclose(network(other, jnp.asarray(tokens)), both, atol=1e-5)
+    assert bool(jnp.isfinite(network(params, jnp.zeros((1, 40), jnp.int32))).all())
+    swapped = network(params, jnp.asarray(tokens[:1]).at[0, :2].set(jnp.array([4, 3])))
+    assert bool(jnp.allclose(swapped, alone, atol=1e-6)) == (name == "embeddings")  # word order
+
+
+def measured(offset: float) -> dict[str, np.ndarray]:
+    family = np.array(["dropping"] * 10 + ["typos"] * 10 + ["amazon"] * 2 + ["imdb"] * 2 + ["yelp"] * 2)
+    error = np.concatenate([np.linspace(0.1, 0.3, 20), np.full(6, 0.2)])
+    natural = np.arange(26) >= 20
+    return {
+        "family": family, "strength": np.zeros(26), "error": error, "predicted": np.zeros((26, 4)),
+        "average confidence": error + 0.05 * natural, "retrained, function": 2 * error + offset * natural,
+        "kernel": np.stack([np.ones(26), error]), "kernel, p-value": np.ones(26), "dispersion": np.full(26, np.nan),
+    }  # fmt: skip
+
+
+def test_a_line_of_the_synthetic_sets_is_judged_on_the_natural_ones():
+    judged = text.judge_text(measured(0.4))
+    assert judged["average confidence"].natural_error == pytest.approx(0.05)
+    assert judged["retrained, function"].natural_error == pytest.approx(0.2)
+    assert judged["kernel"].natural_error == pytest.approx(0)
+    assert np.isnan(judged["dispersion"].r_squared)
+    assert "kernel, p-value" not in judged
+
+
+def test_the_verdict_on_text_follows():
+    found = {"embeddings": [measured(0.02)] * 3, "transformer": [measured(0.4)] * 3}
+    assert [claim.verdict for claim in text.text_claims(found)] == ["reproduced", "not reproduced"]
+    assert {claim.verdict for claim in text.text_claims({})} == {"not tested at this scale"}
+    tables = text.text_tables(found)
+    assert dict(tables["text errors, embeddings"][0].rows)["amazon"] == pytest.approx(0.2)
+    assert {row[0] for row in tables["text, embeddings"][0].rows} >= {"average confidence", "kernel"}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"retrain_seeds": (1, 2)}, r"retrain_seeds: got \(1, 2\); need one number for each of"),
+        ({"networks": ("vgg",)}, "networks: got 'vgg'; need one of"),
+        ({"other_sizes": ((5, 1),)}, "other_sizes: got 5; need an integer >= 10"),
+    ],
+)
+def test_configurations_that_make_no_sense(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(paper.Config.demo(), **fields)
+
+
+@pytest.mark.bad_input
+def test_text_without_its_file(tmp_path):
+    with pytest.raises(ValueError, match=r"^data: got no file .*sentiment\.npz; need a folder"):
+        text.read_texts(tmp_path)
