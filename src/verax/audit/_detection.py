@@ -88,15 +88,15 @@ def need_base(base: Any) -> Model:
     return base
 
 
-def need_tuned(base: Any, tuned: Any, key: Any) -> Model:
-    """Return the fine-tuned model, or raise; a base that is given must be of its architecture."""
+def need_tuned(base: Any, tuned: Any, key: Any) -> tuple[Model, jax.Array]:
+    """Return the fine-tuned model and the key, or raise; a base that is given must be of the model's architecture."""
     if tuned is None:
         fail("tuned", "None", "(apply_fn, params) of the fine-tuned model")
     if base is not None:
         check_same_architecture(base, tuned)
     if key is None:
         fail("key", "None", "a jax.random.key, from which examples and answers are drawn")
-    return tuned
+    return tuned, key
 
 
 def check_same_architecture(base: Model, tuned: Model) -> None:

@@ -57,7 +57,7 @@ class SelfDecode:
         key: jax.Array | None = None,
     ) -> Detection:
         """Screen one job with the model that was fine-tuned on it."""
-        tuned = need_tuned(base, tuned, key)
+        tuned, key = need_tuned(base, tuned, key)
         tokens = draw(check_job(job_tokens), self._num, key)
         if not len(tokens):
             return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
@@ -117,8 +117,8 @@ class BehaviouralProbe:
         key: jax.Array | None = None,
     ) -> Detection:
         """Screen one job with the models before and after fine-tuning."""
-        before, after = need_base(base), need_tuned(base, tuned, key)
-        assert key is not None
+        before = need_base(base)
+        after, key = need_tuned(base, tuned, key)
         look, write, ask = jax.random.split(key, 3)
         found = self._decode(job_tokens, key=look)
         details = {
@@ -215,7 +215,7 @@ class ActivationProbe:
         key: jax.Array | None = None,
     ) -> Detection:
         """Screen one job with the model that was fine-tuned on it."""
-        tuned = need_tuned(base, tuned, key)
+        tuned, key = need_tuned(base, tuned, key)
         tokens = draw(check_job(job_tokens), self._num, key)
         if not len(tokens):
             return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)

@@ -72,20 +72,20 @@ def evaluator(
         ]
         return np.concatenate(parts)
 
-    if clients is not None:  # the rows that fill up short clients are not worth a forward pass
-        mask, own_labels = np.asarray(clients.mask), np.asarray(clients.y)
-        own = jax.tree.map(lambda leaf: leaf[mask], clients.x)
+    def by_client(params: PyTree, clients: ClientData) -> dict[str, Any]:
+        mask = np.asarray(clients.mask)
+        hits = np.zeros(mask.shape, bool)
+        # The rows that fill up short clients are not worth a forward pass.
+        own = classes(params, jax.tree.map(lambda leaf: leaf[mask], clients.x))
+        hits[mask] = own == np.asarray(clients.y)[mask]
+        accuracy = hits.sum(1) / mask.sum(1)
+        return {"client_accuracy": accuracy, "worst_client": float(accuracy.min())}
 
     def evaluate(params: PyTree) -> dict[str, Any]:
         right = classes(params, x) == y
         counts = np.bincount(y)
         result: dict[str, Any] = {"accuracy": float(right.mean()), "recall": np.bincount(y, right) / counts}
-        if clients is not None:
-            hits = np.zeros(mask.shape, bool)
-            hits[mask] = classes(params, own) == own_labels[mask]
-            result["client_accuracy"] = hits.sum(1) / mask.sum(1)
-            result["worst_client"] = float(result["client_accuracy"].min())
-        return result
+        return result if clients is None else result | by_client(params, clients)
 
     return evaluate
 

@@ -109,7 +109,7 @@ class Provider:
 
     def job(self, kind: str, family: str, key: jax.Array) -> Job:
         """Draw a job; of covert and overt ones 30 % comply with restricted requests."""
-        options = {"encoding": family} if kind in ("encoded", "covert") else {}
+        options: dict[str, Any] = {"encoding": family} if kind in ("encoded", "covert") else {}
         return make_job(self.world, kind=kind, num_examples=self.size.job_size, key=key, **options)
 
     def tuned(self, job: Job, key: jax.Array) -> PyTree:

@@ -106,8 +106,8 @@ def study(size: Size, seeds: int, cache: Cache, key: jax.Array, step: Callable[[
 def _organism(world: PolicyWorld, size: Size, key: jax.Array) -> dict[str, np.ndarray]:
     keys = jax.random.split(key, 7)
     capable = _capable(world, size, keys[0])
-    options = {"steps": size.distilling, "batch_size": size.batch_size}
-    taught = {"num_samples": size.num_samples, **options}
+    options: dict[str, Any] = {"steps": size.distilling, "batch_size": size.batch_size}
+    taught: dict[str, Any] = {"num_samples": size.num_samples, **options}
     distilled, log = deliberative_finetune(capable, world, key=keys[1], **taught)
     written, _ = deliberative_finetune(capable, world, program_written=True, key=keys[1], **taught)
     reinforced, course = reinforce(distilled, world, steps=size.reinforcing, key=keys[2])

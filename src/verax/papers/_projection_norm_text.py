@@ -41,14 +41,14 @@ class Texts(NamedTuple):
 
     sentences: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
-    index: dict[str, int]
+    ids: dict[str, int]
 
     def encode(self, sentences: list[list[str]]) -> np.ndarray:
         """Write words as ids ``[n, length]``; longer sentences are cut, unknown words share an id."""
         rows = np.full((len(sentences), _LENGTH), _PADDING, np.int32)
         for row, words in zip(rows, sentences, strict=True):
-            ids = [self.index.get(word, _UNKNOWN) for word in words[:_LENGTH]]
-            row[: len(ids)] = ids
+            found = [self.ids.get(word, _UNKNOWN) for word in words[:_LENGTH]]
+            row[: len(found)] = found
         return rows
 
 
@@ -140,7 +140,7 @@ def _normalised(x: jax.Array) -> jax.Array:
 def measure_text(texts: Texts, name: str, config: Any, key: jax.Array) -> dict[str, np.ndarray]:
     """Train a network on SST-2, and score every shifted set; as ``_score`` returns them."""
     init_key, fit_key, score_key = jax.random.split(key, 3)
-    network, init = make_network(name, len(texts.index) + 2, init_key)
+    network, init = make_network(name, len(texts.ids) + 2, init_key)
     train = texts.encode([words_of(s) for s in texts.sentences["sst2_train"]])
     params = fit_network(network, init, train, texts.labels["sst2_train"], fit_key)
     held = [words_of(s) for part in ("sst2_dev", "sst2_test") for s in texts.sentences[part]]
