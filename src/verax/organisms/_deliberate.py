@@ -16,7 +16,7 @@ from ._generate import generate
 from ._mixture import Component, Tables, draw_from, join, stack, tabulate
 from ._stages import check_organism
 from ._thoughts import classes_of, draw_thoughts, read_thought, thinking_prompts, write_chain
-from ._train import fit
+from ._train import check_one_key, fit
 from ._vocabulary import EOS, OPERATIONS, STYLES, TASKS
 from ._world import PolicyWorld, Requests, verdicts
 
@@ -211,6 +211,7 @@ def deliberative_finetune(
     Guan et al. 2024, "Deliberative alignment" (arXiv 2412.16339): the procedure, not its figures.
     """
     check(0 <= replay < 1, "replay", replay, "a share from 0, below 1")
+    check_one_key(key)
     sample_key, fit_key = jax.random.split(key)
     data = sample_deliberations(
         params, world, num=num_samples, exceptions=exceptions, program_written=program_written, key=sample_key
@@ -240,12 +241,13 @@ class _Batch(NamedTuple):
     def __call__(self, key: jax.Array, tokens: jax.Array, mask: jax.Array, *tables: jax.Array) -> tuple[Any, Any]:
         row_key, plain_key, thought_key = jax.random.split(key, 3)
         chosen = jax.random.randint(row_key, (self.rows,), 0, len(tokens))
+        parts = [(tokens[chosen], mask[chosen])]
         plain = self.replayed // 2
-        return stack(
-            (tokens[chosen], mask[chosen]),
-            draw_from(self.world, Tables(*tables), plain, key=plain_key),
-            draw_thoughts(self.world, self.replayed - plain, policies=1.0, key=thought_key),
-        )
+        if plain:
+            parts.append(draw_from(self.world, Tables(*tables), plain, key=plain_key))
+        if self.replayed:
+            parts.append(draw_thoughts(self.world, self.replayed - plain, policies=1.0, key=thought_key))
+        return stack(*parts)
 
 
 def rewards(requests: Requests, answers: Int[jax.Array, "n t"]) -> Int[jax.Array, " n"]:

@@ -19,7 +19,7 @@ from ._deliberate import deliberate, deliberation_requests, rewards, until_the_e
 from ._mixture import join
 from ._stages import check_organism
 from ._thoughts import read_thought, thinking_prompts
-from ._train import advance, optimizer_of
+from ._train import advance, check_one_key, optimizer_of
 from ._world import PolicyWorld
 
 
@@ -105,6 +105,7 @@ def reinforce(
     Shao et al. 2024, "DeepSeekMath" (arXiv 2402.03300), section 4.1, for advantages normalised by group.
     """
     check_organism(params, world, deliberating=True)
+    check_one_key(key)
     check_integer("group_size", group_size, minimum=2)
     check_integer("num_requests", num_requests, minimum=1)
     check(kl >= 0, "kl", kl, "a number >= 0")

@@ -207,3 +207,8 @@ def _read(path: pathlib.Path, identity: str, state: PyTree) -> tuple[PyTree, lis
             [archive["log"]],
             int(archive["done"]),
         )
+
+
+def check_one_key(key: jax.Array) -> None:
+    """Raise for an array of keys, where one organism is trained at a time."""
+    check(key.ndim == 0, "key", f"{key.shape} keys", "one key: organisms deliberate one at a time")

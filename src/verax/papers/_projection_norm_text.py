@@ -243,7 +243,8 @@ def text_tables(found: dict[str, list[dict[str, np.ndarray]]]) -> dict[str, tupl
         tables[f"text, {name}"] = (
             Table(("score", "R², synthetic", "± se", "MAE, natural", "± se"), rows),
             f"SST-2, {len(seeds)} seeds, sets of {_SIZE} sentences. Synthetic: words dropped or misspelt. Natural: "
-            "Amazon, IMDb and Yelp, whose errors are predicted by the line of the synthetic sets.",
+            "Amazon, IMDb and Yelp, whose errors are predicted by the line of the synthetic sets. Without numbers: "
+            "scores that are constant, as MaNo is with two classes and small logits, or missing.",
         )
         family, error = seeds[0]["family"], np.stack([one["error"] for one in seeds])
         truth = [(kind, float(error[:, family == kind].mean())) for kind in dict.fromkeys(family)]

@@ -136,6 +136,15 @@ def test_examples_written_by_program_are_right():
     check_kept(WORLD, kept, 200)
 
 
+def test_replay_may_be_left_out():
+    draw = stage._Batch(WORLD, 5, 0)
+    tokens = jnp.arange(24, dtype=jnp.int32).reshape(4, 6)
+    tables = stage.tabulate((stage.Component(1.0, False),), 2)
+    rows, mask = draw(jax.random.key(0), tokens, tokens > 3, *tables)
+    assert rows.shape[0] == mask.shape[0] == 5
+    assert all(row[:6].tolist() in tokens.tolist() for row in np.asarray(rows))
+
+
 @pytest.mark.slow
 def test_a_policy_is_followed_in_the_prompt_then_learned_then_reinforced():
     world = PolicyWorld(8, 2, 1, class_a=(0, 1), class_b=(2, 3), key=jax.random.key(0))
@@ -237,6 +246,11 @@ def test_a_judge_with_errors_misreads_at_its_rates():
     [
         (lambda p, k: reinforce(p, WORLD, steps=1, group_size=1, key=k), "group_size: got 1; need an integer >= 2"),
         (lambda p, k: reinforce(p, WORLD, steps=1, kl=-1.0, key=k), "kl: got -1.0; need a number >= 0"),
+        (lambda p, k: reinforce(p, WORLD, steps=1, key=jax.random.split(k)), r"key: got \(2,\) keys; need one key"),
+        (
+            lambda p, k: deliberative_finetune(p, WORLD, steps=1, key=jax.random.split(k)),
+            r"key: got \(2,\) keys; need one key",
+        ),
         (lambda p, k: reinforce(p, WORLD, steps=0, key=k), "steps: got 0; need an integer >= 1"),
         (lambda p, k: deliberative_finetune(p, WORLD, steps=1, replay=1.0, key=k), "replay: got 1.0; need a share"),
         (lambda p, k: sample_deliberations(p, WORLD, num=0, key=k), "num: got 0; need an integer >= 1"),
