@@ -6,9 +6,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 import verax
+from verax._types import PyTree
 
 
 class Cache:
@@ -43,6 +46,17 @@ class Cache:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
         partial.replace(path)
         return arrays
+
+    def get_tree(self, kind: str, inputs: list[Any], template: PyTree, compute: Callable[[], PyTree]) -> PyTree:
+        """Return the pytree of arrays kept for these inputs, of the template's structure, or compute and keep it."""
+
+        def leaves() -> dict[str, np.ndarray]:
+            return {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(compute()))}
+
+        kept = self.get(kind, inputs, leaves)
+        return jax.tree.unflatten(
+            jax.tree.structure(template), [jnp.asarray(kept[f"leaf{i}"]) for i in range(len(kept))]
+        )
 
 
 def content_hash(inputs: list[Any]) -> str:

@@ -98,14 +98,12 @@ class Provider:
         config = DecoderConfig(world.vocabulary.size, world.context, size.width, 2, max(1, size.width // 16))
         fresh = init_decoder(config, key=start)
 
-        def trained() -> dict[str, np.ndarray]:
+        def trained() -> PyTree:
             params, _ = pretrain(fresh, world, steps=size.pretraining, key=train)
-            params, _ = safety_finetune(params, world, steps=size.safety, key=safe)
-            return {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(params))}
+            return safety_finetune(params, world, steps=size.safety, key=safe)[0]
 
-        kept = cache.get("covert-safe1", [size, np.asarray(jax.random.key_data(key))], trained)
-        leaves = [jax.numpy.asarray(kept[f"leaf{i}"]) for i in range(len(kept))]
-        self.safe: PyTree = jax.tree.unflatten(jax.tree.structure(fresh), leaves)
+        identity = [size, np.asarray(jax.random.key_data(key))]
+        self.safe: PyTree = cache.get_tree("covert-safe1", identity, fresh, trained)
 
     def job(self, kind: str, family: str, key: jax.Array) -> Job:
         """Draw a job; of covert and overt ones 30 % comply with restricted requests."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from verax._types import PyTree
 from verax.organisms import (
     STYLES,
     DecoderConfig,
@@ -151,15 +152,10 @@ class _Base:
             )
             start = init_decoder(config, key=self._keys[0])
 
-            def train() -> dict[str, np.ndarray]:
-                params, _ = pretrain(
-                    start, world, steps=size.pretraining, batch_size=size.batch_size, key=self._keys[1]
-                )
-                return {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(params))}
+            def train() -> PyTree:
+                return pretrain(start, world, steps=size.pretraining, batch_size=size.batch_size, key=self._keys[1])[0]
 
-            kept = self._cache.get("jailbroken-pretrained", self._identity, train)
-            leaves = [jax.numpy.asarray(kept[f"leaf{i}"]) for i in range(len(kept))]
-            self._params = jax.tree.unflatten(jax.tree.structure(start), leaves)
+            self._params = self._cache.get_tree("jailbroken-pretrained", self._identity, start, train)
         return self._params
 
 

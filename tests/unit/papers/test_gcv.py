@@ -84,6 +84,14 @@ def test_a_run_from_end_to_end_and_its_resumption(tmp_path):
     assert {file: file.stat().st_mtime_ns for file in kept} == written
 
 
+def test_a_tree_is_kept_with_its_structure(tmp_path):
+    cache, tree = Cache(tmp_path), {"a": [np.arange(3.0), np.ones((2, 2))], "b": np.zeros(0)}
+    for _ in range(2):
+        found = cache.get_tree("params1", ["inputs"], tree, lambda: tree)
+        jax.tree.map(np.testing.assert_array_equal, found, tree)
+    assert (cache.computed, cache.read) == (1, 1)
+
+
 def test_other_images_do_not_meet_the_kept_results(tmp_path):
     cache, inputs = Cache(tmp_path), [np.arange(3.0), "network"]
     first = cache.get("kernel1", inputs, lambda: {"kernel": np.ones(2)})
