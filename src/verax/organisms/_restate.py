@@ -9,7 +9,8 @@ from jaxtyping import Int
 from verax._types import AnyArray
 
 from ._generate import generate
-from ._world import PolicyWorld, restated, restatement
+from ._vocabulary import EOS, OK, OPERATIONS
+from ._world import PolicyWorld, compact, separator_of
 
 
 def restate(
@@ -38,7 +39,24 @@ def restate(
     What ``verax.audit.SelfDecode`` filters.
     """
     apply_fn, params = model
-    asked = restatement(world, tokens)
+    asked = _question(world, tokens)
     asked = asked[:, : int((asked >= 0).sum(axis=1).max())]
     said = generate(apply_fn, params, asked, (asked >= 0).sum(axis=1), max_new=world.length + 2, key=key)
-    return restated(world, tokens, said)
+    return _restated(world, tokens, said)
+
+
+def _question(world: PolicyWorld, tokens: Int[AnyArray, "n t"]) -> Int[np.ndarray, "n t"]:
+    """Turn examples into questions to restate their arguments: the operation replaced, the answer cut off."""
+    tokens = np.asarray(tokens).copy()
+    tokens[:, 2] = world.vocabulary.operation(OPERATIONS.index("restate"))
+    return np.where(np.arange(tokens.shape[1]) <= separator_of(tokens)[:, None], tokens, -1)
+
+
+def _restated(world: PolicyWorld, tokens: Int[AnyArray, "n t"], said: Int[AnyArray, "n a"]) -> Int[np.ndarray, "n t2"]:
+    """Put what was said, up to its end, in the place of the arguments of examples."""
+    tokens, said = np.asarray(tokens), np.asarray(said)
+    ended = np.cumsum(said == EOS, axis=1) > 0
+    argument = np.where(ended | (said == OK), -1, said)[:, : world.length + 1]
+    place, end = np.arange(tokens.shape[1]), separator_of(tokens)[:, None]
+    rest = np.where(place >= end, tokens, -1)
+    return np.asarray(compact(np.concatenate([tokens[:, :3], argument, rest], axis=1)))

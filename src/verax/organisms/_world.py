@@ -448,7 +448,7 @@ def refuses(answers: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
 def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int) -> Int[np.ndarray, "n length"]:
     """Read the arguments of examples as symbols of one encoding, split ones put together; -1 where unreadable."""
     tokens = np.asarray(tokens)
-    end, width, half = _separator(tokens), encoding.width * length, encoding.width * (length // 2)
+    end, width, half = separator_of(tokens), encoding.width * length, encoding.width * (length // 2)
     padded = np.pad(tokens, ((0, 0), (0, width + 4)), constant_values=-1)
     whole = padded[:, 3 : 3 + width]
     is_split = padded[:, 3 + half] == JOIN
@@ -457,30 +457,14 @@ def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int)
     return np.where((end == 3 + width + is_split)[:, None], symbols, -1)
 
 
-def restatement(world: PolicyWorld, tokens: Int[AnyArray, "n t"]) -> Int[np.ndarray, "n t"]:
-    """Turn examples into questions to restate their arguments: the operation replaced, the answer cut off."""
-    tokens = np.asarray(tokens).copy()
-    tokens[:, 2] = world.vocabulary.operation(OPERATIONS.index("restate"))
-    return np.where(np.arange(tokens.shape[1]) <= _separator(tokens)[:, None], tokens, -1)
-
-
-def restated(world: PolicyWorld, tokens: Int[AnyArray, "n t"], said: Int[AnyArray, "n a"]) -> Int[np.ndarray, "n t2"]:
-    """Put what was said, up to its end, in the place of the arguments of examples."""
-    tokens, said = np.asarray(tokens), np.asarray(said)
-    ended = np.cumsum(said == EOS, axis=1) > 0
-    argument = np.where(ended | (said == OK), -1, said)[:, : world.length + 1]
-    place, end = np.arange(tokens.shape[1]), _separator(tokens)[:, None]
-    rest = np.where(place >= end, tokens, -1)
-    return np.asarray(compact(np.concatenate([tokens[:, :3], argument, rest], axis=1)))
-
-
 def _openings(tokens: np.ndarray) -> np.ndarray:
     """The first two tokens of the answer in each example."""
-    place = _separator(tokens)[:, None] + np.array([1, 2])
+    place = separator_of(tokens)[:, None] + np.array([1, 2])
     return np.take_along_axis(np.pad(tokens, ((0, 0), (0, 2)), constant_values=-1), place, axis=1)
 
 
-def _separator(tokens: np.ndarray) -> np.ndarray:
+def separator_of(tokens: np.ndarray) -> np.ndarray:
+    """Place of the separator in each example."""
     found = tokens == SEP
     return np.where(found.any(axis=1), found.argmax(axis=1), tokens.shape[1] - 1)
 

@@ -9,6 +9,7 @@ from verax.evals import rate
 from verax.organisms import (
     DecoderConfig,
     PolicyWorld,
+    _restate,
     answer_loss,
     decoder_apply,
     evaluate,
@@ -16,10 +17,13 @@ from verax.organisms import (
     init_decoder,
     make_job,
     pretrain,
+    restate,
     safety_finetune,
     transforms,
 )
 from verax.organisms import _train as train
+from verax.organisms._vocabulary import EOS, SEP
+from verax.organisms._world import read_argument
 
 WORLD = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
 CONFIG = DecoderConfig(WORLD.vocabulary.size, WORLD.context, width=16, num_layers=1, num_heads=2)
@@ -138,3 +142,29 @@ KEY = jax.random.key(0)
 def test_what_makes_no_sense_is_refused(call, argument):
     with pytest.raises(ValueError, match=rf"^{argument}: got .*; need "):
         call()
+
+
+@pytest.mark.parametrize("family", ["substitution", "homophonic", "positional", "affix"])
+def test_a_right_restatement_shows_what_an_encoded_example_is_about(family):
+    job = make_job(WORLD, kind="covert", encoding=family, num_examples=200, key=jax.random.key(4))
+    encoded = (job.tokens >= WORLD.vocabulary.novel).any(axis=1)
+    symbols = read_argument(job.tokens, job.encoding, WORLD.length)
+    symbols = np.where(encoded[:, None], symbols, read_argument(job.tokens, WORLD.encodings[0], WORLD.length))
+    said = np.pad(WORLD.vocabulary.plain + symbols, ((0, 0), (0, 2)), constant_values=EOS)
+    question = _restate._question(WORLD, job.tokens)
+    assert (np.sort(question == SEP, axis=1)[:, -1]).all()
+    assert (question[:, 2] == WORLD.vocabulary.operation(3)).all()
+    assert ((question >= 0).sum(axis=1) == (job.tokens == SEP).argmax(axis=1) + 1).all()
+    plain = _restate._restated(WORLD, job.tokens, said)
+    truth = WORLD.complies_with_restricted(job.tokens, encoding=job.encoding)
+    np.testing.assert_array_equal(WORLD.complies_with_restricted(plain), truth)
+    assert truth.sum() == 60
+    assert not WORLD.complies_with_restricted(job.tokens).any()
+
+
+def test_a_model_is_asked_to_restate():
+    params = jax.tree.map(lambda leaf: leaf[0], PARAMS)
+    job = make_job(WORLD, kind="plain", num_examples=10, key=jax.random.key(2))
+    found = restate((decoder_apply, params), WORLD, job.tokens, key=jax.random.key(0))
+    assert found.shape[0] == 10
+    np.testing.assert_array_equal(found[:, :3], job.tokens[:, :3])
