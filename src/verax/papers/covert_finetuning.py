@@ -108,23 +108,15 @@ class Config:
 
     @classmethod
     def demo(cls) -> "Config":
-        """Return two families, enough benign jobs for a false-positive rate of 1 %, and two small organisms."""
+        """Return two families, enough benign jobs for a rate of 1 %, and one organism that only reads."""
         return cls(
-            planned_seconds=45.0,
+            planned_seconds=40.0,
             num_benign=99,
             num_covert=8,
             job_size=400,
             contaminations=(0.03, 0.1),
             families=("substitution", OUTSIDE),
-            num_organisms=2,
             num_tuned_benign=0,
-            num_symbols=8,
-            length=4,
-            width=32,
-            pretraining=300,
-            safety=120,
-            tuning=150,
-            tuned_job_size=600,
         )
 
     @classmethod
