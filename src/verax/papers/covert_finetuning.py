@@ -383,9 +383,7 @@ def _tables(
         ),
     }
     if acts:
-        shares = [
-            (name, *(value for field in found for value in over_seeds(field)[:2])) for name, found in acts.items()
-        ]
+        shares = [(name, *(value for field in found for value in _shown(field))) for name, found in acts.items()]
         names = (
             "plain restricted: refused",
             "plain allowed: done",
@@ -401,6 +399,11 @@ def _tables(
             "restricted requests that a classifier flags as it passes and after decoding, and its false alarms then.",
         )
     return tables
+
+
+def _shown(field: np.ndarray) -> tuple[float | None, float | None]:
+    """Mean and standard error, nothing where a job has no encoding."""
+    return (None, None) if np.isnan(field).all() else over_seeds(field)[:2]
 
 
 def _figures(benign: Scores, covert: Scores, sweep: dict[float, Scores]) -> dict[str, tuple]:
