@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "matching": BELOW,
     "online": BELOW,
     "organisms": {"evals", *BELOW},
-    "audit": {"matching", *BELOW},
+    "audit": {"matching", "ntk", *BELOW},
     "shift": {"ntk", "matching", *BELOW},
     "parallel": {"helpers", "kernels"},
     "helpers": {"helpers"},

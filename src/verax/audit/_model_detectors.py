@@ -7,9 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Bool, Int
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from verax._errors import check, check_integer
 from verax._numpy_random import numpy_generator
@@ -200,6 +197,10 @@ class ActivationProbe:
         check(len(training) > 0, "training", "none", "at least one tuned model with its examples")
         labels = np.concatenate([np.asarray(harmful, bool) for _, _, harmful in training])
         check(0 < labels.sum() < len(labels), "training", f"{int(labels.sum())} harmful of {len(labels)}", "both kinds")
+        from sklearn.linear_model import LogisticRegression  # it takes a second to import
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         rows = [np.asarray(activations_fn(model, check_job(tokens)), np.float64) for model, tokens, _ in training]
         self._classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         self._classifier.fit(np.concatenate(rows), labels)

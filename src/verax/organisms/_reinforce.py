@@ -154,7 +154,7 @@ def _chunk(world: PolicyWorld, sizes: tuple[int, int], size: int) -> Callable[..
 
 def _sample(
     params: Params, world: PolicyWorld, sizes: tuple[int, int], exceptions: jax.Array, key: jax.Array
-) -> tuple[Int[jax.Array, "n t"], jax.Array, Float[jax.Array, "n g"]]:
+) -> tuple[Int[jax.Array, "b t"], jax.Array, Float[jax.Array, "n g"]]:
     ask, say = jax.random.split(key)
     requests = deliberation_requests(world, sizes[0], exceptions, ask)
     requests = jax.tree.map(lambda leaf: jnp.repeat(leaf, sizes[1], axis=0), requests)

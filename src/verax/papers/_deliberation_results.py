@@ -99,7 +99,7 @@ def make_tables(
     watch = []
     for arm, counts in found.monitors.items():
         for monitor, (hits, bad, alarms, others) in zip(MONITORS, counts.sum(0), strict=True):
-            low, high = (float(x) for x in clopper_pearson(hits, bad, 0.95))
+            low, high = (float(x) for x in clopper_pearson(int(hits), int(bad), 0.95))
             watch.append((arm, monitor, hits / bad if bad else None, low, high, int(bad), alarms / others))
     tables = {
         "deliberation": (

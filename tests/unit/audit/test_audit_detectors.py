@@ -128,9 +128,10 @@ def test_kernel_alignment_is_the_mean_cosine_of_gradients_example_by_example():
 
     def gradients(rows):
         def loss(params, row):
-            return _data_detectors.answer_nll(decoder_apply, params, row[None], SEPARATOR).sum()
+            return _data_detectors.answer_nll(decoder_apply, params, jnp.asarray(row[None]), SEPARATOR).sum()
 
-        flat = [ravel_pytree(jax.grad(loss)(BASE[1], row))[0] for row in rows]
+        gradient = jax.jit(jax.grad(loss))
+        flat = [ravel_pytree(gradient(BASE[1], row))[0] for row in rows]
         found = np.stack(flat).astype(np.float64)
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
