@@ -235,5 +235,6 @@ def check_tokens(params: PyTree, tokens: Any) -> None:
         fail("tokens", f"shape {shape} of {dtype}", "an integer array [n, t]")
     check(shape[1] <= context, "tokens", f"{shape[1]} positions", f"at most the context of {context}")
     if not is_traced(tokens) and shape[0] * shape[1]:
-        low, high = int(tokens.min()), int(tokens.max())
+        with jax.ensure_compile_time_eval():  # concrete tokens closed over by a function under `jit` can still be read
+            low, high = int(tokens.min()), int(tokens.max())
         check(low >= -1 and high < size, "tokens", f"ids from {low} to {high}", f"ids from 0 to {size - 1}, or -1")

@@ -93,7 +93,8 @@ def generate(
     if lengths.shape != prompts.shape[:1]:
         fail("lengths", f"shape {lengths.shape}", f"one length a prompt, ({prompts.shape[0]},)")
     if not is_traced(lengths):
-        inside = bool((lengths >= 1).all()) and bool((lengths <= prompts.shape[1]).all())
+        with jax.ensure_compile_time_eval():  # as in check_tokens
+            inside = bool((lengths >= 1).all()) and bool((lengths <= prompts.shape[1]).all())
         check(inside, "lengths", f"{lengths.min()} to {lengths.max()}", f"lengths from 1 to {prompts.shape[1]}")
     prompts, lengths = jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32)
     heat = jnp.asarray(temperature, jnp.float32)

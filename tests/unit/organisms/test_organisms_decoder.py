@@ -85,3 +85,16 @@ def test_what_cannot_be_read_is_refused(call, argument):
 
 def test_a_token_out_of_range_inside_jit_cannot_be_seen():
     assert jax.jit(decoder_apply)(PARAMS, jnp.array([[1, 2]])).shape == (1, 2, 40)
+
+
+def test_tokens_may_be_closed_over_under_jit():
+    tokens, lengths = jnp.asarray(PROMPTS), jnp.asarray(LENGTHS)
+
+    @jax.jit
+    def both(params):
+        new = generate(decoder_apply, params, tokens, lengths, max_new=2, key=jax.random.key(0))
+        return decoder_apply(params, tokens), new
+
+    logits, new = both(PARAMS)
+    np.testing.assert_allclose(logits, decoder_apply(PARAMS, tokens), rtol=1e-5, atol=1e-5)
+    assert new.shape == (3, 2)

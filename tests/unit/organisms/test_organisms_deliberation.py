@@ -208,7 +208,7 @@ def test_the_gradient_at_the_reference_is_the_policy_gradient():
     advantage = jnp.asarray([1.0, -2.0, 0.5, 0.0])
 
     row, place = np.nonzero(np.asarray(mask))
-    share = np.asarray(advantage)[row] / np.asarray(mask).sum(axis=1)[row] / 4
+    share = (np.asarray(advantage)[row] / np.asarray(mask).sum(axis=1)[row] / 4).astype(np.float32)
 
     @jax.jit
     def mean_likelihood(params):
