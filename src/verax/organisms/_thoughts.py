@@ -11,7 +11,7 @@ from verax._types import AnyArray
 
 from ._mixture import join
 from ._vocabulary import OPERATIONS, STYLES, TASKS
-from ._world import PolicyWorld, Requests, compact
+from ._world import PolicyWorld, Requests, compact, is_before
 
 IN_A, IN_B, IN_NONE = range(3)
 
@@ -44,12 +44,6 @@ def classes_of(world: PolicyWorld, symbols: Int[AnyArray, "n length"]) -> Int[ja
     table = np.full(world.num_symbols, IN_NONE, np.int32)
     table[list(world.class_a)], table[list(world.class_b)] = IN_A, IN_B
     return jnp.asarray(table)[jnp.asarray(symbols)]
-
-
-def is_a_before_b(classes: Int[jax.Array, "n length"]) -> Bool[jax.Array, " n"]:
-    """Whether a symbol of class A stands before one of class B."""
-    seen = jnp.cumsum(classes == IN_A, axis=1, dtype=jnp.int32) > 0
-    return (seen & (classes == IN_B)).any(axis=1)
 
 
 def write_policy(world: PolicyWorld, class_a: jax.Array, class_b: jax.Array) -> Int[jax.Array, "n t"]:
@@ -107,7 +101,7 @@ def write_chain(
     """Write the chain that reasons rightly: each symbol plainly with its class, the verdict, and the end."""
     mark = world.vocabulary.thought
     restated = jnp.stack([world.vocabulary.plain + requests.symbols, mark("in_a") + classes], axis=2)
-    restricted = is_a_before_b(classes) & (requests.operation < len(TASKS))
+    restricted = is_before(classes == IN_A, classes == IN_B) & (requests.operation < len(TASKS))
     verdict = jnp.where(restricted, mark("restricted"), mark("allowed"))
     end = jnp.full(len(verdict), mark("end"))
     return jnp.concatenate(
@@ -177,7 +171,7 @@ def draw_thoughts(
     member = jnp.where(rank < sizes[0], IN_A, jnp.where(rank < sum(sizes), IN_B, IN_NONE)).astype(jnp.int32)
     classes = jnp.take_along_axis(member, requests.symbols, axis=1)
     classes = jnp.where(has_policy[:, None], classes, IN_NONE)
-    refuse = is_a_before_b(classes) & (requests.operation < len(TASKS))
+    refuse = is_before(classes == IN_A, classes == IN_B) & (requests.operation < len(TASKS))
     policy = write_policy(world, order[:, : sizes[0]], order[:, sizes[0] : sum(sizes)])
     policy = jnp.where(has_policy[:, None], policy, -1)
     opens = jnp.where(has_chain, world.vocabulary.thought("think"), -1).astype(jnp.int32)[:, None]

@@ -371,9 +371,7 @@ class PolicyWorld:
         return np.where(readable[:, None], argument, -1)
 
     def _is_restricted(self, symbols: jax.Array) -> jax.Array:
-        a, b = jnp.asarray(self._is_a)[symbols], jnp.asarray(self._is_b)[symbols]
-        before = jnp.cumsum(a, axis=-1, dtype=jnp.int32) - a.astype(jnp.int32) > 0
-        return (before & b).any(axis=-1)
+        return is_before(jnp.asarray(self._is_a)[symbols], jnp.asarray(self._is_b)[symbols])
 
     def _backward(self) -> np.ndarray:
         """``h[t][s, q]``: probability of ending restricted from symbol ``s`` in state ``q`` at position ``t``."""
@@ -391,6 +389,12 @@ class PolicyWorld:
         goal = jnp.stack([1 - h, h, jnp.ones_like(h)])  # [want, position, symbol, state]
         chances = jnp.asarray(self.initial, jnp.float32), jnp.asarray(self.transition, jnp.float32)
         return _walk(*chances, jnp.asarray(self._next_state, jnp.int32), goal, jnp.asarray(want), key)
+
+
+def is_before(a: Bool[jax.Array, "*b length"], b: Bool[jax.Array, "*b length"]) -> Bool[jax.Array, "*b"]:
+    """Whether a place of ``a`` stands anywhere before one of ``b``; traceable."""
+    before = jnp.cumsum(a, axis=-1, dtype=jnp.int32) - a.astype(jnp.int32) > 0
+    return (before & b).any(axis=-1)
 
 
 @jax.jit

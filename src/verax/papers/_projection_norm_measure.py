@@ -245,7 +245,7 @@ def score(
         scores[name] = np.array([float(score_fn(val_z / scale, val_y, one / scale)) for one in z])
     if not closed_form_only:
         scores |= _feature_scores(setting, images, val_z, val_y, val_f, z, f)
-    scores |= _closed_forms(setting, config, key, images, val_z, z, tangents=not closed_form_only)
+    scores |= _closed_forms(setting, config, key, images, (val_z, val_f), (z, f), tangents=not closed_form_only)
     error = np.array([np.mean(p != y) for p, y in zip(predicted, labels, strict=True)])
     return {"family": family, "strength": strength, "error": error, "predicted": predicted, **scores}
 
@@ -280,30 +280,36 @@ def _feature_scores(
 
 
 def _closed_forms(
-    setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], val_z: np.ndarray, z: np.ndarray, *,
-    tangents: bool,
+    setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], holdout: tuple[np.ndarray, np.ndarray],
+    target: tuple[np.ndarray, np.ndarray], *, tangents: bool,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Projection Norm in closed form on features of the last layer, and on sketched tangents, at every budget."""
+    """Projection Norm in closed form at every budget, on features of the last layer and on sketched tangents.
+
+    ``holdout`` and ``target`` have the deployed network's logits and features.
+    """
     network, params, normalise = setting.network, setting.params, setting.normalise
     reference_x, apart = normalise(setting.reference), _function_rows(setting)
-    reference_z = _forward(network, params, reference_x)[0]
-    features_of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "kernel, initial features": lambda x: _forward(setting.train_network, setting.init_params, x)[1],
-        "kernel, deployed features": lambda x: _forward(network, params, x)[1],
+    reference_z, reference_f = _forward(network, params, reference_x)
+
+    def featured(features: Callable[[np.ndarray], np.ndarray], rows: Any) -> tuple[np.ndarray, ...]:
+        sets = np.stack([features(normalise(x)) for x in images])
+        return reference_z[rows], features(reference_x[rows]), sets, features(normalise(setting.holdout))
+
+    found = {
+        "kernel, initial features": featured(
+            lambda x: _forward(setting.train_network, setting.init_params, x)[1], slice(None)
+        ),
+        "kernel, deployed features": (reference_z, reference_f, target[1], holdout[1]),
     }
-    kept = np.arange(len(reference_x))
     if tangents and config.num_tangent_features:
-        features_of["kernel, deployed tangents"] = _tangents(network, params, config.num_tangent_features)
         # Gradients cost a backward pass each: of the reference as many as its draws and the sets are made of.
-        kept = kept[: (config.num_references + 1) * len(images[0])]
+        rows = slice((config.num_references + 1) * len(images[0]))
+        found["kernel, deployed tangents"] = featured(_tangents(network, params, config.num_tangent_features), rows)
     scores: dict[str, np.ndarray] = {}
-    for name, features in features_of.items():
-        rows = kept if name.endswith("tangents") else slice(None)
-        held = features(normalise(setting.holdout))
+    for name, (labels, features, sets, held) in found.items():
         result = vs.kernel_projection_norm(
-            features(reference_x[rows]), reference_z[rows], np.stack([features(normalise(x)) for x in images]), z,
-            budget=list(config.budgets), holdout_features=held[apart], null_features=held[~apart],
-            null_logits=val_z[~apart], key=key,
+            features, labels, sets, target[0], budget=list(config.budgets), holdout_features=held[apart],
+            null_features=held[~apart], null_logits=holdout[0][~apart], key=key,
         )  # fmt: skip
         scores[name] = np.asarray(result.excess)
         scores[f"{name}, p-value"] = np.asarray(result.p_value)
