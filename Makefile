@@ -12,7 +12,7 @@ BUILD  := pyproject.toml $(wildcard jaxlib_ext/*)
 READY  := $(VENV)/.ready-$(FILES)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-full fast newest lint types docs bench clean
+.PHONY: demo test test-full newest newest-leg lint types docs bench clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.python:
@@ -57,13 +57,16 @@ test: $(READY) $(VENV)/.extra-test
 test-full: test $(VENV)/.extra-inspect
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
-# One leg, for another interpreter and so another JAX: `make newest PYTHON=python3.13`. Answers to bad input come before
-# any computation, so they do not depend on it, and the costliest tests are not repeated.
-fast: $(READY) $(VENV)/.extra-test
-	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input and not costly"
+# Another interpreter, and so another JAX: `make newest PYTHON=python3.13`. What leans on JAX's own workings (jaxprs
+# rewritten, meshes, custom derivatives, native calls, exports), and the example of every public function.
+WORKINGS := tests/unit/ntk tests/reference/ntk tests/unit/kernels tests/unit/matching tests/unit/models tests/unit/spectral \
+	tests/unit/parallel tests/parallel tests/ext tests/unit/test_export.py
+newest-leg: $(READY) $(VENV)/.extra-test
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input and not costly" $(WORKINGS)
+	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
 newest:
-	$(MAKE) VENV=.venv-newest fast
+	$(MAKE) VENV=.venv-newest newest-leg
 
 lint: $(VENV)/.extra-lint
 	$(BIN)/ruff check .
