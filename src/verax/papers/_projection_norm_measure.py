@@ -59,62 +59,132 @@ class Measurement(NamedTuple):
 
     corrupted: Sets
     label_shifted: Sets
-    adversarial: Sets
+    adversarial: Sets | None
     holdout_predicted: np.ndarray
     holdout_error: float
     sized: dict[int, Sets]
     """Corrupted sets of other sizes, by the closed form and by average confidence."""
 
 
-def measure(setting: Setting, config: Any, key: jax.Array, seed: int, *, retrain: bool) -> Measurement:
-    """Build and score the sets, or read what an earlier run kept."""
+class Extent(NamedTuple):
+    """Which of the costly parts a network and seed are measured with."""
+
+    retrained: bool
+    """Projection Norm by retraining."""
+    adversarial: bool
+    """Adversarial sets."""
+    tangents: bool
+    """The closed form on sketched tangents."""
+    initial: bool
+    """The closed form on features of the initialisation, that of retraining."""
+
+
+class Passes(NamedTuple):
+    """What the networks say of a set ``[n, ...]``, or of sets of one size ``[S, m, ...]``."""
+
+    logits: np.ndarray
+    features: np.ndarray
+    """Inputs of the deployed network's last layer."""
+    initial: np.ndarray | None
+    """The same at the initialisation."""
+
+
+class Anchors(NamedTuple):
+    """What every set of a setting is compared with."""
+
+    reference: Passes
+    holdout: Passes
+
+
+class Draw(NamedTuple):
+    """Target sets."""
+
+    family: np.ndarray
+    strength: np.ndarray
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+
+
+def make_anchors(setting: Setting, *, initial: bool) -> Anchors:
+    """Pass the reference images and the holdout through the networks."""
+    return Anchors(*(_passes(setting, images, initial) for images in (setting.reference, setting.holdout)))
+
+
+def measure(
+    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, number: int, extent: Extent
+) -> Measurement:
+    """Build and score the sets of the setting's draw of this number, or read what an earlier run kept."""
     cache = Cache(config.cache or None)
-    rng = numpy_generator(key, 1)
+    rng = numpy_generator(jax.random.fold_in(key, number), 1)
     identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
-                config.num_nulls, config.budgets, config.radii, config.num_tangent_features,
-                *map(np.asarray, jax.tree.leaves(setting.params)),
-                setting.pool, setting.holdout]  # fmt: skip
-    corrupted = _corrupted_sets(setting, config, key, rng)
-    shifted = _label_shifted_sets(setting, config, rng)
-    rows = rng.permutation(len(setting.pool))[: config.size]
+                config.num_nulls, config.budgets, config.radii, config.num_tangent_features, number, extent,
+                *map(np.asarray, jax.tree.leaves(setting.params)), setting.pool, setting.holdout]  # fmt: skip
+    corrupted = _corrupted_sets(setting, config, key, number)
+    draws = {"corrupted": lambda: corrupted, "shifted": lambda: _label_shifted_sets(setting, config, rng)}
+    if extent.adversarial:
+        rows = rng.permutation(len(setting.pool))[: config.size]
+        draws["adversarial"] = functools.cache(lambda: _adversarial_sets(setting, config, rows))
     parts = {}
-    for kind in ("corrupted", "shifted", "adversarial"):
+    for kind, draw in draws.items():
 
-        def compute(kind: str = kind) -> dict[str, np.ndarray]:
-            if kind == "adversarial":
-                sets = _adversarial_sets(setting, config, rows)
-            else:
-                sets = corrupted if kind == "corrupted" else shifted
-            return score(setting, config, key, *sets)
+        def compute(kind: str = kind, draw: Callable[[], Draw] = draw) -> dict[str, np.ndarray]:
+            outputs = _kept(setting, config, key, number, extent.initial) if kind == "corrupted" else None
+            return score(setting, anchors, config, key, draw(), outputs, tangents=extent.tangents)
 
-        parts[kind] = cache.get(f"{kind}1", [kind, *identity], compute)
-        if retrain:
-
-            def compute_retrained(kind: str = kind) -> dict[str, np.ndarray]:
-                if kind == "adversarial":
-                    sets = _adversarial_sets(setting, config, rows)
-                else:
-                    sets = corrupted if kind == "corrupted" else shifted
-                return retrained(setting, config, key, sets[2], cache, [kind, *identity])
-
-            parts[kind] |= compute_retrained()
+        parts[kind] = cache.get(f"{kind}2", [kind, *identity], compute)
+        if extent.retrained:
+            sets = draw()
+            # The held-out corruptions choose budgets, of which retraining has none.
+            wanted = ~np.isin(sets.family, (*EXTRA, "clean"))
+            images = [one for one, chosen in zip(sets.images, wanted, strict=True) if chosen]
+            for name, excess in retrained(setting, config, key, images, cache, [kind, *identity]).items():
+                parts[kind][name] = np.full(len(wanted), np.nan)
+                parts[kind][name][wanted] = excess
     sized = {}
-    for size, seeds in config.other_sizes:
-        if seed < seeds:
+    for size in config.other_sizes:
+        if size < config.size or (setting.stored and number == 0):
 
             def compute_sized(size: int = size) -> dict[str, np.ndarray]:
-                own = jax.random.fold_in(key, size)
-                sets = _corrupted_sets(setting, config, own, numpy_generator(own, 1), size)
-                return score(setting, config, own, *sets, closed_form_only=True)
+                return _score_sized(setting, anchors, config, key, number, size, initial=extent.initial)
 
-            sized[size] = _as_sets(cache.get("sized1", [size, *identity], compute_sized))
-    z = _forward(setting.network, setting.params, setting.normalise(setting.holdout))[0]
+            sized[size] = _as_sets(cache.get("sized2", [size, *identity], compute_sized))
+    predicted = anchors.holdout.logits.argmax(1)
     return Measurement(
-        *(_as_sets(part) for part in parts.values()),
-        holdout_predicted=z.argmax(1),
-        holdout_error=float(np.mean(z.argmax(1) != setting.holdout_labels)),
+        _as_sets(parts["corrupted"]),
+        _as_sets(parts["shifted"]),
+        _as_sets(parts["adversarial"]) if extent.adversarial else None,
+        holdout_predicted=predicted,
+        holdout_error=float(np.mean(predicted != setting.holdout_labels)),
         sized=sized,
     )
+
+
+def _kept(setting: Setting, config: Any, key: jax.Array, number: int, initial: bool) -> Passes:
+    """Outputs on the corrupted sets of a draw, kept: those of other sizes are made of them."""
+
+    def compute() -> dict[str, np.ndarray]:
+        found = _stacked(setting, _corrupted_sets(setting, config, key, number).images, initial)
+        return {name: value for name, value in found._asdict().items() if value is not None}
+
+    identity = [config.size, config.severities, config.num_holdout, number, initial, setting.pool,
+                *map(np.asarray, jax.tree.leaves(setting.params))]  # fmt: skip
+    return Passes(**{"initial": None} | Cache(config.cache or None).get("outputs2", identity, compute))
+
+
+def _score_sized(
+    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, number: int, size: int, *, initial: bool
+) -> dict[str, np.ndarray]:
+    """Score the first examples of each corrupted set, or the union of several draws' sets."""
+    numbers = [number] if size < config.size else list(range(size // config.size))
+    draws = [_corrupted_sets(setting, config, key, n) for n in numbers]
+    outputs = [_kept(setting, config, key, n, initial) for n in numbers]
+
+    def joined(parts: Any) -> Any:
+        return None if parts[0] is None else np.concatenate(parts, axis=1)[:, :size]
+
+    labels = list(joined([np.stack(draw.labels) for draw in draws]))
+    sets = Draw(draws[0].family, draws[0].strength, [], labels)
+    return score(setting, anchors, config, key, sets, Passes(*map(joined, zip(*outputs, strict=True))), brief=True)
 
 
 def monitored(setting: Setting, config: Any, key: jax.Array) -> vs.MonitorTable:
@@ -143,25 +213,28 @@ def _as_sets(part: dict[str, np.ndarray]) -> Sets:
     return Sets(part["family"], part["strength"], part["error"], part["predicted"], scores)
 
 
-def _corrupted_sets(
-    setting: Setting, config: Any, key: jax.Array, rng: np.random.Generator, size: int | None = None
-) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Every corruption and severity on its own draw of images, and as many clean sets as severities."""
+def _corrupted_sets(setting: Setting, config: Any, key: jax.Array, number: int) -> Draw:
+    """Every corruption and severity on its own draw of images, and as many clean sets as severities.
+
+    Draws of other numbers have none of these images, as long as the pool lasts.
+    """
     names = [n for n in NAMES if not (n == "saturate" and setting.pool.shape[3] == 1)]
     family, strength, images, labels = [], [], [], []
     for name in (*names, "clean"):
         for severity in config.severities:
-            rows = rng.permutation(len(setting.pool))[: size or config.size]
-            picked = setting.pool[rows]
-            one = jax.random.fold_in(key, zlib.crc32(f"{name}{severity}".encode()))
-            images.append(picked if name == "clean" else corrupt(picked, name, severity, key=one))
-            labels.append(setting.pool_labels[rows])
+            own = jax.random.fold_in(key, zlib.crc32(f"{name}{severity}".encode()))
+            rows = numpy_generator(own).permutation(len(setting.pool))
+            picked = rows[number * config.size : (number + 1) * config.size]
+            one = jax.random.fold_in(own, number)
+            pixels = setting.pool[picked]
+            images.append(pixels if name == "clean" else corrupt(pixels, name, severity, key=one))
+            labels.append(setting.pool_labels[picked])
             family.append(name)
             strength.append(0 if name == "clean" else severity)
-    return np.array(family), np.array(strength, float), images, labels
+    return Draw(np.array(family), np.array(strength, float), images, labels)
 
 
-def _label_shifted_sets(setting: Setting, config: Any, rng: np.random.Generator):
+def _label_shifted_sets(setting: Setting, config: Any, rng: np.random.Generator) -> Draw:
     """Clean images of all, of four and of one class."""
     family, strength, images, labels = [], [], [], []
     for count in (10, 4, 1):
@@ -173,10 +246,10 @@ def _label_shifted_sets(setting: Setting, config: Any, rng: np.random.Generator)
             strength.append(count)
             images.append(setting.pool[rows])
             labels.append(setting.pool_labels[rows])
-    return np.array(family), np.array(strength, float), images, labels
+    return Draw(np.array(family), np.array(strength, float), images, labels)
 
 
-def _adversarial_sets(setting: Setting, config: Any, rows: np.ndarray):
+def _adversarial_sets(setting: Setting, config: Any, rows: np.ndarray) -> Draw:
     """Images moved within a radius by projected gradient ascent on the deployed network's own loss."""
     images, labels = setting.pool[rows], setting.pool_labels[rows]
     low, high = (setting.normalise(np.full((1, *images.shape[1:]), v, np.uint8)) for v in (0, 255))
@@ -203,7 +276,7 @@ def _adversarial_sets(setting: Setting, config: Any, rows: np.ndarray):
             moved.append(pixels.astype(np.uint8))
         sets.append(np.concatenate(moved))
     family = np.array(["adversarial"] * len(sets))
-    return family, np.array([0.0, *config.radii]), sets, [labels] * len(sets)
+    return Draw(family, np.array([0.0, *config.radii]), sets, [labels] * len(sets))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -224,38 +297,49 @@ def _forward(network: Network, params: Any, x: np.ndarray) -> tuple[np.ndarray, 
     return np.concatenate(logits), np.concatenate(features)
 
 
+def _passes(setting: Setting, images: np.ndarray, initial: bool) -> Passes:
+    x = setting.normalise(images)
+    at_start = _forward(setting.train_network, setting.init_params, x)[1] if initial else None
+    return Passes(*_forward(setting.network, setting.params, x), at_start)
+
+
+def _stacked(setting: Setting, images: list[np.ndarray], initial: bool) -> Passes:
+    found = [_passes(setting, one, initial) for one in images]
+    return Passes(*(None if parts[0] is None else np.stack(parts) for parts in zip(*found, strict=True)))
+
+
 def score(
-    setting: Setting, config: Any, key: jax.Array, family: np.ndarray, strength: np.ndarray, images: list[np.ndarray],
-    labels: list[np.ndarray], *, closed_form_only: bool = False,
+    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, sets: Draw, outputs: Passes | None = None, *,
+    brief: bool = False, tangents: bool = False,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Every score but retraining; those of the closed form at every budget."""
-    network, params, normalise = setting.network, setting.params, setting.normalise
-    val_z, val_f = _forward(network, params, normalise(setting.holdout))
-    val_y = setting.holdout_labels.astype(np.int32)
-    outputs = [_forward(network, params, normalise(x)) for x in images]
-    z, f = (np.stack(part) for part in zip(*outputs, strict=True))
+    """Every score but retraining, those of the closed form at every budget; in brief, closed forms and confidence."""
+    if outputs is None:
+        outputs = _stacked(setting, sets.images, anchors.holdout.initial is not None)
+    val_z, val_y = anchors.holdout.logits, setting.holdout_labels.astype(np.int32)
+    z = outputs.logits
     predicted = z.argmax(2)
     scores: dict[str, np.ndarray] = {}
     temperature = np.float32(vs.fit_temperature(val_z, val_y))
     for name, score_fn in LOGIT_SCORES.items():
-        if closed_form_only and name != "average confidence":
+        if brief and name != "average confidence":
             continue
         # MaNo and MDE are defined on the logits as they are.
         scale = np.float32(1) if name in ("MaNo", "MDE") else temperature
         scores[name] = np.array([float(score_fn(val_z / scale, val_y, one / scale)) for one in z])
-    if not closed_form_only:
-        scores |= _feature_scores(setting, images, val_z, val_y, val_f, z, f)
-    scores |= _closed_forms(setting, config, key, images, (val_z, val_f), (z, f), tangents=not closed_form_only)
-    error = np.array([np.mean(p != y) for p, y in zip(predicted, labels, strict=True)])
-    return {"family": family, "strength": strength, "error": error, "predicted": predicted, **scores}
+    if not brief:
+        scores |= _feature_scores(setting, sets.images, anchors.holdout, outputs)
+    scores |= _closed_forms(setting, anchors, config, key, sets.images if tangents else None, outputs)
+    error = np.array([np.mean(p != y) for p, y in zip(predicted, sets.labels, strict=True)])
+    return {"family": sets.family, "strength": sets.strength, "error": error, "predicted": predicted, **scores}
 
 
 def _feature_scores(
-    setting: Setting, images: list[np.ndarray], val_z: np.ndarray, val_y: np.ndarray, val_f: np.ndarray, z: np.ndarray,
-    f: np.ndarray,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    setting: Setting, images: list[np.ndarray], holdout: Passes, outputs: Passes
+) -> dict[str, np.ndarray]:
     """Scores that read features, and those that read other networks."""
     network, normalise = setting.network, setting.normalise
+    val_z, val_f, val_y = holdout.logits, holdout.features, setting.holdout_labels.astype(np.int32)
+    z, f = outputs.logits, outputs.features
     scores = {
         "Frechet distance": np.array(
             [float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b))
@@ -280,36 +364,29 @@ def _feature_scores(
 
 
 def _closed_forms(
-    setting: Setting, config: Any, key: jax.Array, images: list[np.ndarray], holdout: tuple[np.ndarray, np.ndarray],
-    target: tuple[np.ndarray, np.ndarray], *, tangents: bool,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Projection Norm in closed form at every budget, on features of the last layer and on sketched tangents.
-
-    ``holdout`` and ``target`` have the deployed network's logits and features.
-    """
-    network, params, normalise = setting.network, setting.params, setting.normalise
-    reference_x, apart = normalise(setting.reference), _function_rows(setting)
-    reference_z, reference_f = _forward(network, params, reference_x)
-
-    def featured(features: Callable[[np.ndarray], np.ndarray], rows: Any) -> tuple[np.ndarray, ...]:
-        sets = np.stack([features(normalise(x)) for x in images])
-        return reference_z[rows], features(reference_x[rows]), sets, features(normalise(setting.holdout))
-
-    found = {
-        "kernel, initial features": featured(
-            lambda x: _forward(setting.train_network, setting.init_params, x)[1], slice(None)
-        ),
-        "kernel, deployed features": (reference_z, reference_f, target[1], holdout[1]),
-    }
-    if tangents and config.num_tangent_features:
+    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, images: list[np.ndarray] | None, outputs: Passes
+) -> dict[str, np.ndarray]:
+    """Projection Norm in closed form at every budget: on features of the last layer, and on the images' tangents."""
+    reference, holdout = anchors.reference, anchors.holdout
+    apart = _function_rows(setting)
+    found = {"kernel, deployed features": (reference.logits, reference.features, outputs.features, holdout.features)}
+    if reference.initial is not None and holdout.initial is not None and outputs.initial is not None:
+        found["kernel, initial features"] = (reference.logits, reference.initial, outputs.initial, holdout.initial)
+    if images is not None:
         # Gradients cost a backward pass each: of the reference as many as its draws and the sets are made of.
         rows = slice((config.num_references + 1) * len(images[0]))
-        found["kernel, deployed tangents"] = featured(_tangents(network, params, config.num_tangent_features), rows)
+        features, normalise = _tangents(setting.network, setting.params, config.num_tangent_features), setting.normalise
+        found["kernel, deployed tangents"] = (
+            reference.logits[rows], features(normalise(setting.reference[rows])),
+            np.stack([features(normalise(x)) for x in images]), features(normalise(setting.holdout)),
+        )  # fmt: skip
     scores: dict[str, np.ndarray] = {}
     for name, (labels, features, sets, held) in found.items():
+        # Null draws are new to the network, as target sets are; where the holdout is too small, of the reference.
+        nulls: dict[str, Any] = {"null_features": held[~apart], "null_logits": holdout.logits[~apart]}
         result = vs.kernel_projection_norm(
-            features, labels, sets, target[0], budget=list(config.budgets), holdout_features=held[apart],
-            null_features=held[~apart], null_logits=holdout[0][~apart], key=key,
+            features, labels, sets, outputs.logits, budget=list(config.budgets), holdout_features=held[apart],
+            key=key, **(nulls if sets.shape[1] <= np.sum(~apart) else {}),
         )  # fmt: skip
         scores[name] = np.asarray(result.excess)
         scores[f"{name}, p-value"] = np.asarray(result.p_value)

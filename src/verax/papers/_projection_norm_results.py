@@ -153,7 +153,8 @@ def make_claims(summary: Summary) -> list[Claim]:
         "The test on predicted labels refuses such sets", "not the paper's: calibration is ours", None,
         [flagged for _, flagged in labels], LABELS_FLAGGED,
     )  # fmt: skip
-    attacks = [float(_adversarial(summary, seed, best)) for seed in range(len(_validations(summary, best)))]
+    attacked = len(_attacked(summary, config.networks[0]))
+    attacks = [float(_adversarial(summary, seed, best)) for seed in range(min(attacked, len(labels)))]
     add(
         "Projection Norm detects adversarial examples to a non-trivial degree", "abstract", None,
         [min(attacks)] if attacks else [], ADVERSARIAL,
@@ -176,9 +177,14 @@ def _label_shift(summary: Summary, seed: int, name: str) -> tuple[float, float]:
     return float((predicted - sets.error)[single].mean()), float(np.mean(flagged))
 
 
+def _attacked(summary: Summary, network: str) -> list[Sets]:
+    """Adversarial sets of the first seeds, as many as have them."""
+    return [m.adversarial for m in summary.measurements[network] if m.adversarial is not None]
+
+
 def _adversarial(summary: Summary, seed: int, name: str) -> bool:
     network = summary.config.networks[0]
-    sets, judged = summary.measurements[network][seed].adversarial, summary.judged[network][seed][name]
+    sets, judged = _attacked(summary, network)[seed], summary.judged[network][seed][name]
     predicted, lower, _ = _line(judged, _at_budget(summary, judged, sets, name))
     ranks = np.argsort(np.argsort(predicted))
     rising = np.corrcoef(ranks, np.arange(len(ranks)))[0, 1] >= 0.9
@@ -221,7 +227,8 @@ def make_tables(summary: Summary) -> dict[str, tuple[Table, str]]:
             "they are not.",
         )
         tables[f"failures, {network}"] = _failures(summary, network)
-        tables[f"adversarial, {network}"] = _adversarial_table(summary, network)
+        if _attacked(summary, network):
+            tables[f"adversarial, {network}"] = _adversarial_table(summary, network)
     if summary.config.other_sizes:
         tables["sizes"] = _sizes(summary)
     return tables
@@ -231,12 +238,15 @@ def _sizes(summary: Summary) -> tuple[Table, str]:
     """R^2 of the closed form and of average confidence by the size of the target sets."""
     rows = []
     for network, seeds in summary.measurements.items():
-        for size in (size for size, _ in summary.config.other_sizes):
+        for size in summary.config.other_sizes:
             for name in (KERNEL, DEPLOYED, "average confidence"):
-                judged = [_judge(summary.config, m, name, sets=m.sized[size]) for m in seeds if size in m.sized]
+                found = [m for m in seeds if size in m.sized and name in m.sized[size].scores]
+                judged = [_judge(summary.config, m, name, sets=m.sized[size]) for m in found]
                 good = [j.validation for j in judged if j.validation is not None]
                 fits, misses = ([getattr(v, what) for v in good] for what in ("r_squared", "mean_absolute_error"))
-                rows.append((network, size, name, *over_seeds(np.array(fits))[:2], *over_seeds(np.array(misses))[:2]))
+                if good:
+                    both = (*over_seeds(np.array(fits))[:2], *over_seeds(np.array(misses))[:2])
+                    rows.append((network, size, name, *both))
     columns = ("network", "m", "score", "R²", "± se", "MAE", "± se of MAE")
     return Table(columns, rows), "Corrupted sets of other sizes than the main one."
 
@@ -278,19 +288,18 @@ def _failures(summary: Summary, network: str) -> tuple[Table, str]:
 
 
 def _adversarial_table(summary: Summary, network: str) -> tuple[Table, str]:
-    measurements, judged = summary.measurements[network], summary.judged[network]
-    radii = measurements[0].adversarial.strength
-    rows: list[tuple] = [("true error", *np.mean([m.adversarial.error for m in measurements], axis=0).tolist())]
+    attacked, judged = _attacked(summary, network), summary.judged[network]
+    rows: list[tuple] = [("true error", *np.mean([sets.error for sets in attacked], axis=0).tolist())]
     for name in judged[0]:
         lines = [
-            _line(seed[name], _at_budget(summary, seed[name], m.adversarial, name))[0]
-            for m, seed in zip(measurements, judged, strict=True)
+            _line(seed[name], _at_budget(summary, seed[name], sets, name))[0]
+            for sets, seed in zip(attacked, judged[: len(attacked)], strict=True)
             if name in seed and seed[name].calibration is not None
         ]
         if lines and np.all(np.isfinite(lines)):
             rows.append((name, *np.mean(lines, axis=0).tolist()))
     caption = "The line's value, calibrated on corruptions alone, by radius (share of full intensity), mean over seeds."
-    return Table(("score", *(f"{radius:.3f}" for radius in radii)), rows), caption
+    return Table(("score", *(f"{radius:.3f}" for radius in attacked[0].strength)), rows), caption
 
 
 def make_figures(summary: Summary, watched: MonitorTable) -> dict[str, tuple[Any, str]]:
@@ -300,7 +309,8 @@ def make_figures(summary: Summary, watched: MonitorTable) -> dict[str, tuple[Any
         for network in summary.config.networks:
             figures[f"score against error, {network}"] = _scatter(summary, network)
             figures[f"calibration, {network}"] = _calibration(summary, network)
-            figures[f"adversarial, {network}"] = _attack(summary, network)
+            if _attacked(summary, network):
+                figures[f"adversarial, {network}"] = _attack(summary, network)
         figure, axes = subplots(width=7.0, height=3.2)
         watched.plot(axes)
         figures["monitor"] = (
@@ -362,7 +372,7 @@ def _calibration(summary: Summary, network: str) -> tuple[Any, str]:
 
 def _attack(summary: Summary, network: str) -> tuple[Any, str]:
     figure, axes = subplots(width=5.2, height=3.4)
-    m = summary.measurements[network][0].adversarial
+    m = _attacked(summary, network)[0]
     axes.plot(m.strength, m.error, color="black", marker="o", markersize=3, label="true error")
     for color, name in enumerate(_shown(summary, network)):
         judged = summary.judged[network][0][name]

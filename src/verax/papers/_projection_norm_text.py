@@ -17,7 +17,7 @@ from verax.report import Claim, Criterion, Table
 
 from ._cache import Cache
 from ._estimate import over_seeds
-from ._projection_norm_measure import retrained, score
+from ._projection_norm_measure import Draw, make_anchors, retrained, score
 from ._projection_norm_setting import Setting, fit_network
 
 FILE = "sentiment.npz"
@@ -171,7 +171,10 @@ def measure_text(texts: Texts, name: str, config: Any, key: jax.Array) -> dict[s
         for draw in range(_DRAWS):
             rows = order[draw * _SIZE : (draw + 1) * _SIZE]
             add(source, 0.0, [words[i] for i in rows], texts.labels[source][rows])
-    found = score(setting, config, score_key, np.array(family), np.array(strength), sets, truths)
+    draw = Draw(np.array(family), np.array(strength), sets, truths)
+    anchors = make_anchors(setting, initial=True)
+    tangents = config.num_tangent_features > 0
+    found = score(setting, anchors, config, score_key, draw, tangents=tangents)
     return found | retrained(setting, config, score_key, sets, Cache(None), [])
 
 

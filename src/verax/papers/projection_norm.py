@@ -18,9 +18,9 @@ from verax.report import Report
 from verax.shift import MonitorTable
 
 from ._cache import Cache
-from ._projection_norm_measure import Measurement, measure, monitored
+from ._projection_norm_measure import Extent, Measurement, make_anchors, measure, monitored
 from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
-from ._projection_norm_setting import NETWORKS, load_setting
+from ._projection_norm_setting import NETWORKS, STORED, load_setting
 from ._projection_norm_text import TEXT_NETWORKS, measure_text, read_texts, text_claims, text_tables
 from ._run import Steps, make_report
 
@@ -46,17 +46,21 @@ class Config:
     num_holdout
         Labelled in-distribution examples for thresholds, function norm and null draws.
     num_seeds
-        Independent draws of splits, target sets and corruptions (and of weights, where they are trained here).
+        Draws: for networks that are trained here, of weights, splits, images and corruptions; for those with stored
+        weights, of disjoint sets of images and of corruptions, under one split into holdout and pool.
     budgets
         Of the closed form; the one used is chosen on the corruptions that are held out of all else.
-    retrain_seeds
-        For each of the networks, for how many of the seeds Projection Norm is computed by retraining.
+    retrain_seeds, adversarial_seeds, tangent_seeds
+        For each of the networks, for how many of the seeds Projection Norm is computed by retraining, adversarial sets
+        are made, and the closed form is computed on sketched tangents of the deployed network. Networks that are
+        retrained also have a closed form on features of the initialisation.
     retrain_steps, retrain_batch, retrain_learning_rate
         Of SGD with momentum 0.9.
     other_sizes
-        Pairs: further sizes of target sets for the closed form, and for how many of the seeds.
+        Further sizes of target sets for the closed form: smaller ones are parts of the sets; larger ones, multiples of
+        the size, are unions over seeds, once for each network whose weights are stored.
     num_tangent_features
-        Of the sketched tangent kernel of the deployed network, a closed form of its own; 0 for none.
+        Of the sketched tangent kernel.
     text_seeds
         Draws of weights and sets for sentiment classifiers on text; 0 for none.
     num_references, num_nulls
@@ -77,13 +81,15 @@ class Config:
     num_holdout: int
     num_seeds: int
     retrain_seeds: tuple[int, ...]
+    adversarial_seeds: tuple[int, ...]
+    tangent_seeds: tuple[int, ...]
     retrain_steps: int
     retrain_batch: int
     radii: tuple[float, ...]
     retrain_learning_rate: float = 0.05
     budgets: tuple[float, ...] = (0.0, 1.0, 10.0, 100.0, 1000.0)
-    other_sizes: tuple[tuple[int, int], ...] = ()
-    num_tangent_features: int = 0
+    other_sizes: tuple[int, ...] = ()
+    num_tangent_features: int = 1024
     text_seeds: int = 0
     num_references: int = 2
     num_nulls: int = 8
@@ -94,11 +100,14 @@ class Config:
         check(bool(self.networks), "networks", "none", "at least one")
         for name in self.networks:
             check_option("networks", name, NETWORKS)
-        matched = len(self.retrain_seeds) == len(self.networks)
-        check(matched, "retrain_seeds", self.retrain_seeds, f"one number for each of {self.networks}")
-        for size, seeds in self.other_sizes:
+        for name in ("retrain_seeds", "adversarial_seeds", "tangent_seeds"):
+            numbers = getattr(self, name)
+            check(len(numbers) == len(self.networks), name, numbers, f"one number for each of {self.networks}")
+        for size in self.other_sizes:
             check_integer("other_sizes", size, minimum=10)
-            check_integer("other_sizes", seeds, minimum=1)
+            most = self.num_seeds * self.size
+            fits = size < self.size or (size % self.size == 0 and size <= most)
+            check(fits, "other_sizes", size, f"less than the size, {self.size}, or a multiple up to {most}")
         for name in ("size", "small_size", "num_holdout", "retrain_batch"):
             check_integer(name, getattr(self, name), minimum=10)
         check_integer("num_seeds", self.num_seeds, minimum=1)
@@ -117,6 +126,8 @@ class Config:
             num_holdout=500,
             num_seeds=3,
             retrain_seeds=(3,),
+            adversarial_seeds=(3,),
+            tangent_seeds=(0,),
             retrain_steps=60,
             retrain_batch=64,
             radii=tuple(round(0.03 * i, 3) for i in range(1, 9)),
@@ -135,8 +146,9 @@ class Config:
             num_holdout=4000,
             num_seeds=5,
             retrain_seeds=(1, 0, 5),
-            other_sizes=((100, 5), (5000, 1)),
-            num_tangent_features=1024,
+            adversarial_seeds=(1, 0, 0),
+            tangent_seeds=(1, 0, 0),
+            other_sizes=(100, 5000),
             text_seeds=3,
             retrain_steps=40,
             retrain_batch=64,
@@ -149,8 +161,8 @@ class Config:
     def full(cls) -> "Config":
         """Return the laptop's networks with 500 steps of retraining and five seeds, for a GPU."""
         return dataclasses.replace(
-            cls.laptop(), planned_seconds=6 * 3600.0, retrain_seeds=(5, 5, 5), retrain_steps=500,
-            retrain_batch=128, num_nulls=8,
+            cls.laptop(), planned_seconds=6 * 3600.0, retrain_seeds=(5, 5, 5), adversarial_seeds=(5, 5, 5),
+            tangent_seeds=(5, 5, 5), retrain_steps=500, retrain_batch=128, num_nulls=8,
         )  # fmt: skip
 
 
@@ -195,15 +207,23 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     with Steps("Projection Norm", total, show=progress) as steps:
         measurements: dict[str, list[Measurement]] = {}
         watched: list[MonitorTable] = []  # the first network's first seed
-        for network, retrain_seeds in zip(config.networks, config.retrain_seeds, strict=True):
+        for place, network in enumerate(config.networks):
             measurements[network] = []
+            setting = anchors = None
             for seed in range(config.num_seeds):
                 steps(f"{network}, seed {seed + 1}")
-                seed_key = jax.random.fold_in(key, seed)
-                setting = load_setting(network, data, config, seed_key)
-                measurements[network].append(measure(setting, config, seed_key, seed, retrain=seed < retrain_seeds))
+                extent = Extent(
+                    seed < config.retrain_seeds[place], seed < config.adversarial_seeds[place],
+                    seed < config.tangent_seeds[place], initial=config.retrain_seeds[place] > 0,
+                )  # fmt: skip
+                own = jax.random.fold_in(key, 0 if network in STORED else seed)
+                if setting is None or anchors is None or network not in STORED:
+                    setting = load_setting(network, data, config, own)
+                    anchors = make_anchors(setting, initial=extent.initial)
+                number = seed if network in STORED else 0
+                measurements[network].append(measure(setting, anchors, config, own, number, extent))
                 if not watched:
-                    watched.append(monitored(setting, config, seed_key))
+                    watched.append(monitored(setting, config, own))
         text = _text(config, data, key, steps)
         steps("tables and figures")
         summary = summarise(config, measurements)

@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from verax.models import mlp
+from verax.papers import _projection_norm_measure as sets
 from verax.papers import _projection_norm_text as text
 from verax.papers import projection_norm as paper
+from verax.papers._projection_norm_setting import Setting
 
 WORDS = "a stirring , funny and finally transporting film it's"
 
@@ -84,13 +87,58 @@ def test_the_verdict_on_text_follows():
     assert {row[0] for row in tables["text, embeddings"][0].rows} >= {"average confidence", "kernel"}
 
 
+@pytest.fixture(scope="module")
+def stored():
+    """A setting of noise, whose network is the same for all seeds."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 8, 8, 1), np.uint8)
+    labels = rng.integers(0, 4, 400)
+    network, params = mlp([64, 8, 4], key=jax.random.key(0))
+    parts = (images[:100], images[100:200], labels[100:200], images[200:], labels[200:])
+    return Setting(network, params, params, network, [], lambda x: x / np.float32(255), *parts, 4, stored=True)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(sets, "NAMES", ("brightness",))
+    monkeypatch.setattr(sets.vs, "fit_temperature", lambda *_: 1.0)  # which a network of noise has none of
+    config = dataclasses.replace(paper.Config.demo(), size=30, small_size=20, num_seeds=3, severities=(2,))
+    return dataclasses.replace(config, other_sizes=(20, 90))
+
+
+def test_draws_share_no_image_and_repeat_themselves(stored, few):
+    draws = [sets._corrupted_sets(stored, few, jax.random.key(1), number) for number in (0, 1, 1)]
+    assert draws[0].family.tolist() == ["brightness", "clean"]
+    clean = [{image.tobytes() for image in draw.images[1]} for draw in draws]
+    assert len(clean[0]) == 30
+    assert not clean[0] & clean[1]
+    np.testing.assert_array_equal(draws[1].images, draws[2].images)
+
+
+def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
+    few = dataclasses.replace(few, cache=str(tmp_path))
+    key, anchors = jax.random.key(1), sets.make_anchors(stored, initial=False)
+    extent = sets.Extent(retrained=False, adversarial=False, tangents=False, initial=False)
+    found = [sets.measure(stored, anchors, few, key, number, extent) for number in range(3)]
+    assert [sorted(m.sized) for m in found] == [[20, 90], [20], [20]]
+    union = np.concatenate([m.corrupted.predicted for m in found], axis=1)
+    np.testing.assert_array_equal(found[0].sized[90].predicted, union)
+    np.testing.assert_allclose(found[0].sized[90].error, np.mean([m.corrupted.error for m in found], axis=0))
+    np.testing.assert_array_equal(found[1].sized[20].predicted, found[1].corrupted.predicted[:, :20])
+    assert found[0].adversarial is None
+    assert "kernel, initial features" not in found[0].corrupted.scores
+    again = sets.measure(stored, anchors, few, key, 0, extent)
+    np.testing.assert_array_equal(again.corrupted.scores["COT"], found[0].corrupted.scores["COT"])
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"retrain_seeds": (1, 2)}, r"retrain_seeds: got \(1, 2\); need one number for each of"),
         ({"networks": ("vgg",)}, "networks: got 'vgg'; need one of"),
-        ({"other_sizes": ((5, 1),)}, "other_sizes: got 5; need an integer >= 10"),
+        ({"other_sizes": (5,)}, "other_sizes: got 5; need an integer >= 10"),
+        ({"other_sizes": (300,)}, "other_sizes: got 300; need less than the size, 200, or a multiple up to 600"),
     ],
 )
 def test_configurations_that_make_no_sense(fields, message):
