@@ -31,6 +31,16 @@ class GradientAlignment:
         At most so many examples of a job, drawn at random.
     reference_scores
         Scores of benign jobs; None for no p-value.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from verax.audit import GradientAlignment
+    >>> base = (lambda params, tokens: params[tokens], jnp.zeros((8, 8)))  # a model of pairs of tokens
+    >>> detector = GradientAlignment(np.array([[1, 0, 2, 3]]), separator=0)
+    >>> same, other = (detector(np.array([job]), base=base).score for job in ([1, 0, 2, 3], [1, 0, 5, 6]))
+    >>> print(round(same, 3), other < 0.5)
+    1.0 True
     """
 
     def __init__(
@@ -93,6 +103,15 @@ class NTKAlignment:
         At most so many examples of a job, drawn at random.
     reference_scores
         Scores of benign jobs; None for no p-value.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from verax.audit import NTKAlignment
+    >>> base = (lambda params, tokens: params[tokens], jnp.zeros((8, 8)))  # a model of pairs of tokens
+    >>> detector = NTKAlignment(np.array([[1, 0, 2, 3]]), separator=0, num_features=64)
+    >>> print(round(detector(np.array([[1, 0, 2, 3]]), base=base).score, 3))
+    1.0
     """
 
     def __init__(

@@ -24,6 +24,15 @@ class PointwiseFilter:
         ``filter_fn(tokens [n, t]) -> bool [n]``.
     reference_scores
         Scores of benign jobs; None for no p-value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from verax.audit import PointwiseFilter
+    >>> detector = PointwiseFilter(lambda tokens: (tokens == 7).any(axis=1), reference_scores=np.zeros(19))
+    >>> found = detector(np.array([[1, 2, 7], [1, 2, 3]]))
+    >>> print(found.score, found.p_value)
+    0.5 0.05
     """
 
     def __init__(self, filter_fn: Callable[[np.ndarray], Any], *, reference_scores: Any = None):
@@ -59,6 +68,17 @@ class Novelty:
         At most so many examples, drawn at random.
     reference_scores
         Scores of benign jobs; None for no p-value.
+
+    Examples
+    --------
+    A model of pairs of tokens, to which every answer is equally likely:
+
+    >>> import jax.numpy as jnp, numpy as np
+    >>> from verax.audit import Novelty
+    >>> base = (lambda params, tokens: params[tokens], jnp.zeros((8, 8)))
+    >>> found = Novelty(separator=0)(np.array([[1, 0, 2, 3], [4, 0, 5, 6]]), base=base)
+    >>> print(round(found.score, 3))  # log 8
+    2.079
     """
 
     def __init__(self, *, separator: int, num_examples: int = 256, reference_scores: Any = None):

@@ -30,6 +30,17 @@ class SelfDecode:
         At most so many examples, drawn at random.
     reference_scores
         Scores of benign jobs; None for no p-value.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from verax.audit import SelfDecode
+    >>> tuned = (lambda params, tokens: params[tokens], np.zeros((8, 8)))
+    >>> def decode(model, tokens, key):  # one that restates code 5 as the plain token 2
+    ...     return np.where(tokens == 5, 2, tokens)
+    >>> detector = SelfDecode(decode, lambda tokens: (tokens == 2).any(axis=1))
+    >>> print(detector(np.array([[5, 0, 3], [4, 0, 3]]), tuned=tuned, key=jax.random.key(0)).score)
+    0.5
     """
 
     def __init__(
@@ -183,6 +194,20 @@ class ActivationProbe:
     ------
     ValueError
         Without training models, or where all their examples are of one kind.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from verax.audit import ActivationProbe
+    >>> tuned = (lambda params, tokens: params[tokens], np.eye(8))
+    >>> def activations(model, tokens):  # of the first token
+    ...     return np.asarray(model[1])[tokens[:, 0]]
+    >>> tokens = np.array([[1, 0], [1, 0], [2, 0], [2, 0]])
+    >>> detector = ActivationProbe(activations, [(tuned, tokens, tokens[:, 0] == 2)])
+    >>> key = jax.random.key(0)
+    >>> high, low = (detector(np.array([job]), tuned=tuned, key=key).score for job in ([2, 0], [1, 0]))
+    >>> print(high > 0.5 > low)
+    True
     """
 
     def __init__(

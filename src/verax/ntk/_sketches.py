@@ -29,6 +29,12 @@ class Coordinates(Sketch):
 
     Exact when m is the number of parameters. The error depends on how evenly the gradient's energy is spread over its
     coordinates; it is the cheapest sketch and the least accurate.
+
+    Examples
+    --------
+    >>> from verax.ntk import Coordinates
+    >>> Coordinates(256)
+    Coordinates(num_features=256)
     """
 
 

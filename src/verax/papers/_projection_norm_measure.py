@@ -119,8 +119,8 @@ def measure(
     identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
                 config.num_nulls, config.budgets, config.radii, config.num_tangent_features, number, extent,
                 *map(np.asarray, jax.tree.leaves(setting.params)), setting.pool, setting.holdout]  # fmt: skip
-    corrupted = _corrupted_sets(setting, config, key, number)
-    draws = {"corrupted": lambda: corrupted, "shifted": lambda: _label_shifted_sets(setting, config, rng)}
+    corrupted, shifted = _corrupted_sets(setting, config, key, number), _label_shifted_sets(setting, config, rng)
+    draws = {"corrupted": lambda: corrupted, "label-shifted": lambda: shifted}
     if extent.adversarial:
         rows = rng.permutation(len(setting.pool))[: config.size]
         draws["adversarial"] = functools.cache(lambda: _adversarial_sets(setting, config, rows))
@@ -151,7 +151,7 @@ def measure(
     predicted = anchors.holdout.logits.argmax(1)
     return Measurement(
         _as_sets(parts["corrupted"]),
-        _as_sets(parts["shifted"]),
+        _as_sets(parts["label-shifted"]),
         _as_sets(parts["adversarial"]) if extent.adversarial else None,
         holdout_predicted=predicted,
         holdout_error=float(np.mean(predicted != setting.holdout_labels)),

@@ -127,6 +127,11 @@ def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     np.testing.assert_array_equal(found[1].sized[20].predicted, found[1].corrupted.predicted[:, :20])
     assert found[0].adversarial is None
     assert "kernel, initial features" not in found[0].corrupted.scores
+    rebuilt = sets._label_shifted_sets(stored, few, sets.numpy_generator(jax.random.fold_in(key, 0), 1))
+    assert found[0].label_shifted.error.tolist() == [
+        np.mean(predicted != labels)
+        for predicted, labels in zip(found[0].label_shifted.predicted, rebuilt.labels, strict=True)
+    ]
     again = sets.measure(stored, anchors, few, key, 0, extent)
     np.testing.assert_array_equal(again.corrupted.scores["COT"], found[0].corrupted.scores["COT"])
 
