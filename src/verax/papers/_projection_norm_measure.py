@@ -168,7 +168,8 @@ def _kept(setting: Setting, config: Any, key: jax.Array, number: int, initial: b
 
     identity = [config.size, config.severities, config.num_holdout, number, initial, setting.pool,
                 *map(np.asarray, jax.tree.leaves(setting.params))]  # fmt: skip
-    return Passes(**{"initial": None} | Cache(config.cache or None).get("outputs2", identity, compute))
+    found = Cache(config.cache or None).get("outputs2", identity, compute)
+    return Passes(found["logits"], found["features"], found.get("initial"))
 
 
 def _score_sized(
@@ -179,12 +180,12 @@ def _score_sized(
     draws = [_corrupted_sets(setting, config, key, n) for n in numbers]
     outputs = [_kept(setting, config, key, n, initial) for n in numbers]
 
-    def joined(parts: Any) -> Any:
-        return None if parts[0] is None else np.concatenate(parts, axis=1)[:, :size]
+    def joined(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts, axis=1)[:, :size]
 
     labels = list(joined([np.stack(draw.labels) for draw in draws]))
     sets = Draw(draws[0].family, draws[0].strength, [], labels)
-    return score(setting, anchors, config, key, sets, Passes(*map(joined, zip(*outputs, strict=True))), brief=True)
+    return score(setting, anchors, config, key, sets, _together(outputs, joined), brief=True)
 
 
 def monitored(setting: Setting, config: Any, key: jax.Array) -> vs.MonitorTable:
@@ -303,9 +304,14 @@ def _passes(setting: Setting, images: np.ndarray, initial: bool) -> Passes:
     return Passes(*_forward(setting.network, setting.params, x), at_start)
 
 
+def _together(parts: list[Passes], join: Callable[[list[np.ndarray]], np.ndarray]) -> Passes:
+    initial = [part.initial for part in parts if part.initial is not None]
+    logits, features = ([part.logits for part in parts], [part.features for part in parts])
+    return Passes(join(logits), join(features), join(initial) if initial else None)
+
+
 def _stacked(setting: Setting, images: list[np.ndarray], initial: bool) -> Passes:
-    found = [_passes(setting, one, initial) for one in images]
-    return Passes(*(None if parts[0] is None else np.stack(parts) for parts in zip(*found, strict=True)))
+    return _together([_passes(setting, one, initial) for one in images], np.stack)
 
 
 def score(
