@@ -119,8 +119,12 @@ def measure(
     identity = [config.size, config.small_size, config.severities, config.num_holdout, config.num_references,
                 config.num_nulls, config.budgets, config.radii, config.num_tangent_features, number, extent,
                 *map(np.asarray, jax.tree.leaves(setting.params)), setting.pool, setting.holdout]  # fmt: skip
-    corrupted, shifted = _corrupted_sets(setting, config, key, number), _label_shifted_sets(setting, config, rng)
-    draws = {"corrupted": lambda: corrupted, "label-shifted": lambda: shifted}
+    # Corrupting takes its time, and the images of a draw fill hundreds of megabytes: each once, one at a time.
+    corrupted = functools.lru_cache(maxsize=1)(lambda number: _corrupted_sets(setting, config, key, number))
+    shifted = _label_shifted_sets(setting, config, rng)
+    draws: dict[str, Callable[[], Draw]] = {
+        "corrupted": functools.partial(corrupted, number), "label-shifted": lambda: shifted,
+    }  # fmt: skip
     if extent.adversarial:
         rows = rng.permutation(len(setting.pool))[: config.size]
         draws["adversarial"] = functools.cache(lambda: _adversarial_sets(setting, config, rows))
@@ -128,7 +132,7 @@ def measure(
     for kind, draw in draws.items():
 
         def compute(kind: str = kind, draw: Callable[[], Draw] = draw) -> dict[str, np.ndarray]:
-            outputs = _kept(setting, config, key, number, extent.initial) if kind == "corrupted" else None
+            outputs = _kept(setting, config, draw, number, extent.initial) if kind == "corrupted" else None
             return score(setting, anchors, config, key, draw(), outputs, tangents=extent.tangents)
 
         parts[kind] = cache.get(f"{kind}2", [kind, *identity], compute)
@@ -145,7 +149,8 @@ def measure(
         if size < config.size or (setting.stored and number == 0):
 
             def compute_sized(size: int = size) -> dict[str, np.ndarray]:
-                return _score_sized(setting, anchors, config, key, number, size, initial=extent.initial)
+                numbers = [number] if size < config.size else list(range(size // config.size))
+                return _score_sized(setting, anchors, config, key, corrupted, numbers, size)
 
             sized[size] = _as_sets(cache.get("sized2", [size, *identity], compute_sized))
     predicted = anchors.holdout.logits.argmax(1)
@@ -159,11 +164,11 @@ def measure(
     )
 
 
-def _kept(setting: Setting, config: Any, key: jax.Array, number: int, initial: bool) -> Passes:
+def _kept(setting: Setting, config: Any, draw: Callable[[], Draw], number: int, initial: bool) -> Passes:
     """Outputs on the corrupted sets of a draw, kept: those of other sizes are made of them."""
 
     def compute() -> dict[str, np.ndarray]:
-        found = _stacked(setting, _corrupted_sets(setting, config, key, number).images, initial)
+        found = _stacked(setting, draw().images, initial)
         return {name: value for name, value in found._asdict().items() if value is not None}
 
     identity = [config.size, config.severities, config.num_holdout, number, initial, setting.pool,
@@ -173,18 +178,21 @@ def _kept(setting: Setting, config: Any, key: jax.Array, number: int, initial: b
 
 
 def _score_sized(
-    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, number: int, size: int, *, initial: bool
-) -> dict[str, np.ndarray]:
-    """Score the first examples of each corrupted set, or the union of several draws' sets."""
-    numbers = [number] if size < config.size else list(range(size // config.size))
-    draws = [_corrupted_sets(setting, config, key, n) for n in numbers]
-    outputs = [_kept(setting, config, key, n, initial) for n in numbers]
+    setting: Setting, anchors: Anchors, config: Any, key: jax.Array, corrupted: Callable[[int], Draw],
+    numbers: list[int], size: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Score the first examples of the corrupted sets of these draws, put together."""
+    initial = anchors.holdout.initial is not None
+    draws, outputs = [], []
+    for number in numbers:
+        draw = functools.partial(corrupted, number)
+        draws.append(draw()._replace(images=[]))
+        outputs.append(_kept(setting, config, draw, number, initial))
 
     def joined(parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(parts, axis=1)[:, :size]
 
-    labels = list(joined([np.stack(draw.labels) for draw in draws]))
-    sets = Draw(draws[0].family, draws[0].strength, [], labels)
+    sets = draws[0]._replace(labels=list(joined([np.stack(draw.labels) for draw in draws])))
     return score(setting, anchors, config, key, sets, _together(outputs, joined), brief=True)
 
 

@@ -19,9 +19,6 @@ from verax.data import IMAGENET_MEAN, IMAGENET_STD, load
 from verax.models import Network, cifar_resnet, mlp, small_cnn
 
 NETWORKS = ("mlp", "small cnn", "resnet20", "resnet32")
-STORED = ("resnet20", "resnet32")
-"""Networks whose weights are not trained here: one split of the images serves all seeds."""
-
 _TRAINING_STEPS, _BATCH, _LEARNING_RATE = 400, 64, 3e-3
 _FASHION_MEAN, _FASHION_STD = 0.286, 0.353
 _MOST_REFERENCES = 10_000
@@ -47,6 +44,7 @@ class Setting(NamedTuple):
     pool_labels: np.ndarray
     num_classes: int
     stored: bool = False
+    """Whether the weights are not trained here: one split of the images then serves all seeds."""
 
 
 def load_setting(name: str, data: str | pathlib.Path | None, config: Any, key: jax.Array) -> Setting:

@@ -172,9 +172,7 @@ def measure_text(texts: Texts, name: str, config: Any, key: jax.Array) -> dict[s
             rows = order[draw * _SIZE : (draw + 1) * _SIZE]
             add(source, 0.0, [words[i] for i in rows], texts.labels[source][rows])
     draw = Draw(np.array(family), np.array(strength), sets, truths)
-    anchors = make_anchors(setting, initial=True)
-    tangents = config.num_tangent_features > 0
-    found = score(setting, anchors, config, score_key, draw, tangents=tangents)
+    found = score(setting, make_anchors(setting, initial=True), config, score_key, draw, tangents=True)
     return found | retrained(setting, config, score_key, sets, Cache(None), [])
 
 

@@ -18,9 +18,9 @@ from verax.report import Report
 from verax.shift import MonitorTable
 
 from ._cache import Cache
-from ._projection_norm_measure import Extent, Measurement, make_anchors, measure, monitored
+from ._projection_norm_measure import Anchors, Extent, Measurement, make_anchors, measure, monitored
 from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
-from ._projection_norm_setting import NETWORKS, STORED, load_setting
+from ._projection_norm_setting import NETWORKS, Setting, load_setting
 from ._projection_norm_text import TEXT_NETWORKS, measure_text, read_texts, text_claims, text_tables
 from ._run import Steps, make_report
 
@@ -108,6 +108,7 @@ class Config:
             most = self.num_seeds * self.size
             fits = size < self.size or (size % self.size == 0 and size <= most)
             check(fits, "other_sizes", size, f"less than the size, {self.size}, or a multiple up to {most}")
+        check_integer("num_tangent_features", self.num_tangent_features, minimum=1)
         for name in ("size", "small_size", "num_holdout", "retrain_batch"):
             check_integer(name, getattr(self, name), minimum=10)
         check_integer("num_seeds", self.num_seeds, minimum=1)
@@ -209,18 +210,19 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         watched: list[MonitorTable] = []  # the first network's first seed
         for place, network in enumerate(config.networks):
             measurements[network] = []
-            setting = anchors = None
+            loaded: tuple[jax.Array, Setting, Anchors] | None = None
             for seed in range(config.num_seeds):
                 steps(f"{network}, seed {seed + 1}")
                 extent = Extent(
                     seed < config.retrain_seeds[place], seed < config.adversarial_seeds[place],
                     seed < config.tangent_seeds[place], initial=config.retrain_seeds[place] > 0,
                 )  # fmt: skip
-                own = jax.random.fold_in(key, 0 if network in STORED else seed)
-                if setting is None or anchors is None or network not in STORED:
+                if loaded is None or not loaded[1].stored:
+                    own = jax.random.fold_in(key, seed)
                     setting = load_setting(network, data, config, own)
-                    anchors = make_anchors(setting, initial=extent.initial)
-                number = seed if network in STORED else 0
+                    loaded = own, setting, make_anchors(setting, initial=extent.initial)
+                own, setting, anchors = loaded
+                number = seed if setting.stored else 0
                 measurements[network].append(measure(setting, anchors, config, own, number, extent))
                 if not watched:
                     watched.append(monitored(setting, config, own))

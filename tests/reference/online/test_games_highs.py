@@ -43,14 +43,16 @@ def test_random_games(rng, tolerance):
 GOLDEN = {40: 1.0, 44: 1.0934, 50: 1.2119, 60: 1.3408, 80: 1.3690}
 
 
-def test_frontier_by_prediction(x64):
+def test_frontier_by_prediction(x64, tolerance):
     game = ski_rental.rental_game(40, 100)
     for prediction, value in GOLDEN.items():
         found = game.best_response(2.0, prediction - 1)
-        # In single precision how near the solver comes depends on the processor; what it proves does not.
+        # In single precision how near the solver comes depends on how it was compiled; what it proves does not.
         assert found.lower_bound - 7e-5 <= value <= found.consistency + 7e-5
         assert found.gap <= (1e-6 if x64 else 2e-2)
-        assert found.status == Status.OK or not x64
+        if x64:
+            assert found.status == Status.OK
+            assert found.consistency == pytest.approx(value, abs=6e-5 + tolerance)
 
 
 def test_a_distribution_over_seasons(x64):
