@@ -10,10 +10,10 @@ from verax._errors import check, check_integer, check_option
 CONVOLUTIONS = ("auto", "im2col", "native")
 
 # Measured by benchmarks/convolution.py on two busy CPU cores (JAX 0.10.2; small CNN, 64 images of 32x32; native's time
-# over im2col's): gradient inside `scan` 22, under `vmap` over eight kernels 2.9, gradient 1.3, per-example
-# gradients 1.2, forward 0.37. So im2col behaves alike everywhere and XLA's convolution is far slower in loops;
-# but im2col takes longer to compile, layer by layer (32 s against 26 s for a ResNet-18's gradient), and
-# runs that gradient slower (0.63). Hence im2col serves the shallow network that people train in loops or by
+# over im2col's): gradient inside `scan` 37, under `vmap` over eight kernels 2.0, gradient 1.1, per-example
+# gradients 1.2, forward 0.42. So im2col behaves alike everywhere and XLA's convolution is far slower in loops;
+# but im2col takes longer to compile, layer by layer (26 s against 13 s for a ResNet-18's gradient), and
+# runs that gradient slower (0.57). Hence im2col serves the shallow network that people train in loops or by
 # the dozen, and XLA's convolution the deep ones. Accelerators take XLA's; nothing has been measured there.
 _MOST_IM2COL_LAYERS = 4
 
@@ -63,22 +63,21 @@ def _platform() -> str:
 def _im2col(x, kernel, stride: int, padding: int):
     kernel_height, kernel_width = kernel.shape[:2]
     num, height, width, channels = x.shape
-    height, width = height + 2 * padding, width + 2 * padding
-    rows, columns = (height - kernel_height) // stride + 1, (width - kernel_width) // stride + 1
-    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    # First all columns of the window, then all rows: six copies for a 3x3 kernel, not nine, and half the compile time.
-    right = (columns - 1) * stride + 1
-    taps = [
-        lax.slice(padded, (0, 0, left, 0), (num, height, left + right, channels), (1, 1, stride, 1))
-        for left in range(kernel_width)
-    ]
-    bands = jnp.concatenate(taps, axis=3)
-    bottom = (rows - 1) * stride + 1
-    taps = [
-        lax.slice(bands, (0, top, 0, 0), (num, top + bottom, columns, kernel_width * channels), (1, stride, 1, 1))
-        for top in range(kernel_height)
-    ]
-    patches = jnp.concatenate(taps, axis=3)
+    rows = (height + 2 * padding - kernel_height) // stride + 1
+    columns = (width + 2 * padding - kernel_width) // stride + 1
+    # A strided slice is a slice of one phase of the rows and one of the columns: its transpose, in the gradient with
+    # respect to x, then writes whole runs of memory, where that of a strided slice tests every element (5 times faster
+    # at stride 2).
+    tall, wide = rows - 1 + -(-kernel_height // stride), columns - 1 + -(-kernel_width // stride)
+    bottom, right = tall * stride - height - padding, wide * stride - width - padding
+    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (padding, bottom, 0), (padding, right, 0), (0, 0, 0)))
+    phases = padded.reshape(num, tall, stride, wide, stride, channels)
+    bands = []
+    for top in range(kernel_height):
+        band = phases[:, top // stride : top // stride + rows, top % stride]
+        taps = [band[:, :, left // stride : left // stride + columns, left % stride] for left in range(kernel_width)]
+        bands.append(jnp.concatenate(taps, axis=3))
+    patches = jnp.concatenate(bands, axis=3)
     # The kernel enters the product as it is: an empirical-NTK engine then sees a parameter used by one dot_general.
     patches = patches.reshape(num, rows, columns, kernel_height, kernel_width, channels)
     return lax.dot_general(patches, kernel, (((3, 4, 5), (0, 1, 2)), ((), ())))
