@@ -93,7 +93,11 @@ def make_claims(results: Results) -> list[Claim]:
     )
     add(f"... and more than on random features at {skewed}", "abstract", early, EARLY)
     for setting in config.settings:
-        boot = results.gain(setting, "one-shot TCT", "one-shot, random features") if config.ablations else nothing
+        boot = (
+            results.gain(setting, "one-shot TCT", "one-shot, random features")
+            if "initialisation" in config.ablations
+            else nothing
+        )
         add(
             f"Bootstrapping helps: features after stage 1 beat those at initialisation at {setting}",
             "title",

@@ -25,7 +25,7 @@ BASELINES = ("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam
 
 
 class Problem(NamedTuple):
-    """Data of one experiment, and the network to train on it."""
+    """Data of one experiment, and the network to train on it with a backend of `verax.federated`."""
 
     network: Network
     params: PyTree
@@ -33,6 +33,7 @@ class Problem(NamedTuple):
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     num_classes: int
+    backend: str
 
 
 class Plan(NamedTuple):
@@ -104,6 +105,8 @@ def make_problem(
     x, y = images(data.x_train[order]), data.y_train[order]
     partition = divide(y[:num_train], setting, num_clients, division_key)
     net, init = network_of(network, x.shape[1:], data.num_classes)
+    # The deep networks have XLA's convolutions on a CPU as well, where they are tens of times slower inside its loops.
+    in_pieces = network.endswith("resnet18") and jax.default_backend() == "cpu"
     return Problem(
         net,
         init(network_key),
@@ -111,6 +114,7 @@ def make_problem(
         (x[num_train:], y[num_train:]),
         (images(data.x_test[chosen]), data.y_test[chosen]),
         data.num_classes,
+        "loop" if in_pieces else "auto",
     )
 
 
@@ -175,8 +179,9 @@ def run_baseline(
     evaluate = judge_of(problem)
     if method == "local only":
         evaluate = vf.mean_over_clients(evaluate)
+    rounds = plan.rounds1 + plan.rounds2
     _, history = vf.run(
-        algorithm, problem.params, problem.clients, rounds=plan.rounds1 + plan.rounds2, key=key, evaluate=evaluate
+        algorithm, problem.params, problem.clients, rounds=rounds, key=key, evaluate=evaluate, backend=problem.backend
     )
     return _of_history(history)
 
@@ -217,6 +222,7 @@ def run_tct(
         held_out=held_out,
         test=problem.test,
         batch_size=_BATCH,
+        backend=problem.backend,
     )
     phi_test = np.asarray(model.features(problem.test[0], batch_size=_BATCH))
     rows = np.asarray(model.features(np.asarray(clients.x)[keep], batch_size=_BATCH))
@@ -300,17 +306,18 @@ def layer_names(params: PyTree) -> list[str]:
 def run_layers(problem: Problem, rates: dict[str, float], plan: Plan, key: jax.Array) -> dict[str, np.ndarray]:
     """Accuracy after retraining the last l layers on pooled data, from FedAvg's, random and centralized parameters."""
     evaluate = judge_of(problem)
+    train = functools.partial(vf.run, clients=problem.clients, key=key, backend=problem.backend)
     starts = {"random": problem.params}
     for method in ("fedavg", "centralized"):
         algorithm = algorithm_of(method, problem.network, rates[method], plan)
-        starts[method], _ = vf.run(algorithm, problem.params, problem.clients, rounds=plan.rounds1, key=key)
+        starts[method], _ = train(algorithm, problem.params, rounds=plan.rounds1)
     num_layers = len(layer_names(problem.params))
     result = {}
     for name, params in starts.items():
         accuracy = [evaluate(params)["accuracy"]]
         for count in range(1, num_layers + 1):
             algorithm = retraining_of(count, problem.network, rates["centralized"], plan)
-            trained, _ = vf.run(algorithm, params, problem.clients, rounds=plan.rounds2, key=key)
+            trained, _ = train(algorithm, params, rounds=plan.rounds2)
             accuracy.append(evaluate(trained)["accuracy"])
         result[name] = np.array(accuracy)
     return result

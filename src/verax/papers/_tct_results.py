@@ -67,7 +67,7 @@ ONE_MESSAGE = {
 def rows_of(results: Results) -> list[str]:
     """Names of all rows of the main table."""
     rows = [*results.config.methods, "tct", *ONE_MESSAGE]
-    if not results.config.ablations:
+    if "initialisation" not in results.config.ablations:
         rows.remove("one-shot, random features")
     return rows
 

@@ -33,7 +33,7 @@ def test_resnet18_on_images_of_cifars_shape(monkeypatch):
         num_features=64,
         long_rounds=2,
         num_seeds=1,
-        ablations=False,
+        ablations=(),
         cache="",
     )
     report = tct.run(config, key=jax.random.key(0), progress=False)

@@ -17,7 +17,7 @@ from verax.report._text import to_plain
 TINY = dataclasses.replace(
     tct.Config.demo(),
     settings=("#C=2 disjoint",),
-    ablations=True,
+    ablations=("initialisation", "layers"),
     methods=("centralized", "fedavg"),
     num_clients=5,
     examples_per_client=30,
