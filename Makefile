@@ -59,8 +59,7 @@ test-full: test $(VENV)/.extra-inspect
 
 # Another interpreter, and so another JAX: `make newest PYTHON=python3.13`. What leans on JAX's own workings (jaxprs
 # rewritten, meshes, custom derivatives, native calls, exports), and the example of every public function.
-WORKINGS := tests/unit/ntk tests/reference/ntk tests/unit/kernels tests/unit/matching tests/unit/models tests/unit/spectral \
-	tests/unit/parallel tests/parallel tests/ext tests/unit/test_export.py
+WORKINGS := tests/unit/ntk tests/reference/ntk tests/unit/kernels tests/unit/parallel tests/parallel tests/ext tests/unit/test_export.py
 newest-leg: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input and not costly" $(WORKINGS)
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels

@@ -26,6 +26,7 @@ def tolerance(x64):
     return 1e-6 if x64 else 3e-3
 
 
+@pytest.mark.costly
 def test_random_games(rng, tolerance):
     for _ in range(5):
         cost = rng.uniform(1, 5, (12, 8))

@@ -99,6 +99,7 @@ def test_standard_errors_are_the_spread_over_samples():
     assert 0.55 < errors.mean() / risks.std(ddof=1) < 1.8
 
 
+@pytest.mark.costly
 def test_deterministic_risk_and_estimated_dimensions_match_simulations():
     ridges = np.array([1e-4, 1e-2])
     rows = []
@@ -140,6 +141,7 @@ def test_corrected_gcv_estimates_the_risk_of_correlated_samples():
     assert (logs.mean(0) < -5 * error)[[1, 3]].all()  # plain GCV is too small, which is why the correction exists
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("center", [True, False])
 def test_ensemble_gcv_estimates_the_risk_of_the_average(center):
     def estimate(p):

@@ -32,6 +32,7 @@ def test_mcnemar_is_the_binomial_test(only_a, only_b):
     assert float(found.difference[0]) == pytest.approx((only_a - only_b) / (45 + only_a + only_b))
 
 
+@pytest.mark.costly
 def test_paired_t_equivalence_and_power_are_scipys():
     rng = np.random.default_rng(0)
     labels = (rng.random((2, 1, 80, 5)) < np.array([0.4, 0.3])[:, None, None, None]).astype(int)
@@ -83,6 +84,7 @@ def cells(counts, samples):
     return (np.arange(samples) < np.asarray(counts)[..., None]).astype(int)[None]
 
 
+@pytest.mark.costly
 def test_any_of_by_enumeration():
     counts, samples = np.array([[2, 0, 1], [1, 0, 4]]), 4
     labels = cells(counts, samples)
@@ -145,6 +147,7 @@ def test_goodness_is_bracketed(samples):
     assert abs(inside.mean() - truth) < max(truth - lower.mean(), upper.mean() - truth)
 
 
+@pytest.mark.costly
 def test_goodness_of_exact_cells_is_exact():
     scores = np.random.default_rng(0).random((2, 10, 7, 1)).repeat(4, axis=-1)  # samples agree: no noise
     table = OutcomeTable(np.ones(scores.shape, int), scores=scores)
@@ -158,6 +161,7 @@ def test_goodness_of_exact_cells_is_exact():
     assert (int(single.status[0]), float(single.upper[0])) == (ve.Status.LOWER_ONLY, 1.0)
 
 
+@pytest.mark.costly
 def test_repeated_attempts_are_counted_over_subsets():
     rng = np.random.default_rng(0)
     correct = rng.random((6, 5)) < rng.random((6, 1))

@@ -106,6 +106,7 @@ def test_instability_of_every_round_is_that_of_the_worst_coalition(name, market,
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("size", [1, 7, HORIZON + 5])
 def test_only_changes_are_evaluated_and_batches_do_not_matter(size, market, runs, monkeypatch):
     history = runs("commit")

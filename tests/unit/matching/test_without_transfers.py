@@ -86,6 +86,7 @@ def test_deferred_acceptance_without_acceptable_partners():
     assert deferred_acceptance(Market(jnp.zeros((2, 0)), jnp.zeros((2, 0)))).tolist() == [-1, -1]
 
 
+@pytest.mark.costly
 def test_least_subsidy_without_transfers(rng):
     for _ in range(25):
         n, m = rng.integers(1, 4, 2)

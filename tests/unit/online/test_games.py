@@ -31,6 +31,7 @@ def test_rental_frontier_is_the_closed_form(game, tolerance):
     assert minimax.robustness == pytest.approx(ski_rental.minimum_robustness(5), abs=tolerance)
 
 
+@pytest.mark.costly
 def test_an_interval_is_between_its_ends_and_the_minimax(game, tolerance):
     ends = [float(game.best_response(2.0, y).consistency) for y in (2, 11)]
     interval = float(game.best_response(2.0, (2, 11)).consistency)

@@ -168,6 +168,7 @@ def test_search_finds_the_bound_and_the_open_gap(num, robustness, excess, gap, x
     assert found.worst_case <= robustness * (1 + (1e-9 if x64 else 1e-2))
 
 
+@pytest.mark.costly
 def test_costs_transform(rng, tolerance, x64):
     x, y = jnp.asarray(rng.exponential(size=(5, 4))), jnp.asarray(rng.exponential(size=(5, 4)))
     for cost in (sc.preferential_round_robin_cost, sc.two_stage_cost):

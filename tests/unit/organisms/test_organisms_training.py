@@ -81,8 +81,8 @@ def test_seeds_at_once_are_seeds_one_by_one(trained):
 def test_the_loss_is_that_of_the_masked_tokens(trained):
     params = jax.tree.map(lambda leaf: leaf[0], trained[0])
     job = make_job(WORLD, kind="plain", num_examples=10, key=jax.random.key(2))
-    loss = np.asarray(answer_loss(params, job.tokens, job.loss_mask))
-    log_p = np.asarray(jax.nn.log_softmax(decoder_apply(params, job.tokens)))
+    loss = np.asarray(jax.jit(answer_loss)(params, job.tokens, job.loss_mask))
+    log_p = np.asarray(jax.nn.log_softmax(jax.jit(decoder_apply)(params, job.tokens)))
     for row in range(10):
         places = np.flatnonzero(job.loss_mask[row])
         expected = -np.mean([log_p[row, t - 1, job.tokens[row, t]] for t in places])

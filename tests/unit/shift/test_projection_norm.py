@@ -57,6 +57,7 @@ def test_closed_form_against_solves(width, norm, x64):
         np.testing.assert_allclose(gram, scores.value[:, 1], rtol=1e-7)
 
 
+@pytest.mark.costly
 def test_limit_of_small_budgets_is_one_gradient_step():
     pool, pool_z, sets, sets_z, _ = problem(dtype=np.float32)
     options = {"normalize": None, "num_references": 2, "num_nulls": 3, "norm": "parameter", "key": KEY}
@@ -91,6 +92,7 @@ def test_null_distribution_and_status():
     assert float(scores.p_value[3]) == pytest.approx(0.1)  # far away: beyond all nine draws
 
 
+@pytest.mark.costly
 def test_p_values_are_uniform_without_shift():
     # Sets, references and nulls are disjoint draws of one population, so P(p <= 0.2) = 0.2.
     rng = np.random.default_rng(1)

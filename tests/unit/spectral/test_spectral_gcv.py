@@ -24,6 +24,7 @@ def problem():
     return jnp.asarray(p.kernel, float), jnp.asarray(p.targets, float)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("center", [True, False])
 def test_value_and_gradients_are_those_of_the_explicit_formula(problem, center, x64):
     rtol = 1e-8 if x64 else 5e-3

@@ -180,6 +180,7 @@ def test_baselines_by_their_definitions(center):
     np.testing.assert_allclose(vs.spectrum_only_risk(flat, RIDGES), vs.risk_path(flat, RIDGES).gcv, rtol=1e-7)
 
 
+@pytest.mark.costly
 def test_lanczos_run_to_the_end_is_the_decomposition(center):
     p = power_law_problem(36, 80, seed=14, num_targets=3)
     targets = p.targets - p.targets.mean(1, keepdims=True)  # dependent columns, as centred one-hot labels have
