@@ -166,7 +166,7 @@ class Config:
             rounds2=15,
             pool=2,
             learning_rates=(0.05,),
-            num_features=4096,
+            num_features=2048,
             num_seeds=3,
             ablations=(),
             cache="build/cache/tct",
