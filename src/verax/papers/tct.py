@@ -101,6 +101,7 @@ class Config:
             {"centralized", "fedavg"} <= set(self.methods), "methods", self.methods, "centralized and fedavg among them"
         )
         check(bool(self.learning_rates), "learning_rates", "none", "at least one")
+        check(isinstance(self.ablations, tuple), "ablations", repr(self.ablations), "a tuple of names")
         for name in self.ablations:
             check_option("ablations", name, ("initialisation", "layers"))
         for name in ("num_clients", "num_seeds", "rounds1", "rounds2", "num_features", "pool", "num_validation"):

@@ -124,6 +124,8 @@ def test_settings_are_the_partitions_of_that_name(setting):
         ({"learning_rates": ()}, "learning_rates: got none"),
         ({"num_seeds": 0}, "num_seeds: got 0"),
         ({"rounds1": 0}, "rounds1: got 0"),
+        ({"ablations": True}, "ablations: got True; need a tuple of names"),
+        ({"ablations": ("heads",)}, "ablations: got 'heads'; need one of"),
     ],
 )
 def test_bad_configurations(changes, message):
