@@ -102,8 +102,8 @@ def stored():
 def few(monkeypatch):
     monkeypatch.setattr(sets, "NAMES", ("brightness",))
     monkeypatch.setattr(sets.vs, "fit_temperature", lambda *_: 1.0)  # which a network of noise has none of
-    config = dataclasses.replace(paper.Config.demo(), size=30, small_size=20, num_seeds=2, severities=(2,))
-    return dataclasses.replace(config, other_sizes=(20, 60))
+    config = dataclasses.replace(paper.Config.demo(), size=30, small_size=20, num_seeds=3, severities=(2,))
+    return dataclasses.replace(config, other_sizes=(20, 90))
 
 
 def test_draws_share_no_image_and_repeat_themselves(stored, few):
@@ -119,11 +119,11 @@ def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     few = dataclasses.replace(few, cache=str(tmp_path))
     key, anchors = jax.random.key(1), sets.make_anchors(stored, initial=False)
     extent = sets.Extent(retrained=False, adversarial=False, tangents=False, initial=False)
-    found = [sets.measure(stored, anchors, few, key, number, extent) for number in range(2)]
-    assert [sorted(m.sized) for m in found] == [[20, 60], [20]]
+    found = [sets.measure(stored, anchors, few, key, number, extent) for number in range(3)]
+    assert [sorted(m.sized) for m in found] == [[20, 90], [20], [20]]
     union = np.concatenate([m.corrupted.predicted for m in found], axis=1)
-    np.testing.assert_array_equal(found[0].sized[60].predicted, union)
-    np.testing.assert_allclose(found[0].sized[60].error, np.mean([m.corrupted.error for m in found], axis=0))
+    np.testing.assert_array_equal(found[0].sized[90].predicted, union)
+    np.testing.assert_allclose(found[0].sized[90].error, np.mean([m.corrupted.error for m in found], axis=0))
     np.testing.assert_array_equal(found[1].sized[20].predicted, found[1].corrupted.predicted[:, :20])
     assert found[0].adversarial is None
     assert "kernel, initial features" not in found[0].corrupted.scores
