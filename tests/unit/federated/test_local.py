@@ -9,8 +9,9 @@ from support.federated_problems import assert_close, softmax_loss, softmax_probl
 from verax.federated._local import _piece_size, local_options, local_sgd
 
 
-@pytest.mark.parametrize("batch_size", [40, None])
+@pytest.mark.parametrize("batch_size", [40, 30, 21, None])
 def test_a_loop_over_steps_is_the_scan(batch_size):
+    """Among the sizes are two that leave most of an epoch's last batch empty, and one that divides."""
     params, clients = softmax_problem(sizes=(63, 47))
     options = local_options(softmax_loss, 0.1, batch_size, 2, None, 0.5)
     scattered = np.asarray(clients.mask[1]) & (np.arange(63) % 3 > 0)  # not one after the other
