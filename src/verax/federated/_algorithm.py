@@ -3,12 +3,13 @@
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 from jax.sharding import Mesh
 
 from verax._errors import check, check_integer, check_option, is_traced
@@ -174,7 +175,8 @@ class FederatedAlgorithm:
             depend on the backend or on the order of the work.
         backend
             "vmap": all clients at once; "map": ``chunk_size`` at a time, in bounded memory; "loop": a Python loop over
-            clients and steps (not under ``jit``), for deep convolutional networks on a CPU; "auto".
+            clients and steps (not under ``jit``); "auto": "vmap" on accelerators, on a CPU "loop" where the loss has
+            XLA's convolutions, which are tens of times slower inside its loops there, and "map" otherwise.
         chunk_size
             For "map"; 1 by default.
         mesh
@@ -191,31 +193,69 @@ class FederatedAlgorithm:
         ValueError
             For data that do not fit together, a client without data, or bad options.
         """
-        backend = check_backend(backend, chunk_size, mesh)
+        check_backend(backend, chunk_size, mesh)
         check_client_data(clients, self)
+        backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh)
         if backend == "loop":
             return round_body(self, state, clients, key, backend, chunk_size, mesh)
         return _jitted_round(self, state, clients, key, backend, chunk_size, mesh)
 
     def bytes_up(self, params: PyTree, clients: ClientData) -> int:
         """Bytes that one participant sends in a round, counted from the arrays of its message."""
-        return num_bytes(self._shapes(params, clients)[1])
+        return num_bytes(self._traffic(params, clients)[1])
 
     def bytes_down(self, params: PyTree, clients: ClientData) -> int:
         """Bytes that the server sends to one participant in a round."""
-        return num_bytes(self._shapes(params, clients)[0])
+        return num_bytes(self._traffic(params, clients)[0])
 
-    def _shapes(self, params: PyTree, clients: ClientData) -> tuple[Any, Any]:
-        if self.kind != "federated":
-            return (), ()
+    def _traffic(self, params: PyTree, clients: ClientData) -> tuple[Any, Any]:
+        return _one_client.trace(self, params, clients).out_info if self.kind == "federated" else ((), ())
 
-        def once(params: PyTree, clients: ClientData) -> tuple[Any, Any]:
-            state = self.init(params, 1)
-            sent = self.broadcast(state.params, state.server)
-            data, mine = jax.tree.map(lambda leaf: leaf[0], (tuple(clients), state.clients))
-            return sent, self.local(sent, mine, data, jax.random.key(0), Work()).message
 
-        return jax.eval_shape(once, params, clients)
+@functools.partial(jax.jit, static_argnums=0)
+def _one_client(algorithm: FederatedAlgorithm, params: PyTree, clients: ClientData) -> tuple[Any, Any]:
+    """What the first client receives and sends; only ever traced, and the trace is kept by ``jit``."""
+    state = algorithm.init(params, 1)
+    sent = algorithm.broadcast(state.params, state.server)
+    data, mine = jax.tree.map(lambda leaf: leaf[0], (tuple(clients), state.clients))
+    return sent, algorithm.local(sent, mine, data, jax.random.key(0), Work()).message
+
+
+def resolve_backend(
+    algorithm: FederatedAlgorithm,
+    params: PyTree,
+    clients: ClientData,
+    backend: str,
+    chunk_size: int | None,
+    mesh: Mesh | None,
+    *,
+    scan: bool = False,
+) -> str:
+    """Turn "auto" into the backend that is fast on this machine; ``scan`` says that rounds are compiled together."""
+    if backend != "auto":
+        return backend
+    if chunk_size is not None:
+        return "map"
+    if jax.default_backend() != "cpu":
+        return "vmap"
+    # One client after the other keeps the working set small and skips the steps that padding adds; measured by
+    # benchmarks/federated.py.
+    if scan or mesh is not None or is_traced((params, clients)):
+        return "map"
+    return "loop" if _has_convolution(_one_client.trace(algorithm, params, clients).jaxpr.jaxpr) else "map"
+
+
+def _has_convolution(jaxpr: core.Jaxpr) -> bool:
+    """Whether a program has one of XLA's convolutions, in its loops and branches too."""
+
+    def inner(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+        for value in jax.tree.leaves(tuple(eqn.params.values())):
+            if isinstance(value, core.Jaxpr | core.ClosedJaxpr):
+                yield value.jaxpr if isinstance(value, core.ClosedJaxpr) else value
+
+    return any(
+        eqn.primitive.name == "conv_general_dilated" or any(map(_has_convolution, inner(eqn))) for eqn in jaxpr.eqns
+    )
 
 
 def num_bytes(tree: Any) -> int:

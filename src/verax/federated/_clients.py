@@ -20,8 +20,8 @@ ClientFn = Callable[[Any, Any], tuple[Any, Any]]
 """``fn(shared, one_client) -> (to_sum, to_stack)``."""
 
 
-def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> str:
-    """Check the options that say how clients run, and resolve "auto"."""
+def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> None:
+    """Raise unless the options that say how clients run fit together."""
     check_option("backend", backend, BACKENDS)
     if chunk_size is not None:
         check_integer("chunk_size", chunk_size, minimum=1)
@@ -29,13 +29,6 @@ def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> st
     if mesh is not None:
         check(isinstance(mesh, Mesh) and AXIS in mesh.axis_names, "mesh", mesh, f"a Mesh with an axis {AXIS!r}")
         check(backend != "loop", "backend", repr(backend), "'auto', 'vmap' or 'map' on a mesh")
-    if backend != "auto":
-        return backend
-    if chunk_size is not None:
-        return "map"
-    # On a CPU one client after the other keeps the working set small and skips the steps that padding adds; measured
-    # by benchmarks/federated.py. Accelerators want all at once.
-    return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
 def client_sums(

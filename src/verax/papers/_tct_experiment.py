@@ -25,7 +25,7 @@ BASELINES = ("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam
 
 
 class Problem(NamedTuple):
-    """Data of one experiment, and the network to train on it with a backend of `verax.federated`."""
+    """Data of one experiment, and the network to train on it."""
 
     network: Network
     params: PyTree
@@ -33,7 +33,6 @@ class Problem(NamedTuple):
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     num_classes: int
-    backend: str
 
 
 class Plan(NamedTuple):
@@ -105,8 +104,6 @@ def make_problem(
     x, y = images(data.x_train[order]), data.y_train[order]
     partition = divide(y[:num_train], setting, num_clients, division_key)
     net, init = network_of(network, x.shape[1:], data.num_classes)
-    # The deep networks have XLA's convolutions on a CPU as well, where they are tens of times slower inside its loops.
-    in_pieces = network.endswith("resnet18") and jax.default_backend() == "cpu"
     return Problem(
         net,
         init(network_key),
@@ -114,7 +111,6 @@ def make_problem(
         (x[num_train:], y[num_train:]),
         (images(data.x_test[chosen]), data.y_test[chosen]),
         data.num_classes,
-        "loop" if in_pieces else "auto",
     )
 
 
@@ -180,9 +176,7 @@ def run_baseline(
     if method == "local only":
         evaluate = vf.mean_over_clients(evaluate)
     rounds = plan.rounds1 + plan.rounds2
-    _, history = vf.run(
-        algorithm, problem.params, problem.clients, rounds=rounds, key=key, evaluate=evaluate, backend=problem.backend
-    )
+    _, history = vf.run(algorithm, problem.params, problem.clients, rounds=rounds, key=key, evaluate=evaluate)
     return _of_history(history)
 
 
@@ -222,7 +216,6 @@ def run_tct(
         held_out=held_out,
         test=problem.test,
         batch_size=_BATCH,
-        backend=problem.backend,
     )
     phi_test = np.asarray(model.features(problem.test[0], batch_size=_BATCH))
     rows = np.asarray(model.features(np.asarray(clients.x)[keep], batch_size=_BATCH))
@@ -306,7 +299,7 @@ def layer_names(params: PyTree) -> list[str]:
 def run_layers(problem: Problem, rates: dict[str, float], plan: Plan, key: jax.Array) -> dict[str, np.ndarray]:
     """Accuracy after retraining the last l layers on pooled data, from FedAvg's, random and centralized parameters."""
     evaluate = judge_of(problem)
-    train = functools.partial(vf.run, clients=problem.clients, key=key, backend=problem.backend)
+    train = functools.partial(vf.run, clients=problem.clients, key=key)
     starts = {"random": problem.params}
     for method in ("fedavg", "centralized"):
         algorithm = algorithm_of(method, problem.network, rates[method], plan)

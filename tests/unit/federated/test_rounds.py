@@ -1,5 +1,7 @@
 """Backends, schedules of batches, failures of clients, histories and checkpoints."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import verax.federated as vf
 from support.federated_problems import after, assert_close, final_state, softmax_loss, softmax_problem
+from verax.federated._algorithm import resolve_backend
 from verax.federated._local import local_options, schedule
 
 SGD = {"learning_rate": 0.1, "batch_size": 4}
@@ -51,6 +54,32 @@ def test_steps_run_through_epochs_of_the_clients_own_length():
 def test_without_a_batch_size_a_step_takes_all():
     for options in ({"local_steps": 3}, {"local_epochs": 3}):
         assert [step.tolist() for step in rows_of_steps(MASK, **options)] == [np.flatnonzero(MASK).tolist()] * 3
+
+
+def convolutional_loss(params, x, y):
+    """A network on four numbers as on a line: XLA's convolution, in a branch so that it has to be looked for."""
+    filtered = jax.lax.conv_general_dilated(x[:, None], params["filter"][:, None], (1,), "VALID")
+    return jax.lax.cond(x[0, 0] > 0, lambda: filtered, lambda: -filtered).sum((1, 2)) * jnp.cos(y.astype(x.dtype))
+
+
+def test_auto_takes_pieces_for_convolutions_of_xla_on_a_cpu(ragged):
+    params, clients = ragged
+    convolutional = vf.fedavg(convolutional_loss, **SGD)
+    options = {"backend": "auto", "chunk_size": None, "mesh": None}
+    here = {"cpu": ("map", "loop")}.get(jax.default_backend(), ("vmap", "vmap"))
+    plain = vf.fedavg(softmax_loss, **SGD)
+    filters = {"filter": jnp.ones((2, 3))}
+    assert (
+        resolve_backend(plain, params, clients, **options),
+        resolve_backend(convolutional, filters, clients, **options),
+    ) == here
+    assert resolve_backend(convolutional, filters, clients, **options, scan=True) != "loop"
+    run = functools.partial(vf.run, convolutional, filters, clients, rounds=2, key=jax.random.key(0))
+    scanned, _ = run(scan_rounds=True)
+    assert_close(run()[0], scanned)
+    state = convolutional.init(filters, clients.num_clients)
+    compiled, _ = jax.jit(convolutional.round)(state, clients, jax.random.key(0))  # a Python loop could not be
+    assert_close(compiled, convolutional.round(state, clients, jax.random.key(0))[0])
 
 
 def test_padding_changes_nothing(ragged):
