@@ -51,13 +51,14 @@ class Plan(NamedTuple):
 @functools.cache
 def network_of(name: str, shape: tuple[int, ...], num_classes: int) -> tuple[Network, Callable[[jax.Array], PyTree]]:
     """A network and its initialiser."""
+    check_option("network", name, ("mlp", "small cnn", "group-norm small cnn", "narrow resnet18", "resnet18"))
 
     def make(key: jax.Array) -> tuple[Network, PyTree]:
         if name == "mlp":
             return mlp([int(np.prod(shape)), 128, 64, num_classes], key=key)
-        if name == "small cnn":
-            return small_cnn(num_classes, in_channels=shape[2], key=key)
-        check_option("network", name, ("mlp", "small cnn", "narrow resnet18", "resnet18"))
+        if name.endswith("small cnn"):
+            groups = 8 if name.startswith("group-norm") else None
+            return small_cnn(num_classes, in_channels=shape[2], num_groups=groups, key=key)
         return resnet18(num_classes, in_channels=shape[2], width=64 if name == "resnet18" else 8, key=key)
 
     return make(jax.random.key(0))[0], lambda key: make(key)[1]

@@ -38,7 +38,7 @@ class Config:
     dataset
         "digits", "fashion_mnist", "cifar10" or "cifar100".
     network
-        "mlp", "small cnn", "narrow resnet18" or "resnet18" (group norm).
+        "mlp", "small cnn", "group-norm small cnn", "narrow resnet18" or "resnet18" (both with group norm).
     settings
         Rules of division: "#C=k", "#C=k disjoint", "Dir(alpha)", "IID".
     methods
@@ -175,11 +175,11 @@ class Config:
 
     @classmethod
     def cifar(cls) -> "Config":
-        """Return what stage 1 is worth on 10,000 images of CIFAR-10: 5 clients of two classes, a narrow ResNet-18."""
+        """Return what stage 1 is worth on 10,000 images of CIFAR-10: 5 clients of two classes, group norm."""
         return cls(
             planned_seconds=2 * 3600.0,
             dataset="cifar10",
-            network="narrow resnet18",
+            network="group-norm small cnn",
             settings=("#C=2 disjoint",),
             methods=("centralized", "fedavg"),
             num_clients=5,
@@ -188,7 +188,7 @@ class Config:
             num_test=2000,
             rounds1=15,
             rounds2=15,
-            learning_rates=(0.05,),
+            learning_rates=(0.05, 0.2),
             num_features=4096,
             num_seeds=3,
             ablations=("initialisation",),

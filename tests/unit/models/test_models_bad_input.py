@@ -22,6 +22,8 @@ KEY = jax.random.key(0)
         (lambda: small_cnn(0, key=KEY), "^num_outputs"),
         (lambda: small_cnn(2, in_channels=-1, key=KEY), "^in_channels"),
         (lambda: small_cnn(2, convolution="fft", key=KEY), "^convolution"),
+        (lambda: small_cnn(2, num_groups=0, key=KEY), "^num_groups"),
+        (lambda: small_cnn(2, num_groups=5, key=KEY), "^num_groups"),
         (lambda: resnet18(True, key=KEY), "^num_outputs"),
         (lambda: resnet18(2, width=7, key=KEY), "^width"),
         (lambda: resnet18(2, width=80, key=KEY), "^width"),

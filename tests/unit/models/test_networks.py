@@ -12,6 +12,7 @@ from verax.models import cifar_resnet, features_of, mlp, resnet18, small_cnn, to
 SHAPES = {
     "mlp": (6, 4, 4, 1),
     "small_cnn": (6, 8, 8, 1),
+    "group_norm_cnn": (6, 8, 8, 1),
     "resnet18": (6, 8, 8, 3),
     "cifar_resnet": (6, 8, 8, 3),
     "torchvision_resnet": (6, 32, 32, 3),
@@ -29,6 +30,8 @@ def make(name, seed=0, **options):
         return mlp([16, 12, 8, 5], key=key)
     if name == "small_cnn":
         return small_cnn(5, key=key, **options)
+    if name == "group_norm_cnn":
+        return small_cnn(5, num_groups=8, key=key, **options)
     if name == "resnet18":
         return resnet18(5, width=4, key=key, **options)
     if name == "cifar_resnet":
@@ -71,7 +74,7 @@ def test_every_parameter_is_float32_and_trainable(rng, name):
     assert not any("running" in path for path in leaf_paths(params))
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "resnet18", "cifar_resnet", "torchvision_resnet"])
+@pytest.mark.parametrize("name", ["small_cnn", "group_norm_cnn", "resnet18", "cifar_resnet", "torchvision_resnet"])
 def test_both_convolutions_give_the_same_network(rng, name):
     x = jnp.asarray(rng.normal(size=SHAPES[name]).astype(np.float32))
     im2col, native = (make(name, convolution=convolution) for convolution in ("im2col", "native"))
@@ -82,7 +85,7 @@ def test_both_convolutions_give_the_same_network(rng, name):
     np.testing.assert_allclose(jax.jit(im2col[0])(im2col[1], x), want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("name", ["mlp", "small_cnn", "resnet18"])
+@pytest.mark.parametrize("name", ["mlp", "small_cnn", "group_norm_cnn", "resnet18"])
 def test_the_key_decides_the_parameters(name):
     first, again, other = ([np.asarray(leaf) for leaf in jax.tree.leaves(make(name, seed)[1])] for seed in (0, 0, 1))
     assert_same_leaves(first, again)
