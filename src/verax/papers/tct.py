@@ -138,7 +138,17 @@ class Config:
             dataset="fashion_mnist",
             network="small cnn",
             settings=("#C=1", "#C=2", "Dir(0.1)", "Dir(0.5)", "IID"),
-            methods=("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam", "local only"),
+            methods=(
+                "centralized",
+                "fedavg",
+                "fedprox",
+                "fednova",
+                "scaffold",
+                "fedadam",
+                "fedyogi",
+                "fedavgm",
+                "local only",
+            ),
             examples_per_client=600,
             num_validation=1000,
             num_test=2000,
@@ -175,7 +185,7 @@ class Config:
 
     @classmethod
     def cifar(cls) -> "Config":
-        """Return what stage 1 is worth on 10,000 images of CIFAR-10: 5 clients of two classes, group norm."""
+        """Return what stage 1 is worth on 10,000 images of CIFAR-10 at 16x16 pixels: 5 clients of two classes."""
         return cls(
             planned_seconds=2 * 3600.0,
             dataset="cifar10",
@@ -188,6 +198,7 @@ class Config:
             num_test=2000,
             rounds1=15,
             rounds2=15,
+            pool=2,
             learning_rates=(0.05, 0.2),
             num_features=4096,
             num_seeds=3,
