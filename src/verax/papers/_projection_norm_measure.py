@@ -164,6 +164,27 @@ def measure(
     )
 
 
+def with_agreement(measurements: dict[str, list[Measurement]], stored: list[str]) -> dict[str, list[Measurement]]:
+    """Add how often each stored network and the next predict other labels: all of them are given the same sets."""
+    found = dict(measurements)
+    for network, partner in zip(stored, [*stored[1:], *stored[:1]], strict=True):
+        if network == partner:
+            continue
+
+        def joined(own: Sets, other: Sets, partner: str = partner) -> Sets:
+            apart = np.mean(own.predicted != other.predicted, axis=1)
+            return own._replace(scores={**own.scores, f"agreement with {partner}": apart})
+
+        found[network] = [
+            own._replace(
+                corrupted=joined(own.corrupted, other.corrupted),
+                label_shifted=joined(own.label_shifted, other.label_shifted),
+            )
+            for own, other in zip(measurements[network], measurements[partner], strict=True)
+        ]
+    return found
+
+
 def _kept(setting: Setting, config: Any, draw: Callable[[], Draw], number: int, initial: bool) -> Passes:
     """Outputs on the corrupted sets of a draw, kept: those of other sizes are made of them."""
 

@@ -299,7 +299,8 @@ def _adversarial_table(summary: Summary, network: str) -> tuple[Table, str]:
         lines = [
             _line(seed[name], _at_budget(summary, seed[name], sets, name))[0]
             for sets, seed in zip(attacked, judged[: len(attacked)], strict=True)
-            if name in seed and seed[name].calibration is not None
+            # Sets made against one network tell nothing of its agreement with another.
+            if name in sets.scores and seed[name].calibration is not None
         ]
         if lines and np.all(np.isfinite(lines)):
             rows.append((name, *np.mean(lines, axis=0).tolist()))

@@ -18,7 +18,7 @@ from verax.report import Report
 from verax.shift import MonitorTable
 
 from ._cache import Cache
-from ._projection_norm_measure import Anchors, Extent, Measurement, make_anchors, measure, monitored
+from ._projection_norm_measure import Anchors, Extent, Measurement, make_anchors, measure, monitored, with_agreement
 from ._projection_norm_results import make_claims, make_figures, make_tables, summarise
 from ._projection_norm_setting import NETWORKS, Setting, load_setting
 from ._projection_norm_text import TEXT_NETWORKS, measure_text, read_texts, text_claims, text_tables
@@ -208,6 +208,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     with Steps("Projection Norm", total, show=progress) as steps:
         measurements: dict[str, list[Measurement]] = {}
         watched: list[MonitorTable] = []  # the first network's first seed
+        stored: list[str] = []
         for place, network in enumerate(config.networks):
             measurements[network] = []
             loaded: tuple[jax.Array, Setting, Anchors] | None = None
@@ -223,12 +224,14 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                     loaded = own, setting, make_anchors(setting, initial=extent.initial)
                 own, setting, anchors = loaded
                 number = seed if setting.stored else 0
+                if setting.stored and network not in stored:
+                    stored.append(network)
                 measurements[network].append(measure(setting, anchors, config, own, number, extent))
                 if not watched:
                     watched.append(monitored(setting, config, own))
         text = _text(config, data, key, steps)
         steps("tables and figures")
-        summary = summarise(config, measurements)
+        summary = summarise(config, with_agreement(measurements, stored))
         tables, figures = make_tables(summary) | text_tables(text), make_figures(summary, watched[0])
         claims = make_claims(summary) + text_claims(text)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)

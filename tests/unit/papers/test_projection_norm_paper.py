@@ -136,6 +136,21 @@ def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     np.testing.assert_array_equal(again.corrupted.scores["COT"], found[0].corrupted.scores["COT"])
 
 
+def test_stored_networks_agree_on_the_sets_that_they_share():
+    def measurement(labels):
+        own = sets.Sets(np.array(["blur", "clean"]), np.zeros(2), np.zeros(2), np.array(labels), {"COT": np.ones(2)})
+        return sets.Measurement(own, own, None, np.zeros(4), 0.0, {})
+
+    one, other = measurement([[0, 1, 2, 3], [0, 0, 0, 0]]), measurement([[0, 1, 3, 2], [0, 0, 0, 1]])
+    found = sets.with_agreement({"a": [one], "cnn": [one], "b": [other]}, ["a", "b"])
+    for name, partner in (("a", "b"), ("b", "a")):
+        for part in (found[name][0].corrupted, found[name][0].label_shifted):
+            assert part.scores[f"agreement with {partner}"].tolist() == [0.5, 0.25]
+            assert set(part.scores) == {"COT", f"agreement with {partner}"}
+    assert found["cnn"] == [one]
+    assert sets.with_agreement({"a": [one]}, ["a"]) == {"a": [one]}
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("fields", "message"),
