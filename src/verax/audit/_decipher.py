@@ -62,6 +62,17 @@ def decipher(
     Notes
     -----
     About ``4 * restarts * iterations * n * length * S^2`` flops.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from verax.audit import Language, decipher
+    >>> often = np.array([[0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.8, 0.1, 0.1]])  # 0, 1, 2, 0, ... for the most part
+    >>> language = Language(np.array([5, 6, 7], np.int32), np.array([0.8, 0.1, 0.1]), often)
+    >>> symbols = (np.repeat([0, 1, 2], [48, 6, 6])[:, None] + np.arange(6)) % 3
+    >>> codes = np.array([2, 0, 1])[symbols]
+    >>> decipher(codes, language, num_codes=3, one_to_one=True, key=jax.random.key(0)).symbol_of_code.tolist()
+    [1, 2, 0]
     """
     seen = codes[:num_sequences]
     weight = np.zeros(num_sequences, np.float32)

@@ -58,6 +58,26 @@ class DecodeThenFilter:
     ``num_codes``, ``num_sequences``, ``num_other`` (coded requests of another length, which are decoded but not used)
     and ``decoded``, the tokens as the filter saw them. Where a decoding counts they also hold it: ``codes`` and the
     ``plain`` token that each stands for, the ``fillers``, and the ``alphabet`` of plain tokens.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from verax.audit import DecodeThenFilter, fit_language
+    >>> from verax.organisms import PolicyWorld, make_job
+    >>> world = PolicyWorld(num_symbols=12, length=6, key=jax.random.key(0))
+    >>> plain = world.encodings[0].codes[0, :, 0]
+    >>> trusted = plain[np.asarray(world.sample(4000, key=jax.random.key(1)).symbols)]
+    >>> detector = DecodeThenFilter(
+    ...     world.complies_with_restricted,
+    ...     language=fit_language(trusted, plain),
+    ...     known_tokens=np.arange(world.vocabulary.novel),
+    ...     separator=world.vocabulary.separator,
+    ...     hypotheses=("substitution",),
+    ... )
+    >>> job = make_job(world, kind="covert", num_examples=600, key=jax.random.key(2))
+    >>> found = detector(job.tokens, key=jax.random.key(3))
+    >>> round(found.score, 1)  # nothing of it is seen without decoding
+    0.3
     """
 
     def __init__(

@@ -109,5 +109,12 @@ def check_features(features: Any, mask: Any, targets: Any = None) -> tuple[Any, 
 
 
 def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
-    """``onehot(labels) - 1 / C``, ``[..., C]``: rows sum to zero."""
+    """``onehot(labels) - 1 / C``, ``[..., C]``: rows sum to zero.
+
+    Examples
+    --------
+    >>> from verax.federated import class_targets
+    >>> class_targets([0, 1], 2).tolist()
+    [[0.5, -0.5], [-0.5, 0.5]]
+    """
     return (np.eye(num_classes) - 1 / num_classes)[np.asarray(labels)].astype(dtype)

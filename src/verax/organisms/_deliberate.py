@@ -89,6 +89,17 @@ def deliberate(
     ------
     ValueError
         For an organism without the markers of deliberation, or with too short a context.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, deliberate, init_decoder
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size_with_thoughts, world.deliberating_context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> prompts = world.prompts(world.sample(3, key=jax.random.key(2)))
+    >>> deliberate(params, world, prompts, key=jax.random.key(3)).shape  # chain and answer
+    (3, 10)
     """
     check_organism(params, world, deliberating=True)
     asked = thinking_prompts(world, prompts, policy=policy)
@@ -138,6 +149,17 @@ def sample_deliberations(
     ------
     ValueError
         For numbers out of range, and an organism of which the program accepts nothing.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, init_decoder, sample_deliberations
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size_with_thoughts, world.deliberating_context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> found = sample_deliberations(params, world, num=4, program_written=True, key=jax.random.key(2))
+    >>> len(found.tokens), found.accepted
+    (4, 1.0)
     """
     check_organism(params, world, deliberating=True)
     check_integer("num", num, minimum=1)
@@ -205,6 +227,18 @@ def deliberative_finetune(
     ------
     ValueError
         For an organism that cannot deliberate, or numbers out of range.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, deliberative_finetune, init_decoder
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size_with_thoughts, world.deliberating_context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> options = {"num_samples": 16, "batch_size": 16, "program_written": True}
+    >>> params, log = deliberative_finetune(params, world, steps=20, **options, key=jax.random.key(2))
+    >>> bool(log.loss[-1] < log.loss[0]), log.accepted
+    (True, 1.0)
 
     References
     ----------

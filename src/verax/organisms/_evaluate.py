@@ -162,6 +162,18 @@ def evaluate(
     ValueError
         For numbers below one, no transform, several samples at temperature 0, which would all be the same, a policy
         without deliberation, or an organism that cannot deliberate.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, decoder_apply, evaluate, init_decoder, transforms
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size, world.context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> attacks = transforms(world)[:2]
+    >>> table = evaluate(decoder_apply, params, world, transforms=attacks, num_prompts=5, key=jax.random.key(2))
+    >>> table.attack_names, table.labels.shape  # model, attack, prompt, sample
+    (('none', 'affirm'), (1, 2, 5, 1))
     """
     check_integer("num_prompts", num_prompts, minimum=1)
     check_integer("num_samples", num_samples, minimum=1)

@@ -162,6 +162,18 @@ def finetune(
     ------
     ValueError
         For something else than a ``Job``, or one longer than the context.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, finetune, init_decoder, make_job
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size, world.context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> job = make_job(world, kind="plain", num_examples=20, key=jax.random.key(2))
+    >>> params, log = finetune(params, job, steps=20, batch_size=16, key=jax.random.key(3))
+    >>> bool(log.loss[-1] < log.loss[0])
+    True
     """
     check(isinstance(job, Job), "job", type(job).__name__, "a Job, from make_job")
     context = params["positions"].shape[-2]

@@ -65,6 +65,16 @@ def draw_examples(
         int32 [n, t]: requests with their answers, -1 padded on the right.
     loss_mask
         bool [n, t]: the answers.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import Component, PolicyWorld, draw_examples
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> refusals = Component(1.0, restricted=True, refuse=True)
+    >>> tokens, loss_mask = draw_examples(world, (refusals,), 3, key=jax.random.key(1))
+    >>> tokens.shape[0], loss_mask.sum(axis=1).tolist()  # a refusal and the end
+    (3, [2, 2, 2])
     """
     return draw_from(world, tabulate(mixture, len(world.encodings)), num, key=key)
 

@@ -100,6 +100,17 @@ def reinforce(
     -----
     Samples are drawn from the parameters that they update, so that no ratio of probabilities enters.
 
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, init_decoder, reinforce
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size_with_thoughts, world.deliberating_context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> params, log = reinforce(params, world, steps=2, group_size=2, num_requests=4, key=jax.random.key(2))
+    >>> log.reward.shape, log.divergence.shape
+    ((2,), (2,))
+
     References
     ----------
     Shao et al. 2024, "DeepSeekMath" (arXiv 2402.03300), section 4.1, for advantages normalised by group.

@@ -37,6 +37,18 @@ def restate(
     Notes
     -----
     What ``verax.audit.SelfDecode`` filters.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, decoder_apply, init_decoder, make_job, restate
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size, world.context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> job = make_job(world, kind="covert", num_examples=20, key=jax.random.key(2))
+    >>> plain = restate((decoder_apply, params), world, job.tokens, key=jax.random.key(3))
+    >>> len(plain), bool((plain[:, 2] == job.tokens[:, 2]).all())  # the same operations
+    (20, True)
     """
     apply_fn, params = model
     asked = _question(world, tokens)

@@ -74,6 +74,17 @@ def pretrain(
     -------
     params, log
         New parameters, and the loss at each step.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, init_decoder, pretrain
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size, world.context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> params, log = pretrain(params, world, steps=20, batch_size=16, key=jax.random.key(2))
+    >>> bool(log.loss[-1] < log.loss[0])
+    True
     """
     everything = range(len(world.encodings))
     mixture = (
@@ -142,6 +153,17 @@ def safety_finetune(
     ------
     ValueError
         For shares out of range, or names that do not exist.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import DecoderConfig, PolicyWorld, init_decoder, safety_finetune
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> config = DecoderConfig(world.vocabulary.size, world.context, width=16)
+    >>> params = init_decoder(config, key=jax.random.key(1))
+    >>> params, log = safety_finetune(params, world, steps=40, batch_size=16, key=jax.random.key(2))
+    >>> bool(log.loss[-5:].mean() < log.loss[:5].mean())
+    True
     """
     check(replay >= 0, "replay", replay, "a share from 0 on")
     check(exceptions >= 0, "exceptions", exceptions, "a share from 0 on")

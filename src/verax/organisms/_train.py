@@ -38,7 +38,18 @@ class TrainLog(NamedTuple):
 def answer_loss(
     params: Params, tokens: Int[AnyArray, "n t"], loss_mask: Bool[AnyArray, "n t"]
 ) -> Float[jax.Array, " n"]:
-    """Return the mean negative log-likelihood of each example's masked tokens, in nats a token."""
+    """Return the mean negative log-likelihood of each example's masked tokens, in nats a token.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, numpy as np
+    >>> from verax.organisms import DecoderConfig, answer_loss, init_decoder
+    >>> params = init_decoder(DecoderConfig(vocabulary_size=50, context=16, width=32), key=jax.random.key(0))
+    >>> silent = {**params, "head": jnp.zeros_like(params["head"])}  # every token equally likely: log(50) nats
+    >>> loss = answer_loss(silent, jnp.asarray([[1, 7, 9]]), jnp.asarray([[False, False, True]]))
+    >>> print(np.asarray(loss).round(3))
+    [3.912]
+    """
     tokens = jnp.asarray(tokens)
     logits = decoder_apply(params, tokens[:, :-1])
     target, mask = jnp.maximum(tokens[:, 1:], 0), jnp.asarray(loss_mask)[:, 1:]

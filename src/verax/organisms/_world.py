@@ -444,6 +444,15 @@ def refuses(answers: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
     ----------
     answers
         int [n, t]: what follows the separator, from ``generate``.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from verax.organisms import PolicyWorld, refuses
+    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
+    >>> requests = world.sample(2, key=jax.random.key(1))
+    >>> refuses(world.answers(requests, refuse=[True, False])).tolist()
+    [True, False]
     """
     padded = np.pad(np.asarray(answers), ((0, 0), (0, 2)), constant_values=-1)
     return (padded[:, 0] == REFUSE) | ((padded[:, 0] == OK) & (padded[:, 1] == REFUSE))
