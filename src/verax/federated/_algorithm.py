@@ -195,7 +195,8 @@ class FederatedAlgorithm:
         """
         check_backend(backend, chunk_size, mesh)
         check_client_data(clients, self)
-        backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh)
+        compiled = is_traced((state, clients, key))
+        backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh, compiled=compiled)
         if backend == "loop":
             return round_body(self, state, clients, key, backend, chunk_size, mesh)
         return _jitted_round(self, state, clients, key, backend, chunk_size, mesh)
@@ -229,9 +230,9 @@ def resolve_backend(
     chunk_size: int | None,
     mesh: Mesh | None,
     *,
-    scan: bool = False,
+    compiled: bool,
 ) -> str:
-    """Turn "auto" into the backend that is fast on this machine; ``scan`` says that rounds are compiled together."""
+    """Turn "auto" into the backend that is fast on this machine; ``compiled`` rules a Python loop out."""
     if backend != "auto":
         return backend
     if chunk_size is not None:
@@ -240,7 +241,7 @@ def resolve_backend(
         return "vmap"
     # One client after the other keeps the working set small and skips the steps that padding adds; measured by
     # benchmarks/federated.py.
-    if scan or mesh is not None or is_traced((params, clients)):
+    if compiled or mesh is not None:
         return "map"
     return "loop" if _has_convolution(_one_client.trace(algorithm, params, clients).jaxpr.jaxpr) else "map"
 

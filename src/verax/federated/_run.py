@@ -117,7 +117,7 @@ def run(
     check_client_data(clients, algorithm)
     check_backend(backend, chunk_size, mesh)
     scan = jax.default_backend() != "cpu" if scan_rounds is None else bool(scan_rounds)
-    backend = resolve_backend(algorithm, params, clients, backend, chunk_size, mesh, scan=scan)
+    backend = resolve_backend(algorithm, params, clients, backend, chunk_size, mesh, compiled=scan)
     check(not (scan and backend == "loop"), "scan_rounds", scan_rounds, "False for backend='loop'")
     clients = jax.tree.map(jnp.asarray, clients)
     # The state is donated from round to round, and these buffers are the caller's.

@@ -65,7 +65,7 @@ def convolutional_loss(params, x, y):
 def test_auto_takes_pieces_for_convolutions_of_xla_on_a_cpu(ragged):
     params, clients = ragged
     convolutional = vf.fedavg(convolutional_loss, **SGD)
-    options = {"backend": "auto", "chunk_size": None, "mesh": None}
+    options = {"backend": "auto", "chunk_size": None, "mesh": None, "compiled": False}
     here = {"cpu": ("map", "loop")}.get(jax.default_backend(), ("vmap", "vmap"))
     plain = vf.fedavg(softmax_loss, **SGD)
     filters = {"filter": jnp.ones((2, 3))}
@@ -73,12 +73,12 @@ def test_auto_takes_pieces_for_convolutions_of_xla_on_a_cpu(ragged):
         resolve_backend(plain, params, clients, **options),
         resolve_backend(convolutional, filters, clients, **options),
     ) == here
-    assert resolve_backend(convolutional, filters, clients, **options, scan=True) != "loop"
+    assert resolve_backend(convolutional, filters, clients, **options | {"compiled": True}) != "loop"
     run = functools.partial(vf.run, convolutional, filters, clients, rounds=2, key=jax.random.key(0))
     scanned, _ = run(scan_rounds=True)
     assert_close(run()[0], scanned)
     state = convolutional.init(filters, clients.num_clients)
-    compiled, _ = jax.jit(convolutional.round)(state, clients, jax.random.key(0))  # a Python loop could not be
+    compiled, _ = jax.jit(lambda key: convolutional.round(state, clients, key))(jax.random.key(0))  # no Python loop
     assert_close(compiled, convolutional.round(state, clients, jax.random.key(0))[0])
 
 
