@@ -10,7 +10,6 @@ import numpy as np
 import optax
 
 import verax.federated as vf
-import verax.spectral as vs
 from verax import ntk
 from verax._errors import check, check_option
 from verax._numpy_random import numpy_generator
@@ -247,12 +246,15 @@ def run_tct(
 
     # The estimated risk of the one-shot fit, from data that stage 1 has seen and from data that it has not.
     assert model.risk is not None
-    seen = _risk_ratio(fit.path, total, phi_test, problem)
+    assert fit.path is not None
+    seen = float(np.min(fit.path.gcv)) / _square_error(phi_test @ fit.coefficients, problem)
     fresh_rows = np.asarray(model.features(problem.validation[0], batch_size=_BATCH))
     fresh_targets = vf.class_targets(problem.validation[1], problem.num_classes)
     ones = np.ones((1, len(fresh_rows)), bool)
     fresh = vf.total_statistics(vf.client_statistics(fresh_rows[None], fresh_targets[None], ones))
-    result.update(seen_risk=np.array(seen), held_out_risk=np.array(_risk_ratio(model.risk, fresh, phi_test, problem)))
+    fresh_fit = vf.fit_ridge(fresh, model.risk.best_ridge)
+    apart = float(np.min(model.risk.gcv)) / _square_error(phi_test @ fresh_fit.coefficients, problem)
+    result.update(seen_risk=np.array(seen), held_out_risk=np.array(apart))
 
     # Features of the last hidden layer alone.
     hidden = np.asarray(jax.jit(network.features)(model.params, jnp.asarray(np.asarray(clients.x)[keep])))
@@ -277,14 +279,9 @@ def _objective(theta: np.ndarray, total: vf.Statistics, ridge: float) -> float:
     return float(quadratic / (2 * total.num_examples) + ridge / 2 * np.sum(theta**2))
 
 
-def _risk_ratio(path: vs.RiskPath | None, total: vf.Statistics, phi_test: np.ndarray, problem: Problem) -> float:
-    """Estimated over true squared error of the ridge regression with the smallest estimate."""
-    assert path is not None
-    best = int(np.argmin(path.gcv))
-    fit = vf.fit_ridge(total, float(path.ridge[best]))
+def _square_error(scores: np.ndarray, problem: Problem) -> float:
     targets = vf.class_targets(problem.test[1], problem.num_classes, np.float64)
-    truth = np.mean(np.sum((phi_test @ fit.coefficients - targets) ** 2, axis=1))
-    return float(path.gcv[best] / truth)
+    return float(np.mean(np.sum((scores - targets) ** 2, axis=1)))
 
 
 def layer_names(params: PyTree) -> list[str]:

@@ -119,6 +119,17 @@ def test_a_client_that_leaves_is_forgotten():
         vf.total_statistics(parts, without=parts)
 
 
+@pytest.mark.parametrize("ridge", [1e-12, 1e-6, 0.1, 1e4])
+def test_a_given_ridge_is_fitted_as_a_candidate_is(ridge):
+    """A given ridge is solved by Cholesky, but for the smallest here; candidates in the eigenbasis."""
+    phi, y, mask = features_of(TALL)
+    total = vf.total_statistics(vf.client_statistics(phi, y, mask))
+    given, candidate = vf.fit_ridge(total, ridge), vf.fit_ridge(total, ridges=np.array([ridge]))
+    assert (given.ridge, given.path) == (candidate.ridge, None)
+    scale = np.abs(candidate.coefficients).max()
+    np.testing.assert_allclose(given.coefficients, candidate.coefficients, rtol=0, atol=1e-9 * scale)
+
+
 def test_without_ridge_the_solution_has_least_norm():
     phi, y, mask = features_of(40)
     found = vf.fit_ridge(vf.total_statistics(vf.client_statistics(phi, y, mask)), 0.0)
