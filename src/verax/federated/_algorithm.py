@@ -193,7 +193,6 @@ class FederatedAlgorithm:
         ValueError
             For data that do not fit together, a client without data, or bad options.
         """
-        check_backend(backend, chunk_size, mesh)
         check_client_data(clients, self)
         compiled = is_traced((state, clients, key))
         backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh, compiled=compiled)
@@ -232,7 +231,8 @@ def resolve_backend(
     *,
     compiled: bool,
 ) -> str:
-    """Turn "auto" into the backend that is fast on this machine; ``compiled`` rules a Python loop out."""
+    """Check the options that say how clients run, and turn "auto" into what is fast here; no loop if ``compiled``."""
+    check_backend(backend, chunk_size, mesh)
     if backend != "auto":
         return backend
     if chunk_size is not None:

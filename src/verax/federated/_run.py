@@ -19,7 +19,6 @@ from verax._save import load, register, save
 from verax._types import PyTree
 
 from ._algorithm import FederatedAlgorithm, FederatedState, RoundMetrics, check_client_data, resolve_backend, round_body
-from ._clients import check_backend
 from ._history import History, empty_history, extended, rows_of
 from ._partition import ClientData, generator
 
@@ -115,7 +114,6 @@ def run(
     generator(key)
     check_finite("params", params)
     check_client_data(clients, algorithm)
-    check_backend(backend, chunk_size, mesh)
     scan = jax.default_backend() != "cpu" if scan_rounds is None else bool(scan_rounds)
     backend = resolve_backend(algorithm, params, clients, backend, chunk_size, mesh, compiled=scan)
     check(not (scan and backend == "loop"), "scan_rounds", scan_rounds, "False for backend='loop'")

@@ -70,7 +70,8 @@ def small_cnn(
     kernels, head = init_kernels(key, shapes, (_CHANNELS[-1], int(num_outputs)))
     layers = [{"kernel": kernel, **init_norm(kernel.shape[3])} for kernel in kernels]
     if num_groups is None:
-        layers = [{name: layer[name] for name in ("kernel", "bias")} for layer in layers]
+        for layer in layers:
+            del layer["scale"]
     params = {"layers": layers, "head": head}
 
     def features(params, x):
