@@ -25,7 +25,9 @@ from ._evaluate import evaluator as evaluator
 from ._evaluate import mean_over_clients as mean_over_clients
 from ._evaluate import split_parameters as split_parameters
 from ._history import History as History
+from ._linear_scaffold import ClientSpectra as ClientSpectra
 from ._linear_scaffold import LinearFit as LinearFit
+from ._linear_scaffold import client_spectra as client_spectra
 from ._linear_scaffold import scaffold_linear as scaffold_linear
 from ._local import LocalOptions as LocalOptions
 from ._local import LocalRun as LocalRun

@@ -75,6 +75,9 @@ class TCT:
     risk : RiskPath or None
         Estimated risk on data held out of stage 1, where such were given: of a ridge regression fitted to *them*, one
         entry a ridge. Never from data that stage 1 has seen, on which it would be too small.
+    client_features : [K, n, m] or None
+        Standardised features of the clients' examples, where they were asked for; rows outside the mask mean nothing.
+        Not stored by `save`.
     network : callable or None
         ``network(params, head, x) -> [n, 1]``; None after `load`, until `bind`.
     """
@@ -89,9 +92,10 @@ class TCT:
     history: History
     ledger: tuple[LedgerEntry, ...]
     risk: RiskPath | None = None
+    client_features: AnyArray | None = None
     network: Callable[[Any, Any, Any], Any] | None = None
 
-    _not_saved = ("network",)
+    _not_saved = ("client_features", "network")
 
     def features(self, x: PyTree, *, batch_size: int | None = None) -> jax.Array:
         """Standardised tangent features ``[n, m]`` of examples."""
@@ -155,6 +159,7 @@ def tct(
     held_out: ClientData | None = None,
     test: tuple[PyTree, Int[AnyArray, "n"]] | None = None,
     evaluate_every: int = 1,
+    keep_features: bool = False,
     batch_size: int | None = None,
     mesh: Mesh | None = None,
     backend: str = "auto",
@@ -216,6 +221,8 @@ def tct(
         Examples and labels on which every round of both stages is evaluated.
     evaluate_every
         Rounds between evaluations, in both stages.
+    keep_features
+        Keep the clients' features, ``K n m`` numbers, in the result: for another second stage on them.
     batch_size
         Examples that pass through the network at once for features.
     mesh, backend
@@ -358,6 +365,7 @@ def tct(
         history=_with_stage2(history, fit, ledger, num_clients),
         ledger=tuple(ledger),
         risk=risk,
+        client_features=phi if keep_features else None,
     )
 
 

@@ -215,12 +215,12 @@ def run_tct(
         num_classes=problem.num_classes,
         held_out=held_out,
         test=problem.test,
+        keep_features=True,
         batch_size=_BATCH,
     )
+    assert model.client_features is not None
+    phi = model.client_features
     phi_test = np.asarray(model.features(problem.test[0], batch_size=_BATCH))
-    rows = np.asarray(model.features(np.asarray(clients.x)[keep], batch_size=_BATCH))
-    phi = np.zeros((*keep.shape, rows.shape[1]), rows.dtype)
-    phi[keep] = rows
     targets = vf.class_targets(np.where(keep, np.asarray(clients.y), 0), problem.num_classes)
     parts = vf.client_statistics(phi, targets, keep)
     total = vf.total_statistics(parts)
@@ -237,8 +237,9 @@ def run_tct(
     # Does stage 2 reach the pooled optimum? At the ridge that was chosen, from the same objective.
     optimum = _objective(fit.coefficients, total, fit.ridge)
     start = total.target_square / (2 * total.num_examples)
+    spectra = vf.client_spectra(phi, keep)
     for name, control in (("scaffold", True), ("fedavg", False)):
-        options = {"rounds": plan.long_rounds, "local_steps": plan.local_steps, "ridge": fit.ridge}
+        options = {"rounds": plan.long_rounds, "local_steps": plan.local_steps, "ridge": fit.ridge, "spectra": spectra}
         longer = vf.scaffold_linear(phi, targets, keep, control_variates=control, **options)
         reached = _objective(np.asarray(longer.coefficients, np.float64), total, fit.ridge)
         result[f"gap_{name}"] = np.array((reached - optimum) / (start - optimum))

@@ -48,6 +48,20 @@ def test_the_closed_form_is_the_loop(num_features, ridge, step_size):
     np.testing.assert_allclose(one.objective, two.objective, rtol=1e-12 if x64 else 1e-4)
 
 
+@pytest.mark.parametrize("num_features", [TALL, WIDE])
+def test_spectra_serve_every_ridge_and_number_of_steps(num_features):
+    phi, y, mask = features_of(num_features)
+    spectra = vf.client_spectra(phi, mask)
+    for ridge, local_steps in ((0.0, 3), (0.2, 40)):
+        options = {"rounds": 2, "local_steps": local_steps, "ridge": ridge}
+        shared = vf.scaffold_linear(phi, y, mask, **options, spectra=spectra)
+        np.testing.assert_array_equal(shared.coefficients, vf.scaffold_linear(phi, y, mask, **options).coefficients)
+    for client, keep in enumerate(mask):
+        rows = np.float64(phi[client][keep])
+        expected = np.linalg.svd(rows, compute_uv=False) ** 2 / keep.sum()
+        np.testing.assert_allclose(np.sort(spectra.eigenvalues[client])[::-1][: len(expected)], expected, atol=1e-10)
+
+
 def test_stage_two_is_the_general_algorithm_on_a_linear_model():
     phi, y, mask = features_of(WIDE)
     clients = vf.ClientData(jnp.asarray(phi), jnp.asarray(y), jnp.asarray(mask))
@@ -203,6 +217,7 @@ def trained():
             rounds2=3,
             local_steps=10,
             ridge=None if stage2 != "cg" else 0.1,
+            keep_features=True,
             key=jax.random.key(0),
             held_out=clients if stage2 == "one_shot" else None,
             test=(x, y),
@@ -223,6 +238,12 @@ def test_tct_predicts_what_its_history_says(trained):
         assert fit.history.accuracy[-1] == pytest.approx((scores.argmax(1) == y).mean()), stage2
         assert len(fit.history.accuracy) == 2 + (1 if stage2 == "one_shot" else 3)
         assert fit.history.accuracy[-1] > 1 / 3
+
+
+def test_features_that_are_kept_are_those_of_the_clients(trained):
+    fits, _, clients, x, _ = trained
+    kept = np.asarray(fits["one_shot"].client_features)[np.asarray(clients.mask)]
+    np.testing.assert_allclose(kept, fits["one_shot"].features(x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_ledger_counts_arrays(trained):

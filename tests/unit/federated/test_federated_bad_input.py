@@ -148,6 +148,14 @@ CALLS = {
     "linear ridge": (lambda: vf.scaffold_linear(PHI, Y, MASK, rounds=1, local_steps=1, ridge=-1), "ridge: got -1"),
     "linear step": (lambda: vf.scaffold_linear(PHI, Y, MASK, rounds=1, local_steps=1, step_size=0), "step_size: got 0"),
     "linear method": (lambda: vf.scaffold_linear(PHI, Y, MASK, rounds=1, local_steps=1, method="x"), "method: got 'x'"),
+    "spectra of others": (
+        lambda: vf.scaffold_linear(PHI, Y, MASK, rounds=1, local_steps=1, spectra=vf.client_spectra(PHI[:1], MASK[:1])),
+        "spectra: got arrays of shapes",
+    ),
+    "spectra of nothing": (
+        lambda: vf.scaffold_linear(PHI, Y, MASK, rounds=1, local_steps=1, spectra=(PHI, PHI)),
+        "spectra: got tuple",
+    ),
     "zero features": (lambda: vf.scaffold_linear(PHI * 0, Y, MASK, rounds=1, local_steps=1), "features: got zeros"),
     "no cg round": (lambda: vf.conjugate_gradient_linear(PHI, Y, MASK, rounds=0), "rounds: got 0"),
     "cg weights": (lambda: vf.conjugate_gradient_linear(PHI, Y, MASK, rounds=1, weights="n"), "weights: got 'n'"),
