@@ -34,18 +34,20 @@ $(VENV)/.extra-%: $(VENV)/.python pyproject.toml
 	$(PIP) --requirement $(VENV)/requirements-$*.txt
 	touch $@
 
+# Compilation is most of the time of a demo, so XLA optimises less; and of its two emitters for CPUs the older compiles in
+# half the time, where there is one: a JAX without it stops at its flag.
+OLDER  := --xla_cpu_use_fusion_emitters=false
+KNOWN   = $(eval KNOWN := $(shell (XLA_FLAGS=$(OLDER) $(BIN)/python -c 'import jax; jax.devices()') >/dev/null 2>&1 && echo $(OLDER)))$(KNOWN)
+
 demo: $(READY)
-	$(BIN)/verax reproduce --scale demo --out $(OUT)
+	XLA_FLAGS="$(strip --xla_backend_optimization_level=1 $(KNOWN) $(XLA_FLAGS))" $(BIN)/verax reproduce --scale demo --out $(OUT)
 
 # Three legs: single precision with run-time shape and dtype checks; double precision on the numerical core; doctests.
-# Compilation is most of the time, so only the doctests, which run everything once, run fully optimised programs; and of
-# XLA's two emitters for CPUs the older compiles in half the time, where there is one: a JAX without it stops at its
-# flag. The workers take the cores, so each has one BLAS thread.
+# Compilation is most of the time here too, so only the doctests, which run everything once, run fully optimised programs.
+# The workers take the cores, so each has one BLAS thread.
 # Tests of bad input run in the second leg, where no run-time type checker answers before the function under test does;
 # so do the costliest tests.
 PYTEST := OPENBLAS_NUM_THREADS=1 VERAX_DATA=$(DATA) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
-OLDER  := --xla_cpu_use_fusion_emitters=false
-KNOWN   = $(eval KNOWN := $(shell (XLA_FLAGS=$(OLDER) $(BIN)/python -c 'import jax; jax.devices()') >/dev/null 2>&1 && echo $(OLDER)))$(KNOWN)
 QUICK   = JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$(strip $(XLA_FLAGS) $(KNOWN))"
 CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))'
 

@@ -1,5 +1,7 @@
 """Scores of confidence: average confidence, entropy, difference of confidences, average thresholded confidence."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
@@ -150,6 +152,11 @@ def atc(
     """
     check_option("score", score, ("max_confidence", "negative_entropy"))
     val, labels, target = check_inputs(val_logits, val_labels, target_logits)
+    return _atc(val, labels, target, score)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _atc(val: jax.Array, labels: jax.Array, target: jax.Array, score: str) -> jax.Array:
     num_errors = (val.argmax(1) != labels).sum()
     val_score, target_score = (_confidence(logits, score) for logits in (val, target))
     padded = jnp.append(jnp.sort(val_score), jnp.asarray(jnp.inf, val.dtype))

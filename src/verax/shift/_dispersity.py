@@ -202,13 +202,20 @@ def dispersion(
     _, _, target = check_inputs(val_logits, val_labels, target_logits)
     features = check_features("target_features", target_features, target.shape[0])
     check(features.dtype == target.dtype, "target_features", f"dtype {features.dtype}", f"{target.dtype}")
-    one_hot = jax.nn.one_hot(target.argmax(1), target.shape[1], dtype=target.dtype)
-    if not is_traced(one_hot) and int((one_hot.sum(0) > 0).sum()) < 2:
+    value, predicted = _dispersion(target, features)
+    if not is_traced(predicted) and int(predicted) < 2:
         fail("target_logits", "one predicted class", "at least two: one class has no dispersion")
+    return value
+
+
+@jax.jit
+def _dispersion(logits: jax.Array, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Value, and the number of classes predicted."""
+    one_hot = jax.nn.one_hot(logits.argmax(1), logits.shape[1], dtype=logits.dtype)
     counts = one_hot.sum(0)
     sums = one_hot.T @ (features - features.mean(0))
     between = (sums**2).sum(1) / jnp.maximum(counts, 1)
-    return -jnp.log(between.sum() / (target.shape[1] - 1))
+    return -jnp.log(between.sum() / (logits.shape[1] - 1)), (counts > 0).sum()
 
 
 def frechet(
@@ -265,6 +272,11 @@ def frechet(
     check(first.dtype == second.dtype, "target_features", f"dtype {second.dtype}", f"{first.dtype}, as val_features")
     for argument, features in (("val_features", first), ("target_features", second)):
         check(features.shape[0] >= 2, argument, "one example", "at least two")
+    return _frechet(first, second)
+
+
+@jax.jit
+def _frechet(first: jax.Array, second: jax.Array) -> jax.Array:
     factors, means = [], []
     for features in (first, second):
         means.append(features.mean(0))

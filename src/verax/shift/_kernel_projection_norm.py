@@ -13,7 +13,7 @@ from verax._errors import check, check_floating, check_integer, check_option, fa
 from verax._types import AnyArray
 
 from ._checks import as_array, check_features, check_key, check_logits
-from ._scores import Scores, Status, assemble, draw_rows, label_status, remaining_rows
+from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
 
 NORMS = ("function", "parameter", "disagreement")
 
@@ -159,12 +159,15 @@ def kernel_projection_norm(
     nulls = jnp.zeros((len(budgets), 0), pool.dtype)
     if num_nulls:
         nulls = distance(fit(null_pool[null_rows], null_pool_logits[null_rows]))
-    status = label_status(logits.argmax(-1))
-    finite = jnp.isfinite(target).all((1, 2)) & jnp.isfinite(logits).all((1, 2))
-    status = jnp.where(finite, status, int(Status.NON_FINITE))
+    status = input_status(*_labels_and_finite(target, logits))
     if scalar:
         values, nulls = values[0], nulls[0]
     return assemble(values, nulls, status)
+
+
+@jax.jit
+def _labels_and_finite(features: jax.Array, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return logits.argmax(-1), jnp.isfinite(features).all((1, 2)) & jnp.isfinite(logits).all((1, 2))
 
 
 def gram_projection_norm(

@@ -17,7 +17,7 @@ from verax._types import AnyArray, ApplyFn, PyTree
 
 from ._checks import check_key, check_labels
 from ._kernel_projection_norm import NORMS
-from ._scores import Scores, Status, assemble, draw_rows, label_status, remaining_rows
+from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
 
 # Examples that pass through a network at once when it is only evaluated.
 _EVALUATION_BATCH = 500
@@ -191,7 +191,7 @@ def projection_norm(
     distances = _train_all(problem, sources, labels, num_references, norms, set_chunk, progress)
     target_labels = jnp.asarray(np.stack(labels[num_references : num_references + num_sets]))
     finite = np.array([_is_finite(x) for x in sources[num_references : num_references + num_sets]])
-    status = jnp.where(finite, label_status(target_labels), int(Status.NON_FINITE))
+    status = input_status(target_labels, jnp.asarray(finite))
     values = jnp.asarray(distances[:, :num_sets])
     nulls = jnp.asarray(distances[:, num_sets:])
     if isinstance(norm, str):
@@ -218,12 +218,13 @@ def _default_optimizer(steps: int) -> optax.GradientTransformation:
     return optax.sgd(optax.cosine_decay_schedule(1e-3, steps), momentum=0.9)
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _batch_order(key: jax.Array, size: int, batch_size: int, steps: int) -> jax.Array:
     """Rows [steps, batch_size] of whole batches, permuted anew each epoch; the same for every set."""
     per_epoch = size // batch_size
     epochs = -(-steps // per_epoch)
-    orders = [jax.random.permutation(one, size)[: per_epoch * batch_size] for one in jax.random.split(key, epochs)]
-    return jnp.stack(orders).reshape(-1, batch_size)[:steps]
+    orders = jax.vmap(lambda one: jax.random.permutation(one, size))(jax.random.split(key, epochs))
+    return orders[:, : per_epoch * batch_size].reshape(-1, batch_size)[:steps]
 
 
 def _parts(x: PyTree) -> list[Any]:

@@ -126,7 +126,7 @@ def cbpe(
     val, labels, target = check_inputs(val_logits, val_labels, target_logits)
     from sklearn.isotonic import IsotonicRegression  # a second to import; only this score needs it
 
-    val_p, target_p = (np.asarray(jax.nn.softmax(logits), np.float64) for logits in (val, target))
+    val_p, target_p = (np.asarray(jax.jit(jax.nn.softmax)(logits), np.float64) for logits in (val, target))
     calibrated = np.empty_like(target_p)
     for k in range(target_p.shape[1]):
         isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")

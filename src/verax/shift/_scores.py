@@ -42,6 +42,7 @@ class Scores(NamedTuple):
     """:class:`Status` of each set."""
 
 
+@jax.jit
 def assemble(values: jax.Array, nulls: jax.Array, status: jax.Array) -> Scores:
     """Put values [*b, S] beside draws [*b, D]."""
     status = jnp.where(jnp.isfinite(values.reshape(-1, values.shape[-1])).all(0), status, int(Status.NON_FINITE))
@@ -55,9 +56,11 @@ def assemble(values: jax.Array, nulls: jax.Array, status: jax.Array) -> Scores:
     return Scores(values, mean, sd, values - mean[..., None], p_value, status.astype(jnp.int32))
 
 
-def label_status(labels: jax.Array) -> jax.Array:
-    """ONE_CLASS for sets [S, m] whose labels are all the same."""
-    return jnp.where((labels == labels[..., :1]).all(-1), int(Status.ONE_CLASS), int(Status.OK))
+@jax.jit
+def input_status(labels: jax.Array, finite: jax.Array) -> jax.Array:
+    """NON_FINITE for sets [S] that are not finite, ONE_CLASS for those whose labels [S, m] are all the same."""
+    status = jnp.where((labels == labels[..., :1]).all(-1), int(Status.ONE_CLASS), int(Status.OK))
+    return jnp.where(finite, status, int(Status.NON_FINITE))
 
 
 def draw_rows(key: jax.Array, num_draws: int, rows: np.ndarray, size: int) -> np.ndarray:

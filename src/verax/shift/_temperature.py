@@ -55,6 +55,14 @@ def fit_temperature(val_logits: Float[AnyArray, "n K"], val_labels: Int[AnyArray
     """
     logits = check_logits("val_logits", val_logits)
     labels = check_labels("val_labels", val_labels, *logits.shape)
+    temperature = _bisected(logits, labels)
+    if not is_traced(temperature) and not abs(float(jnp.log(temperature))) < _RANGE - 0.01:
+        fail("val_logits", f"a best temperature beyond e^±{_RANGE:g}", "a holdout with errors, and better than chance")
+    return temperature
+
+
+@jax.jit
+def _bisected(logits: jax.Array, labels: jax.Array) -> jax.Array:
     picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
     def slope(log_beta: jax.Array) -> jax.Array:
@@ -69,7 +77,4 @@ def fit_temperature(val_logits: Float[AnyArray, "n K"], val_labels: Int[AnyArray
 
     ends = jnp.asarray(-_RANGE, logits.dtype), jnp.asarray(_RANGE, logits.dtype)
     low, high = lax.fori_loop(0, _HALVINGS, halve, ends)
-    temperature = jnp.exp(-(low + high) / 2)
-    if not is_traced(temperature) and not abs(float(jnp.log(temperature))) < _RANGE - 0.01:
-        fail("val_logits", f"a best temperature beyond e^±{_RANGE:g}", "a holdout with errors, and better than chance")
-    return temperature
+    return jnp.exp(-(low + high) / 2)
