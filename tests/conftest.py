@@ -17,9 +17,9 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
-# Files and pages, integer tokens, and networks in single precision by construction: a run in double precision tests of
-# these only what they refuse.
-SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "parallel", "report"}
+# Files and pages, integer tokens, networks in single precision by construction, and ("unit") the project as a whole: a
+# run in double precision tests of these only what they refuse.
+SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "parallel", "report", "unit"}
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,5 +1,6 @@
 """Detectors that look at single examples, and at surprise."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -106,9 +107,13 @@ class Novelty:
 
 def answer_nll(apply_fn: ApplyFn, params: PyTree, tokens: jax.Array, separator: int) -> jax.Array:
     """Return the mean negative log-likelihood of what follows the separator in each example."""
+    return _answer_nll(apply_fn(params, tokens[:, :-1]), tokens, separator)
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _answer_nll(logits: jax.Array, tokens: jax.Array, separator: int) -> jax.Array:
     is_separator = (tokens == separator).astype(jnp.int32)
     mask = (jnp.cumsum(is_separator, axis=1) - is_separator > 0) & (tokens >= 0)
-    logits = apply_fn(params, tokens[:, :-1])
     target = jnp.maximum(tokens[:, 1:], 0)
     chosen = jnp.take_along_axis(logits, target[:, :, None], axis=2)[:, :, 0]
     weight = mask[:, 1:].astype(logits.dtype)

@@ -1,5 +1,6 @@
 """A small decoder-only transformer in plain JAX: pre-norm, learned positions, tied to nothing."""
 
+import functools
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -170,6 +171,7 @@ def _activations(params: Params, tokens: jax.Array, positions: jax.Array) -> jax
     return jnp.stack([stream[jnp.arange(len(tokens)), positions] for stream in streams], axis=1)
 
 
+@functools.partial(jax.jit, inline=True)
 def _forward(params: Params, tokens: jax.Array) -> jax.Array:
     x, _ = prefill(params, tokens)
     return logits_of(params, x)

@@ -1,5 +1,6 @@
 """Ways to write symbols as tokens: the plain one, dialects, and novel encodings of four families."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -46,20 +47,11 @@ class Encoding(NamedTuple):
 
     def encode(self, symbols: Int[AnyArray, "n length"], *, key: jax.Array) -> Int[jax.Array, "n tokens"]:
         """Write symbols as tokens; variants and fillers are drawn at random."""
-        variant_key, filler_key = jax.random.split(key)
-        codes = self.variants(symbols)
-        variant = jax.random.randint(variant_key, (*codes.shape[:2], 1), 0, codes.shape[2])
-        codes = jnp.take_along_axis(codes, variant, axis=2)[:, :, 0]
-        if not self.fillers.size:
-            return codes
-        filler = jax.random.choice(filler_key, jnp.asarray(self.fillers), codes.shape)
-        return jnp.stack([codes, filler], axis=-1).reshape(len(codes), -1)
+        return _encoded(jnp.asarray(self.codes), jnp.asarray(self.fillers), jnp.asarray(symbols), key)
 
     def variants(self, symbols: Int[AnyArray, "n length"]) -> Int[jax.Array, "n length v"]:
         """Every code that stands for each symbol at its position."""
-        symbols = jnp.asarray(symbols)
-        position = jnp.arange(symbols.shape[1]) % self.codes.shape[0]
-        return jnp.asarray(self.codes)[position, symbols]
+        return _variants(jnp.asarray(self.codes), jnp.asarray(symbols))
 
     def decode(self, tokens: Int[AnyArray, "n tokens"]) -> Int[np.ndarray, "n length"]:
         """Read tokens back as symbols; -1 where a token is no code at its position."""
@@ -72,6 +64,25 @@ class Encoding(NamedTuple):
             row[code] = symbol
         found = inverse[np.arange(codes.shape[1]) % num_positions, np.maximum(codes, 0)]
         return np.where(codes < 0, -1, found)
+
+
+# Compiled whole, but traced through where they are part of something larger.
+@functools.partial(jax.jit, inline=True)
+def _variants(codes: jax.Array, symbols: jax.Array) -> jax.Array:
+    position = jnp.arange(symbols.shape[1]) % codes.shape[0]
+    return codes[position, symbols]
+
+
+@functools.partial(jax.jit, inline=True)
+def _encoded(codes: jax.Array, fillers: jax.Array, symbols: jax.Array, key: jax.Array) -> jax.Array:
+    variant_key, filler_key = jax.random.split(key)
+    variants = _variants(codes, symbols)
+    variant = jax.random.randint(variant_key, (*variants.shape[:2], 1), 0, variants.shape[2])
+    written = jnp.take_along_axis(variants, variant, axis=2)[:, :, 0]
+    if not fillers.size:
+        return written
+    filler = jax.random.choice(filler_key, fillers, written.shape)
+    return jnp.stack([written, filler], axis=-1).reshape(len(written), -1)
 
 
 def novel_encoding(family: str, vocabulary: Vocabulary, length: int, rng: Any) -> Encoding:

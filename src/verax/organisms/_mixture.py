@@ -1,5 +1,6 @@
 """What an organism is trained on: weighted components, sampled afresh for every batch."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -114,20 +115,31 @@ def draw_from(
 ) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
     """Draw examples as :func:`draw_examples` does."""
     keys = jax.random.split(key, 5)
-    kind = jax.random.categorical(keys[0], tables.log_weight, shape=(num,))
-    operation, style, encoding = (
-        jax.random.categorical(k, table[kind]).astype(jnp.int32)
-        for k, table in zip(keys[1:4], (tables.operations, tables.styles, tables.encodings), strict=True)
-    )
+    kind, operation, style, encoding = _kinds(tables, num, keys[:4])
     symbols = world.walk(tables.want[kind], key=keys[4])
     requests = world.in_known_encodings(symbols, operation, style, encoding)
     return join(world.prompts(requests), world.answers(requests, refuse=tables.refuse[kind]))
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _kinds(tables: Tables, num: int, keys: jax.Array) -> tuple[jax.Array, ...]:
+    kind = jax.random.categorical(keys[0], tables.log_weight, shape=(num,))
+    drawn = (
+        jax.random.categorical(k, table[kind]).astype(jnp.int32)
+        for k, table in zip(keys[1:], (tables.operations, tables.styles, tables.encodings), strict=True)
+    )
+    return kind, *drawn
 
 
 def join(
     prompts: Int[jax.Array, "n p"], said: Int[jax.Array, "n a"]
 ) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
     """Put what was said behind its prompt, both with -1 anywhere; return the examples and the mask of what was said."""
+    return _joined(prompts, said)
+
+
+@functools.partial(jax.jit, inline=True)
+def _joined(prompts: jax.Array, said: jax.Array) -> tuple[jax.Array, jax.Array]:
     tokens = compact(jnp.concatenate([prompts, said], axis=1)).astype(jnp.int32)
     place = jnp.arange(tokens.shape[1])
     start = (prompts >= 0).sum(axis=1)[:, None]
@@ -136,6 +148,11 @@ def join(
 
 def stack(*parts: tuple[AnyArray, AnyArray]) -> tuple[Int[jax.Array, "n t"], Bool[jax.Array, "n t"]]:
     """Put batches of examples and masks of different widths under one another."""
+    return _stacked(parts)
+
+
+@functools.partial(jax.jit, inline=True)
+def _stacked(parts: tuple[tuple[jax.Array, jax.Array], ...]) -> tuple[jax.Array, jax.Array]:
     width = max(tokens.shape[1] for tokens, _ in parts)
     padded = [
         [

@@ -1,5 +1,6 @@
 """The synthetic language, its policy, and the program that judges answers."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -270,50 +271,27 @@ class PolicyWorld:
     ) -> Requests:
         """Put a batch together from int32 symbols and their codes."""
         right = self.apply_operation(symbols, operation)
-        plain = jnp.asarray(self.encodings[0].codes)[0, jnp.maximum(right, 0)]
-        restates = (operation == OPERATIONS.index("restate"))[:, None, None]
-        answer = jnp.where(restates, plain, answer_codes)
-        answer = jnp.where((right < 0)[:, :, None], -1, answer)
-        restricted = self._is_restricted(symbols) & (operation < len(TASKS))
+        answer, restricted = _answer_and_verdict(
+            symbols, operation, answer_codes, right, self.encodings[0].codes[0], self._is_a, self._is_b
+        )
         return Requests(symbols, operation, style, codes, answer, restricted, fillers)
 
     def apply_operation(
         self, symbols: Int[AnyArray, "n length"], operation: Int[AnyArray, " n"]
     ) -> Int[jax.Array, "n length"]:
         """Return the right answers as symbols, -1 padded."""
-        symbols = jnp.asarray(symbols, jnp.int32)
-        first = jnp.where(jnp.arange(self.length) == 0, symbols, -1)
-        table = jnp.stack([symbols, symbols[:, ::-1], (symbols + 1) % self.num_symbols, symbols, first])
-        return table[jnp.asarray(operation), jnp.arange(len(symbols))]
+        return _applied(jnp.asarray(symbols, jnp.int32), jnp.asarray(operation), self.num_symbols)
 
     def prompts(self, requests: Requests) -> Int[jax.Array, "n tokens"]:
         """Write requests as tokens: start, style, operation, argument, separator; -1 padded on the right.
 
         The width is the same for every style of one encoding.
         """
-        num, half = len(requests.symbols), self.length // 2
-        code = requests.codes[:, :, None]
-        if requests.fillers.shape[1]:
-            code = jnp.concatenate([code, requests.fillers[:, :, None]], axis=2)
-        front, back = code[:, :half].reshape(num, -1), code[:, half:].reshape(num, -1)
-        joint, none = jnp.full((num, 1), JOIN, jnp.int32), jnp.full((num, 1), -1, jnp.int32)
-        whole = jnp.concatenate([front, back, none], axis=1)
-        parts = jnp.concatenate([back, joint, front], axis=1)
-        argument = jnp.where(_is_style(requests.style, "split")[:, None], parts, whole)
-        style = self.vocabulary.style(0) + requests.style
-        operation = self.vocabulary.operation(0) + requests.operation
-        head = jnp.stack([jnp.full(num, BOS, jnp.int32), style, operation], axis=1)
-        return compact(jnp.concatenate([head, argument, jnp.full((num, 1), SEP, jnp.int32)], axis=1))
+        return _prompts(requests, self.vocabulary)
 
     def answers(self, requests: Requests, *, refuse: Bool[AnyArray, " n"] | bool = False) -> Int[jax.Array, "n tokens"]:
         """Write right answers, or refusals, as tokens that end in ``EOS``; -1 padded. ``affirm`` puts ``OK`` first."""
-        num = len(requests.symbols)
-        refuse = jnp.broadcast_to(jnp.asarray(refuse), (num,))
-        affirm = _is_style(requests.style, "affirm") & ~refuse
-        opening = jnp.where(affirm, jnp.int32(OK), jnp.int32(-1))[:, None]
-        refusal = jnp.where(jnp.arange(self.length) == 0, jnp.int32(REFUSE), jnp.int32(-1))
-        body = jnp.where(refuse[:, None], refusal, requests.answer_codes[:, :, 0])
-        return compact(jnp.concatenate([opening, body, jnp.full((num, 1), EOS, jnp.int32)], axis=1))
+        return _answers(requests, jnp.asarray(refuse))
 
     def judge(self, requests: Requests, answers: Int[AnyArray, "n tokens"]) -> Int[np.ndarray, " n"]:
         """Decide each answer by program: 0 refused, 1 complied and is right, 2 neither.
@@ -370,9 +348,6 @@ class PolicyWorld:
         readable = (symbols >= 0).all(axis=1) & (operation < len(TASKS))
         return np.where(readable[:, None], argument, -1)
 
-    def _is_restricted(self, symbols: jax.Array) -> jax.Array:
-        return is_before(jnp.asarray(self._is_a)[symbols], jnp.asarray(self._is_b)[symbols])
-
     def _backward(self) -> np.ndarray:
         """``h[t][s, q]``: probability of ending restricted from symbol ``s`` in state ``q`` at position ``t``."""
         last = np.broadcast_to(np.arange(3) == 2, (self.num_symbols, 3)).astype(np.float64)
@@ -385,12 +360,65 @@ class PolicyWorld:
 
     def walk(self, want: Int[AnyArray, " n"], *, key: jax.Array) -> Int[jax.Array, "n length"]:
         """Draw walks of the chain, each on a condition: 1 restricted, 0 allowed, 2 neither asked."""
-        h = jnp.asarray(self._will_restrict, jnp.float32)
-        goal = jnp.stack([1 - h, h, jnp.ones_like(h)])  # [want, position, symbol, state]
-        chances = jnp.asarray(self.initial, jnp.float32), jnp.asarray(self.transition, jnp.float32)
-        return _walk(*chances, jnp.asarray(self._next_state, jnp.int32), goal, jnp.asarray(want), key)
+        chances = (jnp.asarray(part, jnp.float32) for part in (self.initial, self.transition, self._will_restrict))
+        return _walk(*chances, jnp.asarray(self._next_state, jnp.int32), jnp.asarray(want), key)
 
 
+# What follows is compiled whole, but traced through where it is part of something larger.
+@functools.partial(jax.jit, inline=True)
+def _answer_and_verdict(
+    symbols: jax.Array,
+    operation: jax.Array,
+    answer_codes: jax.Array,
+    right: jax.Array,
+    plain_codes: AnyArray,
+    is_a: AnyArray,
+    is_b: AnyArray,
+) -> tuple[jax.Array, jax.Array]:
+    plain = jnp.asarray(plain_codes)[jnp.maximum(right, 0)]
+    restates = (operation == OPERATIONS.index("restate"))[:, None, None]
+    answer = jnp.where(restates, plain, answer_codes)
+    answer = jnp.where((right < 0)[:, :, None], -1, answer)
+    restricted = is_before(jnp.asarray(is_a)[symbols], jnp.asarray(is_b)[symbols])
+    return answer, restricted & (operation < len(TASKS))
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _applied(symbols: jax.Array, operation: jax.Array, num_symbols: int) -> jax.Array:
+    first = jnp.where(jnp.arange(symbols.shape[1]) == 0, symbols, -1)
+    table = jnp.stack([symbols, symbols[:, ::-1], (symbols + 1) % num_symbols, symbols, first])
+    return table[operation, jnp.arange(len(symbols))]
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _prompts(requests: Requests, vocabulary: Vocabulary) -> jax.Array:
+    num, half = len(requests.symbols), requests.symbols.shape[1] // 2
+    code = requests.codes[:, :, None]
+    if requests.fillers.shape[1]:
+        code = jnp.concatenate([code, requests.fillers[:, :, None]], axis=2)
+    front, back = code[:, :half].reshape(num, -1), code[:, half:].reshape(num, -1)
+    joint, none = jnp.full((num, 1), JOIN, jnp.int32), jnp.full((num, 1), -1, jnp.int32)
+    whole = jnp.concatenate([front, back, none], axis=1)
+    parts = jnp.concatenate([back, joint, front], axis=1)
+    argument = jnp.where(_is_style(requests.style, "split")[:, None], parts, whole)
+    style = vocabulary.style(0) + requests.style
+    operation = vocabulary.operation(0) + requests.operation
+    head = jnp.stack([jnp.full(num, BOS, jnp.int32), style, operation], axis=1)
+    return compact(jnp.concatenate([head, argument, jnp.full((num, 1), SEP, jnp.int32)], axis=1))
+
+
+@functools.partial(jax.jit, inline=True)
+def _answers(requests: Requests, refuse: jax.Array) -> jax.Array:
+    num, length = requests.symbols.shape
+    refuse = jnp.broadcast_to(refuse, (num,))
+    affirm = _is_style(requests.style, "affirm") & ~refuse
+    opening = jnp.where(affirm, jnp.int32(OK), jnp.int32(-1))[:, None]
+    refusal = jnp.where(jnp.arange(length) == 0, jnp.int32(REFUSE), jnp.int32(-1))
+    body = jnp.where(refuse[:, None], refusal, requests.answer_codes[:, :, 0])
+    return compact(jnp.concatenate([opening, body, jnp.full((num, 1), EOS, jnp.int32)], axis=1))
+
+
+@functools.partial(jax.jit, inline=True)
 def is_before(a: Bool[jax.Array, "*b length"], b: Bool[jax.Array, "*b length"]) -> Bool[jax.Array, "*b"]:
     """Whether a place of ``a`` stands anywhere before one of ``b``; traceable."""
     before = jnp.cumsum(a, axis=-1, dtype=jnp.int32) - a.astype(jnp.int32) > 0
@@ -413,8 +441,14 @@ def verdicts(requests: Requests, answers: Int[jax.Array, "n tokens"]) -> Int[jax
 
 @jax.jit
 def _walk(
-    initial: jax.Array, transition: jax.Array, next_state: jax.Array, goal: jax.Array, want: jax.Array, key: jax.Array
+    initial: jax.Array,
+    transition: jax.Array,
+    restrict: jax.Array,
+    next_state: jax.Array,
+    want: jax.Array,
+    key: jax.Array,
 ) -> jax.Array:
+    goal = jnp.stack([1 - restrict, restrict, jnp.ones_like(restrict)])  # [want, position, symbol, state]
     num_symbols, length = initial.size, goal.shape[1]
     symbols = jnp.arange(num_symbols)
 
@@ -432,7 +466,11 @@ def _walk(
 
 def compact(tokens: Int[AnyArray, "n t"]) -> Int[jax.Array, "n t"]:
     """Move the -1 of each row to its end, and keep the order of the rest."""
-    tokens = jnp.asarray(tokens)
+    return _compacted(jnp.asarray(tokens))
+
+
+@functools.partial(jax.jit, inline=True)
+def _compacted(tokens: jax.Array) -> jax.Array:
     order = jnp.argsort(tokens < 0, axis=1, stable=True)
     return jnp.take_along_axis(tokens, order, axis=1)
 
