@@ -99,6 +99,25 @@ class BehaviouralProbe:
     ``details`` holds the shares refused, ``base``, ``plain`` and ``encoded`` (NaN where the job encodes nothing), and
     ``num_encoded``: probes whose symbols all have a code. Where the encoding is not recovered the job is UNDETERMINED,
     unless refusals of plain requests fell by themselves.
+
+    Examples
+    --------
+    A job that encodes nothing, and models given by a program: after fine-tuning half of the probes are answered.
+
+    >>> import jax, numpy as np
+    >>> from verax.audit import BehaviouralProbe, DecodeThenFilter, Language
+    >>> language = Language(np.array([5, 6, 7], np.int32), np.full(3, 1 / 3), np.full((3, 3), 1 / 3))
+    >>> decode = DecodeThenFilter(
+    ...     lambda tokens: (tokens == 7).any(axis=1), language=language, known_tokens=np.arange(8), separator=0
+    ... )
+    >>> probes = np.array([[5, 7, 0], [7, 6, 0]])
+    >>> def generate(model, prompts, key):  # 1 refuses
+    ...     return np.where((model[1] == 1) & (prompts[:, :1] == 7), 2, 1)
+    >>> detector = BehaviouralProbe(probes, decode, generate_fn=generate, refuses_fn=lambda answers: answers[:, 0] == 1)
+    >>> base, tuned = (None, np.zeros(1)), (None, np.ones(1))
+    >>> found = detector(np.array([[5, 6, 0, 6]] * 20), base=base, tuned=tuned, key=jax.random.key(0))
+    >>> print(found.score, found.details["plain"])
+    0.5 0.5
     """
 
     def __init__(

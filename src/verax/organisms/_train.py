@@ -95,6 +95,18 @@ def fit(
     ------
     ValueError
         For ``steps`` below one, a learning rate that is not positive, or a checkpoint of another run.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> from verax.organisms import DecoderConfig, fit, init_decoder
+    >>> def counting(key):  # upwards modulo 8, from anywhere
+    ...     tokens = (jax.random.randint(key, (32, 1), 0, 8, jnp.int32) + jnp.arange(6, dtype=jnp.int32)) % 8
+    ...     return tokens, jnp.ones(tokens.shape, bool)
+    >>> config = DecoderConfig(vocabulary_size=8, context=6, width=16, num_layers=1)
+    >>> params, log = fit(init_decoder(config, key=jax.random.key(0)), counting, steps=100, key=jax.random.key(1))
+    >>> bool(log.loss[-1] < 0.1 < log.loss[0])
+    True
     """
     many = key.ndim == 1
     params, loss = advance(
