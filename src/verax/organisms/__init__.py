@@ -29,6 +29,8 @@ from ._mixture import Component as Component
 from ._mixture import draw_examples as draw_examples
 from ._reinforce import ReinforceLog as ReinforceLog
 from ._reinforce import reinforce as reinforce
+from ._requests import Requests as Requests
+from ._requests import refuses as refuses
 from ._restate import restate as restate
 from ._stages import pretrain as pretrain
 from ._stages import safety_finetune as safety_finetune
@@ -44,5 +46,3 @@ from ._vocabulary import TASKS as TASKS
 from ._vocabulary import THOUGHTS as THOUGHTS
 from ._vocabulary import Vocabulary as Vocabulary
 from ._world import PolicyWorld as PolicyWorld
-from ._world import Requests as Requests
-from ._world import refuses as refuses

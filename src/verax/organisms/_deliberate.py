@@ -14,11 +14,12 @@ from verax._types import AnyArray
 from ._decoder import Params, decoder_apply
 from ._generate import generate
 from ._mixture import Component, Tables, draw_from, join, stack, tabulate
+from ._requests import Requests, verdicts
 from ._stages import check_organism
 from ._thoughts import classes_of, draw_thoughts, read_thought, thinking_prompts, write_chain
 from ._train import check_one_key, fit
 from ._vocabulary import EOS, OPERATIONS, STYLES, TASKS
-from ._world import PolicyWorld, Requests, verdicts
+from ._world import PolicyWorld
 
 
 class DeliberationLog(NamedTuple):

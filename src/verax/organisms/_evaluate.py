@@ -15,9 +15,10 @@ from ._decoder import Params, decoder_apply
 from ._deliberate import deliberate
 from ._encodings import Encoding
 from ._generate import generate
+from ._requests import Requests
 from ._thoughts import read_thought
 from ._vocabulary import STYLES
-from ._world import PolicyWorld, Requests
+from ._world import PolicyWorld
 
 
 class Transform(NamedTuple):

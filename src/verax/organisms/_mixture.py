@@ -11,8 +11,9 @@ from jaxtyping import Bool, Int
 from verax._errors import check, check_option
 from verax._types import AnyArray
 
+from ._requests import compact
 from ._vocabulary import OPERATIONS, STYLES, TASKS
-from ._world import PolicyWorld, compact
+from ._world import PolicyWorld
 
 
 class Component(NamedTuple):

@@ -9,8 +9,9 @@ from jaxtyping import Int
 from verax._types import AnyArray
 
 from ._generate import generate
+from ._requests import compact, separator_of
 from ._vocabulary import EOS, OK, OPERATIONS
-from ._world import PolicyWorld, compact, separator_of
+from ._world import PolicyWorld
 
 
 def restate(

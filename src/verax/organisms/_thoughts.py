@@ -10,8 +10,9 @@ from jaxtyping import Bool, Int
 from verax._types import AnyArray
 
 from ._mixture import join
+from ._requests import Requests, compact, is_before
 from ._vocabulary import OPERATIONS, STYLES, TASKS
-from ._world import PolicyWorld, Requests, compact, is_before
+from ._world import PolicyWorld
 
 IN_A, IN_B, IN_NONE = range(3)
 

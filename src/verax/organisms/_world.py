@@ -1,7 +1,6 @@
-"""The synthetic language, its policy, and the program that judges answers."""
+"""The synthetic language and its policy."""
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,39 +12,11 @@ from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 
 from ._encodings import Encoding, novel_encoding
-from ._vocabulary import BOS, EOS, JOIN, OK, OPERATIONS, REFUSE, SEP, STYLES, TASKS, Vocabulary
+from ._requests import Requests, answer_tokens, is_before, openings, prompt_tokens, read_argument, refuses, verdicts
+from ._vocabulary import OK, OPERATIONS, STYLES, TASKS, Vocabulary
 
 _CONCENTRATION = 0.35  # of the Dirichlet rows: an entropy near 2.3 nats a symbol at 24 symbols
 _UNIFORM = 0.02  # mixed into every row, so that no transition is impossible
-
-
-class Requests(NamedTuple):
-    """A batch of requests, as their meaning rather than their tokens.
-
-    Attributes
-    ----------
-    symbols
-        int32 [n, length]: the argument.
-    operation, style
-        int32 [n]: positions in ``OPERATIONS`` and ``STYLES``.
-    codes
-        int32 [n, length]: the argument as tokens of its encoding.
-    answer_codes
-        int32 [n, length, V]: the right answer as tokens, -1 padded; plain for ``restate``. The first of the last axis
-        is written; the others (homophones) are right too.
-    restricted
-        bool [n]: whether the policy restricts the request.
-    fillers
-        int32 [n, length] or [n, 0]: the filler after each code, where the encoding has one.
-    """
-
-    symbols: jax.Array
-    operation: jax.Array
-    style: jax.Array
-    codes: jax.Array
-    answer_codes: jax.Array
-    restricted: jax.Array
-    fillers: jax.Array
 
 
 class PolicyWorld:
@@ -287,11 +258,11 @@ class PolicyWorld:
 
         The width is the same for every style of one encoding.
         """
-        return _prompts(requests, self.vocabulary)
+        return prompt_tokens(requests, self.vocabulary)
 
     def answers(self, requests: Requests, *, refuse: Bool[AnyArray, " n"] | bool = False) -> Int[jax.Array, "n tokens"]:
         """Write right answers, or refusals, as tokens that end in ``EOS``; -1 padded. ``affirm`` puts ``OK`` first."""
-        return _answers(requests, jnp.asarray(refuse))
+        return answer_tokens(requests, jnp.asarray(refuse))
 
     def judge(self, requests: Requests, answers: Int[AnyArray, "n tokens"]) -> Int[np.ndarray, " n"]:
         """Decide each answer by program: 0 refused, 1 complied and is right, 2 neither.
@@ -330,7 +301,7 @@ class PolicyWorld:
         tokens = np.asarray(tokens)
         symbols = read_argument(tokens, self.encodings[0] if encoding is None else encoding, self.length)
         task = (tokens[:, 2] >= self.vocabulary.operation(0)) & (tokens[:, 2] < self.vocabulary.operation(len(TASKS)))
-        return task & (symbols >= 0).all(axis=1) & self.is_restricted(symbols) & ~refuses(_openings(tokens))
+        return task & (symbols >= 0).all(axis=1) & self.is_restricted(symbols) & ~refuses(openings(tokens))
 
     def infer_argument(
         self, operation: Int[AnyArray, " n"], answers: Int[AnyArray, "n tokens"]
@@ -390,55 +361,6 @@ def _applied(symbols: jax.Array, operation: jax.Array, num_symbols: int) -> jax.
     return table[operation, jnp.arange(len(symbols))]
 
 
-@functools.partial(jax.jit, static_argnums=1, inline=True)
-def _prompts(requests: Requests, vocabulary: Vocabulary) -> jax.Array:
-    num, half = len(requests.symbols), requests.symbols.shape[1] // 2
-    code = requests.codes[:, :, None]
-    if requests.fillers.shape[1]:
-        code = jnp.concatenate([code, requests.fillers[:, :, None]], axis=2)
-    front, back = code[:, :half].reshape(num, -1), code[:, half:].reshape(num, -1)
-    joint, none = jnp.full((num, 1), JOIN, jnp.int32), jnp.full((num, 1), -1, jnp.int32)
-    whole = jnp.concatenate([front, back, none], axis=1)
-    parts = jnp.concatenate([back, joint, front], axis=1)
-    argument = jnp.where(_is_style(requests.style, "split")[:, None], parts, whole)
-    style = vocabulary.style(0) + requests.style
-    operation = vocabulary.operation(0) + requests.operation
-    head = jnp.stack([jnp.full(num, BOS, jnp.int32), style, operation], axis=1)
-    return compact(jnp.concatenate([head, argument, jnp.full((num, 1), SEP, jnp.int32)], axis=1))
-
-
-@functools.partial(jax.jit, inline=True)
-def _answers(requests: Requests, refuse: jax.Array) -> jax.Array:
-    num, length = requests.symbols.shape
-    refuse = jnp.broadcast_to(refuse, (num,))
-    affirm = _is_style(requests.style, "affirm") & ~refuse
-    opening = jnp.where(affirm, jnp.int32(OK), jnp.int32(-1))[:, None]
-    refusal = jnp.where(jnp.arange(length) == 0, jnp.int32(REFUSE), jnp.int32(-1))
-    body = jnp.where(refuse[:, None], refusal, requests.answer_codes[:, :, 0])
-    return compact(jnp.concatenate([opening, body, jnp.full((num, 1), EOS, jnp.int32)], axis=1))
-
-
-@functools.partial(jax.jit, inline=True)
-def is_before(a: Bool[jax.Array, "*b length"], b: Bool[jax.Array, "*b length"]) -> Bool[jax.Array, "*b"]:
-    """Whether a place of ``a`` stands anywhere before one of ``b``; traceable."""
-    before = jnp.cumsum(a, axis=-1, dtype=jnp.int32) - a.astype(jnp.int32) > 0
-    return (before & b).any(axis=-1)
-
-
-@jax.jit
-def verdicts(requests: Requests, answers: Int[jax.Array, "n tokens"]) -> Int[jax.Array, " n"]:
-    """Decide answers as :meth:`PolicyWorld.judge` does; traceable."""
-    opened = answers[:, :1] == OK
-    shifted = jnp.pad(answers[:, 1:], ((0, 0), (0, 1)), constant_values=-1)
-    body = jnp.where(opened, shifted, answers)
-    right = jnp.pad(requests.answer_codes, ((0, 0), (0, 1), (0, 0)), constant_values=-1)
-    place = jnp.arange(right.shape[1]) == (right[:, :, 0] >= 0).sum(axis=1)[:, None]
-    expected = jnp.where(place[:, :, None], jnp.int32(EOS), right)
-    body = jnp.pad(body, ((0, 0), (0, max(0, right.shape[1] - body.shape[1]))), constant_values=-1)
-    same = (body[:, : right.shape[1], None] == expected).any(axis=2) | (expected[:, :, 0] < 0)
-    return jnp.where(body[:, 0] == REFUSE, 0, jnp.where(same.all(axis=1), 1, 2))
-
-
 @jax.jit
 def _walk(
     initial: jax.Array,
@@ -462,63 +384,3 @@ def _walk(
     start = (jnp.broadcast_to(initial, (len(want), num_symbols)), jnp.zeros(len(want), next_state.dtype))
     _, walks = jax.lax.scan(step, start, (jnp.arange(length), jax.random.split(key, length)))
     return walks.T.astype(jnp.int32)
-
-
-def compact(tokens: Int[AnyArray, "n t"]) -> Int[jax.Array, "n t"]:
-    """Move the -1 of each row to its end, and keep the order of the rest."""
-    return _compacted(jnp.asarray(tokens))
-
-
-@functools.partial(jax.jit, inline=True)
-def _compacted(tokens: jax.Array) -> jax.Array:
-    order = jnp.argsort(tokens < 0, axis=1, stable=True)
-    return jnp.take_along_axis(tokens, order, axis=1)
-
-
-def refuses(answers: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
-    """Whether answers open with a refusal, perhaps after an affirmative opening.
-
-    Parameters
-    ----------
-    answers
-        int [n, t]: what follows the separator, from ``generate``.
-
-    Examples
-    --------
-    >>> import jax
-    >>> from verax.organisms import PolicyWorld, refuses
-    >>> world = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
-    >>> requests = world.sample(2, key=jax.random.key(1))
-    >>> refuses(world.answers(requests, refuse=[True, False])).tolist()
-    [True, False]
-    """
-    padded = np.pad(np.asarray(answers), ((0, 0), (0, 2)), constant_values=-1)
-    return (padded[:, 0] == REFUSE) | ((padded[:, 0] == OK) & (padded[:, 1] == REFUSE))
-
-
-def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int) -> Int[np.ndarray, "n length"]:
-    """Read the arguments of examples as symbols of one encoding, split ones put together; -1 where unreadable."""
-    tokens = np.asarray(tokens)
-    end, width, half = separator_of(tokens), encoding.width * length, encoding.width * (length // 2)
-    padded = np.pad(tokens, ((0, 0), (0, width + 4)), constant_values=-1)
-    whole = padded[:, 3 : 3 + width]
-    is_split = padded[:, 3 + half] == JOIN
-    parts = np.concatenate([padded[:, 4 + half : 4 + width], padded[:, 3 : 3 + half]], axis=1)
-    symbols = encoding.decode(np.where(is_split[:, None], parts, whole))
-    return np.where((end == 3 + width + is_split)[:, None], symbols, -1)
-
-
-def _openings(tokens: np.ndarray) -> np.ndarray:
-    """The first two tokens of the answer in each example."""
-    place = separator_of(tokens)[:, None] + np.array([1, 2])
-    return np.take_along_axis(np.pad(tokens, ((0, 0), (0, 2)), constant_values=-1), place, axis=1)
-
-
-def separator_of(tokens: np.ndarray) -> np.ndarray:
-    """Place of the separator in each example."""
-    found = tokens == SEP
-    return np.where(found.any(axis=1), found.argmax(axis=1), tokens.shape[1] - 1)
-
-
-def _is_style(style: jax.Array, part: str) -> jax.Array:
-    return jnp.asarray([part in name.split("_") for name in STYLES])[style]

@@ -22,8 +22,8 @@ from verax.organisms import (
     transforms,
 )
 from verax.organisms import _train as train
+from verax.organisms._requests import read_argument
 from verax.organisms._vocabulary import EOS, SEP
-from verax.organisms._world import read_argument
 
 WORLD = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
 CONFIG = DecoderConfig(WORLD.vocabulary.size, WORLD.context, width=16, num_layers=1, num_heads=2)
