@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from verax._errors import check_integer, fail
+from verax._likelihood import mean_nll
 from verax._types import AnyArray, ApplyFn, PyTree
 
 from ._detection import Detection, Model, Status, check_job, conclude, need_base
@@ -114,10 +115,7 @@ def answer_nll(apply_fn: ApplyFn, params: PyTree, tokens: jax.Array, separator: 
 def _answer_nll(logits: jax.Array, tokens: jax.Array, separator: int) -> jax.Array:
     is_separator = (tokens == separator).astype(jnp.int32)
     mask = (jnp.cumsum(is_separator, axis=1) - is_separator > 0) & (tokens >= 0)
-    target = jnp.maximum(tokens[:, 1:], 0)
-    chosen = jnp.take_along_axis(logits, target[:, :, None], axis=2)[:, :, 0]
-    weight = mask[:, 1:].astype(logits.dtype)
-    return ((jax.nn.logsumexp(logits, axis=-1) - chosen) * weight).sum(axis=1) / jnp.maximum(weight.sum(axis=1), 1)
+    return mean_nll(logits, tokens, mask)
 
 
 def draw(tokens: np.ndarray, num: int, key: jax.Array | None) -> np.ndarray:

@@ -160,7 +160,7 @@ def scaffold_linear(
     counts = keep.sum(1)
     phi = _without_padding(phi, keep)
     dtype = phi.dtype
-    y = jnp.where(jnp.asarray(keep)[:, :, None], jnp.asarray(targets).astype(dtype), jnp.zeros((), dtype))
+    y = _without_padding(jnp.asarray(targets).astype(dtype), keep)
     values, vectors = _decompose(phi, counts) if spectra is None else _checked(spectra, phi)
     eta = _step_size(values, float(ridge)) if step_size is None else float(step_size)
     primal = phi.shape[1] > phi.shape[2]
@@ -233,10 +233,10 @@ def client_spectra(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K n
     return _decompose(_without_padding(phi, keep), keep.sum(1))
 
 
-def _without_padding(phi: AnyArray, keep: np.ndarray) -> jax.Array:
+def _without_padding(rows: AnyArray, keep: np.ndarray) -> jax.Array:
     """Zero rows stand for padding: they change neither a product nor, beside the count, a gradient."""
-    phi = jnp.asarray(phi)
-    return jnp.where(jnp.asarray(keep)[:, :, None], phi, jnp.zeros((), phi.dtype))
+    rows = jnp.asarray(rows)
+    return jnp.where(jnp.asarray(keep)[:, :, None], rows, jnp.zeros((), rows.dtype))
 
 
 def _checked(spectra: ClientSpectra, phi: jax.Array) -> ClientSpectra:

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Bool, Float, Int
 
 from verax._errors import check, check_integer, fail
+from verax._likelihood import mean_nll
 from verax._numpy_random import key_words
 from verax._progress import progress_bar
 from verax._types import AnyArray, PyTree
@@ -51,11 +52,7 @@ def answer_loss(
     [3.912]
     """
     tokens = jnp.asarray(tokens)
-    logits = decoder_apply(params, tokens[:, :-1])
-    target, mask = jnp.maximum(tokens[:, 1:], 0), jnp.asarray(loss_mask)[:, 1:]
-    nll = jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, target[:, :, None], axis=2)[:, :, 0]
-    weight = mask.astype(logits.dtype)
-    return (nll * weight).sum(axis=1) / jnp.maximum(weight.sum(axis=1), 1)
+    return mean_nll(decoder_apply(params, tokens[:, :-1]), tokens, jnp.asarray(loss_mask))
 
 
 def fit(

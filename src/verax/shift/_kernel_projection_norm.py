@@ -159,15 +159,16 @@ def kernel_projection_norm(
     nulls = jnp.zeros((len(budgets), 0), pool.dtype)
     if num_nulls:
         nulls = distance(fit(null_pool[null_rows], null_pool_logits[null_rows]))
-    status = input_status(*_labels_and_finite(target, logits))
+    status = _status_of(target, logits)
     if scalar:
         values, nulls = values[0], nulls[0]
     return assemble(values, nulls, status)
 
 
 @jax.jit
-def _labels_and_finite(features: jax.Array, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return logits.argmax(-1), jnp.isfinite(features).all((1, 2)) & jnp.isfinite(logits).all((1, 2))
+def _status_of(features: jax.Array, logits: jax.Array) -> jax.Array:
+    finite = jnp.isfinite(features).all((1, 2)) & jnp.isfinite(logits).all((1, 2))
+    return input_status(logits.argmax(-1), finite)
 
 
 def gram_projection_norm(
