@@ -53,7 +53,7 @@ CHECKS := '--jaxtyping-packages=verax,beartype.beartype(conf=beartype.BeartypeCo
 
 test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input and not costly"
-	JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) -m "not slow and not gpu" tests/unit tests/reference
+	JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) -m "not slow and not gpu and (double or bad_input)"
 	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
 
 test-full: test $(VENV)/.extra-inspect
@@ -61,7 +61,9 @@ test-full: test $(VENV)/.extra-inspect
 
 # Another interpreter, and so another JAX: `make newest PYTHON=python3.13`. What leans on JAX's own workings (jaxprs
 # rewritten, meshes, custom derivatives, native calls, exports), and the example of every public function.
-WORKINGS := tests/unit/ntk tests/reference/ntk tests/unit/kernels tests/unit/parallel tests/parallel tests/ext tests/unit/test_export.py
+WORKINGS := tests/ntk tests/kernels tests/parallel tests/federated/test_client_backends.py \
+	tests/matching/test_native_assignment.py tests/matching/test_native_bandit.py \
+	tests/project/test_fuzz.py tests/project/test_native_loader.py tests/project/test_packaging.py tests/project/test_export.py
 newest-leg: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) -m "not slow and not gpu and not bad_input and not costly" $(WORKINGS)
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels

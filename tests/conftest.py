@@ -17,22 +17,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
-# Files and pages, integer tokens, networks in single precision by construction, and ("unit") the project as a whole: a
-# run in double precision tests of these only what they refuse.
-SINGLE = {"audit", "cli", "data", "models", "organisms", "papers", "parallel", "report", "unit"}
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave out of a run in double precision what it would only repeat."""
-    if not jax.config.read("jax_enable_x64"):
-        return
-    repeated = [
-        item for item in items if item.path.parent.name in SINGLE and item.get_closest_marker("bad_input") is None
-    ]
-    config.hook.pytest_deselected(items=repeated)
-    items[:] = [item for item in items if item not in set(repeated)]
-
-
 @pytest.fixture
 def rng(request):
     """A NumPy generator seeded by the test's own name, so that tests do not depend on each other's order."""

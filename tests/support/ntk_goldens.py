@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_FOLDER = pathlib.Path(__file__).parents[1] / "reference" / "ntk"
+_FOLDER = pathlib.Path(__file__).parents[1] / "ntk"
 
 
 def _load_networks():

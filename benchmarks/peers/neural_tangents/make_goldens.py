@@ -1,6 +1,6 @@
 """Golden kernels from neural-tangents itself, in float64; run with the interpreter of ``requirements.txt``.
 
-For every network of ``tests/reference/ntk/golden_networks.py`` the file holds the parameters, two sets of inputs and
+For every network of ``tests/ntk/golden_networks.py`` the file holds the parameters, two sets of inputs and
 the kernels ``NETWORK/kernel/CASE``, where the case names trace_axes, diagonal_axes and whether x2 is given. Each kernel
 is computed by every implementation of neural-tangents that runs, with and without ``vmap_axes=0``; they must agree
 before the Jacobian-contraction one is stored. ``NETWORK/implementations`` says which ones ran.
@@ -16,7 +16,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(pathlib.Path(__file__).parent), str(ROOT / "tests" / "reference" / "ntk")]
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(ROOT / "tests" / "ntk")]
 
 import golden_networks  # noqa: E402
 from load import load  # noqa: E402
@@ -88,6 +88,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "--out", type=pathlib.Path, default=ROOT / "tests" / "reference" / "ntk" / "neural_tangents_goldens.npz"
+        "--out", type=pathlib.Path, default=ROOT / "tests" / "ntk" / "neural_tangents_goldens.npz"
     )
     main(parser.parse_args().out)
