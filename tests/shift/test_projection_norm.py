@@ -224,7 +224,9 @@ def test_retraining_against_a_plain_loop():
         parameter = float(sum(jax.tree.leaves(gaps))) ** 0.5
         function = np.sqrt(np.mean(np.sum((outputs[s + 1] - outputs[0]) ** 2, 1)))
         disagreement = np.mean(outputs[s + 1].argmax(1) != outputs[0].argmax(1))
-        np.testing.assert_allclose(scores.value[:, s], [function, parameter, disagreement], rtol=1e-4)
+        p = [np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (outputs[s + 1], outputs[0])]
+        softmax = np.sqrt(np.mean(np.sum((p[0] - p[1]) ** 2, 1)))
+        np.testing.assert_allclose(scores.value[:, s], [function, parameter, disagreement, softmax], rtol=1e-4)
 
 
 def test_chunks_and_one_by_one_agree():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from scipy import special
 
 from verax._errors import check, check_integer, check_option, fail
 from verax._progress import progress_bar
@@ -16,8 +17,9 @@ from verax._tree import leading_size
 from verax._types import AnyArray, ApplyFn, PyTree
 
 from ._checks import check_key, check_labels
-from ._kernel_projection_norm import NORMS
 from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
+
+NORMS = ("function", "parameter", "disagreement", "softmax")
 
 # Examples that pass through a network at once when it is only evaluated.
 _EVALUATION_BATCH = 500
@@ -63,8 +65,9 @@ def projection_norm(
     .. math:: \tilde\theta = \mathrm{Train}(\theta_0; \{x_j, \arg\max_k f_k(x_j; \hat\theta)\}), \qquad
         \theta_{ref} = \mathrm{Train}(\theta_0; \text{reference draw of the same size m}),
 
-    the score is :math:`\lVert\tilde\theta - \theta_{ref}\rVert_2` ("parameter"), the root mean squared distance between
-    their outputs on a holdout ("function"), or how often their predictions on it differ ("disagreement").
+    the score is :math:`\lVert\tilde\theta - \theta_{ref}\rVert_2` ("parameter", the paper's), the root mean squared
+    distance between their outputs on a holdout, as logits ("function") or as probabilities ("softmax"), or how often
+    their predictions on it differ ("disagreement").
 
     Parameters
     ----------
@@ -81,14 +84,17 @@ def projection_norm(
     steps, batch_size
         Steps of retraining, and examples in each; m >= batch_size.
     optimizer
-        Any optax optimizer; by default SGD with momentum 0.9 and a cosine from 1e-3 to 0, as in the authors' code.
+        Any optax optimizer; by default SGD with momentum 0.9 and a cosine from 1e-3 to 0, as in the authors' code. The
+        score needs retraining that stays near the initialisation: a small rate or few steps. Far from it, the distance
+        measures how long the networks were trained and no longer on what.
     train_apply_fn
         The network that is retrained, and evaluated on the holdout; ``apply_fn`` by default (batch statistics frozen).
         A training mode normalises each set by its own batches' statistics, as the authors' code does.
     holdout_x : pytree [h, ...]
-        In-distribution inputs for "function" and "disagreement".
+        In-distribution inputs for all norms but "parameter".
     norm
-        One of the three, or a sequence of them for a leading axis.
+        One of the four, or a sequence of them for a leading axis. Logits grow as training goes on, without bound;
+        probabilities do not.
     reference_labels : [N]
         True labels of ``reference_x``; pseudo-labels by default.
     null_x : pytree [N0, ...]
@@ -351,4 +357,7 @@ def _gap(norm: str, one: tuple[PyTree, Any], other: tuple[PyTree, Any]) -> float
         return float(np.sqrt(sum(np.sum((np.asarray(a, np.float64) - b) ** 2) for a, b in pairs)))
     if norm == "disagreement":
         return float(np.mean(one[1].argmax(1) != other[1].argmax(1)))
-    return float(np.sqrt(np.mean(np.sum((one[1].astype(np.float64) - other[1]) ** 2, axis=1))))
+    outputs = [np.asarray(logits, np.float64) for logits in (one[1], other[1])]
+    if norm == "softmax":
+        outputs = [special.softmax(logits, axis=1) for logits in outputs]
+    return float(np.sqrt(np.mean(np.sum((outputs[0] - outputs[1]) ** 2, axis=1))))
