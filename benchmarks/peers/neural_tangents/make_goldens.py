@@ -87,7 +87,5 @@ def main(path):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=ROOT / "tests" / "ntk" / "neural_tangents_goldens.npz"
-    )
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "tests" / "ntk" / "neural_tangents_goldens.npz")
     main(parser.parse_args().out)
