@@ -31,35 +31,35 @@ class ColumnPriceReducer {
   }
 
   // Lowers column prices as far as possible and raises those of rows.
-  void Reduce(const T* weights, const int32_t* column_of_row, const int32_t* row_of_column, int64_t num_rows,
-              int64_t num_columns, double* row_price, double* column_price) {
+  void Reduce(const T* weights, const int32_t* col_of_row, const int32_t* row_of_col, int64_t num_rows,
+              int64_t num_columns, double* row_price, double* col_price) {
     int64_t num_matched = 0;
     Reached nearest{kInfinity, kInfinity};
     for (int64_t j = 0; j < num_columns; ++j) {
-      const bool matched = row_of_column[j] >= 0;
+      const bool matched = row_of_col[j] >= 0;
       num_matched += matched;
-      open_price_[j] = matched ? column_price[j] : kInfinity;
+      open_price_[j] = matched ? col_price[j] : kInfinity;
       distance_[j] = open_price_[j];
       fall_[j] = 0.0;
       if (distance_[j] < nearest.distance) nearest = {distance_[j], number_[j]};
     }
     for (int64_t i = 0; i < num_rows; ++i) {
-      if (column_of_row[i] < 0) nearest = Scan(weights + i * num_columns, num_columns, 0.0);
+      if (col_of_row[i] < 0) nearest = Scan(weights + i * num_columns, num_columns, 0.0);
     }
     for (int64_t k = 0; k < num_matched; ++k) {
       const int64_t j = static_cast<int64_t>(nearest.rank);
-      const int64_t i = row_of_column[j];
+      const int64_t i = row_of_col[j];
       fall_[j] = internal::Max(nearest.distance, 0.0);
       open_price_[j] = kInfinity;
       distance_[j] = kInfinity;
       const T* row = weights + i * num_columns;
-      nearest = Scan(row, num_columns, fall_[j] + (static_cast<double>(row[j]) - column_price[j]));
+      nearest = Scan(row, num_columns, fall_[j] + (static_cast<double>(row[j]) - col_price[j]));
     }
     for (int64_t j = 0; j < num_columns; ++j) {
-      if (row_of_column[j] < 0) continue;
-      column_price[j] = internal::Max(column_price[j] - fall_[j], 0.0);
-      const int64_t i = row_of_column[j];
-      row_price[i] = internal::Max(static_cast<double>(weights[i * num_columns + j]) - column_price[j], 0.0);
+      if (row_of_col[j] < 0) continue;
+      col_price[j] = internal::Max(col_price[j] - fall_[j], 0.0);
+      const int64_t i = row_of_col[j];
+      row_price[i] = internal::Max(static_cast<double>(weights[i * num_columns + j]) - col_price[j], 0.0);
     }
   }
 
@@ -83,33 +83,33 @@ class PriceSelector {
   PriceSelector(int64_t num_rows, int64_t num_columns)
       : num_rows_(num_rows), num_columns_(num_columns), columns_(num_columns), rows_(num_rows) {}
 
-  void Select(PriceRule rule, const T* weights, const int32_t* column_of_row, const int32_t* row_of_column,
-              double* row_price, double* column_price) {
+  void Select(PriceRule rule, const T* weights, const int32_t* col_of_row, const int32_t* row_of_col, double* row_price,
+              double* col_price) {
     if (rule == PriceRule::kAny) return;
     if (rule != PriceRule::kMidpoint) {
-      Extreme(rule, weights, column_of_row, row_of_column, row_price, column_price);
+      Extreme(rule, weights, col_of_row, row_of_col, row_price, col_price);
       return;
     }
     row_.assign(row_price, row_price + num_rows_);
-    column_.assign(column_price, column_price + num_columns_);
-    Extreme(PriceRule::kRowOptimal, weights, column_of_row, row_of_column, row_price, column_price);
-    Extreme(PriceRule::kColumnOptimal, weights, column_of_row, row_of_column, row_.data(), column_.data());
+    column_.assign(col_price, col_price + num_columns_);
+    Extreme(PriceRule::kRowOptimal, weights, col_of_row, row_of_col, row_price, col_price);
+    Extreme(PriceRule::kColumnOptimal, weights, col_of_row, row_of_col, row_.data(), column_.data());
     for (int64_t i = 0; i < num_rows_; ++i) row_price[i] = (row_price[i] + row_[i]) / 2;
-    for (int64_t j = 0; j < num_columns_; ++j) column_price[j] = (column_price[j] + column_[j]) / 2;
+    for (int64_t j = 0; j < num_columns_; ++j) col_price[j] = (col_price[j] + column_[j]) / 2;
   }
 
  private:
-  void Extreme(PriceRule rule, const T* weights, const int32_t* column_of_row, const int32_t* row_of_column,
-               double* row_price, double* column_price) {
+  void Extreme(PriceRule rule, const T* weights, const int32_t* col_of_row, const int32_t* row_of_col,
+               double* row_price, double* col_price) {
     if (rule == PriceRule::kRowOptimal) {
-      columns_.Reduce(weights, column_of_row, row_of_column, num_rows_, num_columns_, row_price, column_price);
+      columns_.Reduce(weights, col_of_row, row_of_col, num_rows_, num_columns_, row_price, col_price);
       return;
     }
     transposed_.resize(num_rows_ * num_columns_);
     for (int64_t i = 0; i < num_rows_; ++i) {
       for (int64_t j = 0; j < num_columns_; ++j) transposed_[j * num_rows_ + i] = weights[i * num_columns_ + j];
     }
-    rows_.Reduce(transposed_.data(), row_of_column, column_of_row, num_columns_, num_rows_, column_price, row_price);
+    rows_.Reduce(transposed_.data(), row_of_col, col_of_row, num_columns_, num_rows_, col_price, row_price);
   }
 
   const int64_t num_rows_;

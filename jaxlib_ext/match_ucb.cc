@@ -25,7 +25,7 @@ struct Problems {
   int64_t size, n, m, rounds;
   T scale, fee;
   PriceRule rule;
-  const T *customer_utility, *provider_utility, *raise, *shock, *log_term;
+  const T *customer_utility, *provider_utility, *tie_break, *shock, *log_term;
   const int32_t* steps;
   const T* old_tally;
   T* tally;
@@ -46,9 +46,10 @@ class Worker {
     T* customer = all_.customer_transfer + b * rounds * n;
     T* provider = all_.provider_transfer + b * rounds * m;
     const int64_t steps = std::min<int64_t>(std::max<int64_t>(all_.steps[b], 0), rounds);
-    const bool ok = bandit_.Play(all_.customer_utility + b * pairs, all_.provider_utility + b * pairs,
-                                 all_.raise + b * pairs, all_.shock + b * rounds * (n + m), all_.log_term + b * rounds,
-                                 steps, {tally, tally + pairs, tally + 2 * pairs}, match, customer, provider);
+    const bool ok =
+        bandit_.Play(all_.customer_utility + b * pairs, all_.provider_utility + b * pairs, all_.tie_break + b * pairs,
+                     all_.shock + b * rounds * (n + m), all_.log_term + b * rounds, steps,
+                     {tally, tally + pairs, tally + 2 * pairs}, match, customer, provider);
     const int64_t kept = ok ? steps : 0;
     const T fill = ok ? T(0) : std::numeric_limits<T>::quiet_NaN();
     std::fill(match + kept * n, match + rounds * n, -1);
@@ -63,7 +64,7 @@ class Worker {
 
 template <ffi::DataType dtype>
 ffi::Error Dispatch(ffi::ThreadPool& pool, double scale, double fee, PriceRule rule, ffi::AnyBuffer& customer_utility,
-                    ffi::AnyBuffer& provider_utility, ffi::AnyBuffer& raise, ffi::AnyBuffer& shock,
+                    ffi::AnyBuffer& provider_utility, ffi::AnyBuffer& tie_break, ffi::AnyBuffer& shock,
                     ffi::AnyBuffer& log_term, IntBuffer& steps, ffi::AnyBuffer& tally, AnyResult& new_tally,
                     ffi::Result<IntBuffer>& match, AnyResult& customer_transfer, AnyResult& provider_transfer) {
   using T = ffi::NativeType<dtype>;
@@ -79,7 +80,7 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, double scale, double fee, PriceRule r
   problems.rule = rule;
   problems.customer_utility = customer_utility.typed_data<T>();
   problems.provider_utility = provider_utility.typed_data<T>();
-  problems.raise = raise.typed_data<T>();
+  problems.tie_break = tie_break.typed_data<T>();
   problems.shock = shock.typed_data<T>();
   problems.log_term = log_term.typed_data<T>();
   problems.steps = steps.typed_data();
@@ -95,9 +96,9 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, double scale, double fee, PriceRule r
 }
 
 ffi::Error Play(ffi::ThreadPool pool, double scale, double fee, int32_t rule, ffi::AnyBuffer customer_utility,
-                ffi::AnyBuffer provider_utility, ffi::AnyBuffer raise, ffi::AnyBuffer shock, ffi::AnyBuffer log_term,
-                IntBuffer steps, ffi::AnyBuffer tally, AnyResult new_tally, ffi::Result<IntBuffer> match,
-                AnyResult customer_transfer, AnyResult provider_transfer) {
+                ffi::AnyBuffer provider_utility, ffi::AnyBuffer tie_break, ffi::AnyBuffer shock,
+                ffi::AnyBuffer log_term, IntBuffer steps, ffi::AnyBuffer tally, AnyResult new_tally,
+                ffi::Result<IntBuffer> match, AnyResult customer_transfer, AnyResult provider_transfer) {
   try {
     const auto shape = customer_utility.dimensions();
     const size_t rank = shape.size();
@@ -109,13 +110,13 @@ ffi::Error Play(ffi::ThreadPool pool, double scale, double fee, int32_t rule, ff
     const size_t rounds = size > 0 ? log_term.element_count() / size : 0;
     const auto type = customer_utility.element_type();
     const bool shapes = customer_utility.element_count() == size * n * m &&
-                        provider_utility.element_count() == size * n * m && raise.element_count() == size * n * m &&
+                        provider_utility.element_count() == size * n * m && tie_break.element_count() == size * n * m &&
                         shock.element_count() == size * rounds * (n + m) && log_term.element_count() == size * rounds &&
                         tally.element_count() == 3 * size * n * m && new_tally->element_count() == 3 * size * n * m &&
                         match->element_count() == size * rounds * n &&
                         customer_transfer->element_count() == size * rounds * n &&
                         provider_transfer->element_count() == size * rounds * m;
-    const bool types = provider_utility.element_type() == type && raise.element_type() == type &&
+    const bool types = provider_utility.element_type() == type && tie_break.element_type() == type &&
                        shock.element_type() == type && log_term.element_type() == type &&
                        tally.element_type() == type && new_tally->element_type() == type &&
                        customer_transfer->element_type() == type && provider_transfer->element_type() == type;
@@ -125,11 +126,11 @@ ffi::Error Play(ffi::ThreadPool pool, double scale, double fee, int32_t rule, ff
     const auto chosen = static_cast<PriceRule>(rule);
     switch (type) {
       case ffi::F32:
-        return Dispatch<ffi::F32>(pool, scale, fee, chosen, customer_utility, provider_utility, raise, shock, log_term,
-                                  steps, tally, new_tally, match, customer_transfer, provider_transfer);
+        return Dispatch<ffi::F32>(pool, scale, fee, chosen, customer_utility, provider_utility, tie_break, shock,
+                                  log_term, steps, tally, new_tally, match, customer_transfer, provider_transfer);
       case ffi::F64:
-        return Dispatch<ffi::F64>(pool, scale, fee, chosen, customer_utility, provider_utility, raise, shock, log_term,
-                                  steps, tally, new_tally, match, customer_transfer, provider_transfer);
+        return Dispatch<ffi::F64>(pool, scale, fee, chosen, customer_utility, provider_utility, tie_break, shock,
+                                  log_term, steps, tally, new_tally, match, customer_transfer, provider_transfer);
       default:
         return ffi::Error::InvalidArgument("match_ucb: utilities must be float32 or float64");
     }
@@ -153,7 +154,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(verax_match_ucb, verax::Play,
                                   .Attr<int32_t>("rule")                   // a PriceRule
                                   .Arg<xla::ffi::AnyBuffer>()              // customer_utility [..., n, m]
                                   .Arg<xla::ffi::AnyBuffer>()              // provider_utility [..., n, m]
-                                  .Arg<xla::ffi::AnyBuffer>()              // raise [..., n, m]
+                                  .Arg<xla::ffi::AnyBuffer>()              // tie_break [..., n, m]
                                   .Arg<xla::ffi::AnyBuffer>()              // shock [..., rounds, n + m]
                                   .Arg<xla::ffi::AnyBuffer>()              // log_term [..., rounds]
                                   .Arg<xla::ffi::Buffer<xla::ffi::S32>>()  // steps [...], at most rounds

@@ -26,7 +26,7 @@ struct Problems {
   const T* demand;
   T* plan;
   T* row_price;
-  T* column_price;
+  T* col_price;
   int32_t* status;
 };
 
@@ -44,7 +44,7 @@ class Worker {
     for (int64_t e = 0; e < n * m; ++e) all_.plan[b * n * m + e] = ok ? static_cast<T>(solver_.amount()[e]) : kNan;
     for (int64_t i = 0; i < n; ++i) all_.row_price[b * n + i] = ok ? static_cast<T>(solver_.RowPrice(i)) : kNan;
     for (int64_t k = 0; k < m; ++k) {
-      all_.column_price[b * m + k] = ok ? static_cast<T>(solver_.column_price()[k]) : kNan;
+      all_.col_price[b * m + k] = ok ? static_cast<T>(solver_.col_price()[k]) : kNan;
     }
   }
 
@@ -55,7 +55,7 @@ class Worker {
 
 template <ffi::DataType dtype>
 ffi::Error Dispatch(ffi::ThreadPool& pool, ffi::AnyBuffer& cost, ffi::AnyBuffer& supply, ffi::AnyBuffer& demand,
-                    AnyResult& plan, AnyResult& row_price, AnyResult& column_price,
+                    AnyResult& plan, AnyResult& row_price, AnyResult& col_price,
                     ffi::Result<ffi::Buffer<ffi::S32>>& status) {
   using T = ffi::NativeType<dtype>;
   const auto shape = cost.dimensions();
@@ -69,7 +69,7 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, ffi::AnyBuffer& cost, ffi::AnyBuffer&
   problems.demand = demand.typed_data<T>();
   problems.plan = plan->template typed_data<T>();
   problems.row_price = row_price->template typed_data<T>();
-  problems.column_price = column_price->template typed_data<T>();
+  problems.col_price = col_price->template typed_data<T>();
   problems.status = status->typed_data();
   if (problems.size == 0) return ffi::Error::Success();
   auto batch = std::make_shared<Batch<Problems<T>, Worker<T>>>(problems);
@@ -78,7 +78,7 @@ ffi::Error Dispatch(ffi::ThreadPool& pool, ffi::AnyBuffer& cost, ffi::AnyBuffer&
 }
 
 ffi::Error Transport(ffi::ThreadPool pool, ffi::AnyBuffer cost, ffi::AnyBuffer supply, ffi::AnyBuffer demand,
-                     AnyResult plan, AnyResult row_price, AnyResult column_price,
+                     AnyResult plan, AnyResult row_price, AnyResult col_price,
                      ffi::Result<ffi::Buffer<ffi::S32>> status) {
   try {
     const auto shape = cost.dimensions();
@@ -91,16 +91,16 @@ ffi::Error Transport(ffi::ThreadPool pool, ffi::AnyBuffer cost, ffi::AnyBuffer s
     const auto type = cost.element_type();
     if (cost.element_count() != batch * n * m || supply.element_count() != batch * n ||
         demand.element_count() != batch * m || plan->element_count() != batch * n * m ||
-        row_price->element_count() != batch * n || column_price->element_count() != batch * m ||
+        row_price->element_count() != batch * n || col_price->element_count() != batch * m ||
         supply.element_type() != type || demand.element_type() != type || plan->element_type() != type ||
-        row_price->element_type() != type || column_price->element_type() != type) {
+        row_price->element_type() != type || col_price->element_type() != type) {
       return ffi::Error::InvalidArgument("transport: amounts and results do not fit the shape and type of cost");
     }
     switch (type) {
       case ffi::F32:
-        return Dispatch<ffi::F32>(pool, cost, supply, demand, plan, row_price, column_price, status);
+        return Dispatch<ffi::F32>(pool, cost, supply, demand, plan, row_price, col_price, status);
       case ffi::F64:
-        return Dispatch<ffi::F64>(pool, cost, supply, demand, plan, row_price, column_price, status);
+        return Dispatch<ffi::F64>(pool, cost, supply, demand, plan, row_price, col_price, status);
       default:
         return ffi::Error::InvalidArgument("transport: cost must be float32 or float64");
     }
@@ -124,5 +124,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(verax_transport, verax::Transport,
                                   .Arg<xla::ffi::AnyBuffer>()                // demand [..., m]
                                   .Ret<xla::ffi::AnyBuffer>()                // plan [..., n, m]
                                   .Ret<xla::ffi::AnyBuffer>()                // row_price [..., n]
-                                  .Ret<xla::ffi::AnyBuffer>()                // column_price [..., m]
+                                  .Ret<xla::ffi::AnyBuffer>()                // col_price [..., m]
                                   .Ret<xla::ffi::Buffer<xla::ffi::S32>>());  // status [...]

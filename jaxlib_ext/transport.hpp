@@ -82,7 +82,7 @@ class TransportSolver {
   }
 
   const std::vector<double>& amount() const { return amount_; }
-  const std::vector<double>& column_price() const { return price_; }
+  const std::vector<double>& col_price() const { return price_; }
   double RowPrice(int64_t i) const { return cost_[i * num_columns_ + Cheapest(i)] - price_[Cheapest(i)]; }
 
  private:

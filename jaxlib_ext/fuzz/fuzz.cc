@@ -73,16 +73,16 @@ void FuzzAssignment() {
       continue;
     }
     const double tolerance = 1e-12 * largest * static_cast<double>((n + m) * (n + m)) + 1e-300;
-    std::vector<double> row(n), column(solver.column_price());
+    std::vector<double> row(n), column(solver.col_price());
     double primal = 0, dual = 0;
     std::vector<char> used(m, 0);
     for (int64_t i = 0; i < n; ++i) {
       row[i] = solver.RowPrice(i);
       dual += row[i];
-      const int32_t j = solver.column_of_row()[i];
+      const int32_t j = solver.col_of_row()[i];
       Require(allow_unmatched || j >= 0, "a row is left out");
       if (j < 0) continue;
-      Require(j < m && !used[j] && solver.row_of_column()[j] == i, "not a matching");
+      Require(j < m && !used[j] && solver.row_of_col()[j] == i, "not a matching");
       used[j] = 1;
       primal += static_cast<double>(weights[i * m + j]);
     }
@@ -100,8 +100,7 @@ void FuzzAssignment() {
     for (const auto rule :
          {verax::PriceRule::kRowOptimal, verax::PriceRule::kColumnOptimal, verax::PriceRule::kMidpoint}) {
       std::vector<double> r(row), c(column);
-      selector.Select(rule, weights.data(), solver.column_of_row().data(), solver.row_of_column().data(), r.data(),
-                      c.data());
+      selector.Select(rule, weights.data(), solver.col_of_row().data(), solver.row_of_col().data(), r.data(), c.data());
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t j = 0; j < m; ++j) {
           Require(r[i] + c[j] >= static_cast<double>(weights[i * m + j]) - tolerance, "chosen prices are not feasible");
@@ -134,20 +133,20 @@ void FuzzTransport() {
       Require(moved >= 0, "a negative amount");
       sent += moved;
       primal += moved * static_cast<double>(cost[i * m + k]);
-      Require(solver.RowPrice(i) + solver.column_price()[k] <= static_cast<double>(cost[i * m + k]) + tolerance,
+      Require(solver.RowPrice(i) + solver.col_price()[k] <= static_cast<double>(cost[i * m + k]) + tolerance,
               "transport prices are not feasible");
     }
     Require(std::abs(sent - static_cast<double>(supply[i])) <= 1e-9, "supply");
     dual += solver.RowPrice(i) * static_cast<double>(supply[i]);
   }
-  for (int64_t k = 0; k < m; ++k) dual += solver.column_price()[k] * static_cast<double>(demand[k]);
+  for (int64_t k = 0; k < m; ++k) dual += solver.col_price()[k] * static_cast<double>(demand[k]);
   Require(std::abs(primal - dual) <= tolerance * 100, "transport is not optimal");
 }
 
 template <typename T>
 void FuzzBandit() {
   const int64_t n = Draw(1, 5), m = Draw(1, 5), rounds = Draw(1, 40);
-  std::vector<T> customer(n * m), provider(n * m), raise(n * m, T(1e-4)), shock(rounds * (n + m)),
+  std::vector<T> customer(n * m), provider(n * m), tie_break(n * m, T(1e-4)), shock(rounds * (n + m)),
       log_term(rounds, T(3));
   for (std::vector<T>* x : {&customer, &provider, &shock}) {
     for (T& value : *x) value = static_cast<T>(Uniform());
@@ -156,7 +155,7 @@ void FuzzBandit() {
   std::vector<int32_t> match(rounds * n);
   verax::MatchUcb<T> bandit(n, m, T(1), T(0), verax::PriceRule::kMidpoint);
   T* plays = tally.data();
-  Require(bandit.Play(customer.data(), provider.data(), raise.data(), shock.data(), log_term.data(), rounds,
+  Require(bandit.Play(customer.data(), provider.data(), tie_break.data(), shock.data(), log_term.data(), rounds,
                       {plays, plays + n * m, plays + 2 * n * m}, match.data(), paid.data(), received.data()),
           "no outcome");
 }

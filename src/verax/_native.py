@@ -3,7 +3,7 @@
 Registering a handler that was built with newer FFI headers than the running jaxlib makes every later JAX call of the
 process fail, silently at first. So nothing happens at import; the library's version is compared with the runtime's; the
 CPU backend is started first, which turns a refusal into an exception; and a small problem with a known answer is solved
-before anybody relies on it. Whatever goes wrong is a reason in :func:`native_status`, never a broken process.
+before its results are used. Whatever goes wrong is a reason in :func:`native_status`, never a broken process.
 """
 
 import ctypes
@@ -31,9 +31,6 @@ TRANSPORT = "verax_transport"
 
 MATCH_UCB = "verax_match_ucb"
 """Name of the operation that plays rounds of MatchUCB."""
-
-PRICE_RULES = ("any", "row_optimal", "column_optimal", "midpoint")
-"""Rules by which prices are chosen, in the order of the library's enumeration."""
 
 _lock = threading.Lock()
 
@@ -88,7 +85,7 @@ def _status_once() -> str:
         return status
     if mode == "1":
         raise RuntimeError(f"VERAX_NATIVE=1, but native code cannot be used: {status}")
-    if path is not None:  # a library that is there and cannot be used is worth a word; one that is absent is normal
+    if path is not None:  # a library that is present but unusable deserves a warning; an absent one is normal
         warnings.warn(
             f"verax: pure-JAX implementations serve, because native code cannot be used: {status}", stacklevel=4
         )
@@ -143,74 +140,17 @@ def _load(path: pathlib.Path) -> str:
     return "ok" if correct else f"{path} failed its self-test: a wrong assignment"
 
 
-def call_assignment(
-    weights: jax.Array,
-    warm: tuple[jax.Array, jax.Array] | None,
-    *,
-    maximize: bool,
-    allow_unmatched: bool,
-    prices: str,
-) -> tuple[jax.Array, ...]:
-    """Call the compiled assignment on ``weights [..., n, m]``, ``1 <= n <= m``, float32 or float64.
-
-    ``warm`` is ``(col_of_row [..., n], col_price [..., m])`` to start from. Returns ``(col_of_row [..., n],
-    row_of_col [..., m], row_price, col_price, value [...], status [...])``, prices by the rule.
-    """
-    # Result types derived from the operand keep its sharding and, inside ``shard_map``, the axes over which it varies.
-    row, col, one = (jax.typeof(part) for part in (weights[..., 0], weights[..., 0, :], weights[..., 0, 0]))
-    integer = [aval.update(dtype=np.dtype(np.int32)) for aval in (row, col, one)]
-    call = jax.ffi.ffi_call(
-        ASSIGNMENT, [integer[0], integer[1], row, col, one, integer[2]], vmap_method="broadcast_all"
-    )
-    start = (weights[..., 0, :0].astype(np.int32), weights[..., 0, :0]) if warm is None else warm
-    options = {"maximize": np.bool_(maximize), "allow_unmatched": np.bool_(allow_unmatched)}
-    return tuple(call(weights, *start, **options, rule=np.int32(PRICE_RULES.index(prices))))
-
-
-def call_transport(cost: jax.Array, supply: jax.Array, demand: jax.Array) -> tuple[jax.Array, ...]:
-    """Call the compiled transport on ``cost [..., n, m]``, n and m >= 1, all of one dtype, float32 or float64.
-
-    Returns ``(plan [..., n, m], row_price [..., n], col_price [..., m], status [...])``.
-    """
-    plan, row, col = jax.typeof(cost), jax.typeof(supply), jax.typeof(demand)
-    status = jax.typeof(cost[..., 0, 0]).update(dtype=np.dtype(np.int32))
-    call = jax.ffi.ffi_call(TRANSPORT, [plan, row, col, status], vmap_method="broadcast_all")
-    return tuple(call(cost, supply, demand))
-
-
-def call_match_ucb(
-    customer_utility: jax.Array,
-    provider_utility: jax.Array,
-    tie_break: jax.Array,
-    shock: jax.Array,
-    log_term: jax.Array,
-    steps: jax.Array,
-    tally: jax.Array,
-    *,
-    scale: float,
-    fee: float,
-    prices: str,
-) -> tuple[jax.Array, ...]:
-    """Play ``steps []`` rounds of MatchUCB, at most ``rounds``, all floating arrays of one dtype.
-
-    ``customer_utility``, ``provider_utility`` and ``tie_break`` are ``[n, m]``, ``shock [rounds, n + m]``, ``log_term
-    [rounds]``, ``tally [3, n, m]``. Returns ``(tally, match [rounds, n], customer_transfer, provider_transfer)``.
-    """
-    n = customer_utility.shape[0]
-    customer, provider = (jax.typeof(part) for part in (shock[:, :n], shock[:, n:]))
-    results = [jax.typeof(tally), customer.update(dtype=np.dtype(np.int32)), customer, provider]
-    call = jax.ffi.ffi_call(MATCH_UCB, results, vmap_method="broadcast_all")
-    options = {"scale": np.float64(scale), "fee": np.float64(fee), "rule": np.int32(PRICE_RULES.index(prices))}
-    return tuple(call(customer_utility, provider_utility, tie_break, shock, log_term, steps, tally, **options))
-
-
 def _self_test() -> bool:
+    """Solve two small assignment problems with known answers, and check prices and values."""
     weights = np.array([[[3, 5, -1], [4, 5, 2]], [[-1, 7, 6], [-2, 9, 1]]], np.float32)
+    rows, columns = np.empty((2, 2), np.int32), np.empty((2, 3), np.int32)
+    results = [rows, columns, rows.astype(np.float32), columns.astype(np.float32), weights[:, 0, 0], rows[:, 0]]
+    call = jax.ffi.ffi_call(ASSIGNMENT, [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in results])
+    cold = np.empty((2, 0), np.int32), np.empty((2, 0), np.float32)
+    options = {"maximize": np.bool_(True), "allow_unmatched": np.bool_(False), "rule": np.int32(0)}
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        solve = jax.jit(
-            functools.partial(call_assignment, warm=None, maximize=True, allow_unmatched=False, prices="any")
-        )
-        col_of_row, row_of_col, row_price, col_price, value, status = (np.asarray(x) for x in solve(weights))
+        solved = jax.jit(functools.partial(call, **options))(weights, *cold)
+    col_of_row, row_of_col, row_price, col_price, value, status = (np.asarray(x) for x in solved)
     for k, matrix in enumerate(weights):
         best = max(matrix[[0, 1], columns].sum() for columns in itertools.permutations(range(3), 2))
         found = matrix[[0, 1], col_of_row[k]].sum()

@@ -27,7 +27,7 @@ from verax.matching import (
     ucb_without_transfers,
     utility_gap,
 )
-from verax.matching.learning import _evaluate
+from verax.matching._learning import _evaluate
 
 pytestmark = pytest.mark.double
 

@@ -108,13 +108,18 @@ def test_file_that_is_no_library(tmp_path):
 
 
 def test_wrong_answer_fails_the_self_test(library, monkeypatch):
-    right = _native.call_assignment
+    right = jax.ffi.ffi_call
 
-    def wrong(weights, warm, **options):
-        col_of_row, *rest = right(weights, warm, **options)
-        return col_of_row[..., ::-1], *rest
+    def wrong(target, results, **options):
+        call = right(target, results, **options)
 
-    monkeypatch.setattr(_native, "call_assignment", wrong)
+        def swapped(*arrays, **attributes):
+            col_of_row, *rest = call(*arrays, **attributes)
+            return col_of_row[..., ::-1], *rest
+
+        return swapped
+
+    monkeypatch.setattr(jax.ffi, "ffi_call", wrong)
     monkeypatch.setattr(jax.ffi, "register_ffi_target", lambda *args, **kwargs: None)
     assert "self-test" in _native._load(library)
 

@@ -13,9 +13,11 @@ from verax import _native
 from verax._errors import check, check_floating, check_option
 from verax._types import AnyArray
 
+from ._assignment_native import assignment_native
 from ._assignment_xla import assignment_xla
 from ._masks import Masks, embed, forbid, read_masks
-from ._prices import PRICES, differentiable, priced
+from ._price_rules import PRICES
+from ._prices import differentiable, priced
 from ._status import Status as Status
 
 
@@ -205,7 +207,7 @@ def _run(
         warm = (start.row_of_col, start.row_price) if turned else (start.col_of_row, start.col_price)
 
     def native(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
-        return _native.call_assignment(wide, warm, maximize=maximize, allow_unmatched=allow_unmatched, prices=rule)
+        return assignment_native(wide, warm, maximize=maximize, allow_unmatched=allow_unmatched, prices=rule)
 
     def portable(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
         signed = wide if maximize else -wide

@@ -36,7 +36,7 @@ def assignment_xla(
 ) -> tuple[jax.Array, ...]:
     """Solve ``weights [..., n, m]``, ``1 <= n <= m``.
 
-    Results as those of ``verax._native.call_assignment``, less the value.
+    Results as those of ``assignment_native``, less the value.
     """
     *batch, n, m = weights.shape
     k = math.prod(batch)
@@ -93,7 +93,7 @@ def _solve(weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, floor: 
     if warm is None:
         price, (col_of_row, row_of_col) = jnp.zeros_like(weights[:, 0, :]), _first_choices(weights)
     else:
-        price, col_of_row, row_of_col = _continued(weights, *warm, floor)
+        price, col_of_row, row_of_col = _start_from(weights, *warm, floor)
     # Zeros made from the weights vary, inside shard_map, over the same axes as they do.
     per_col = jnp.zeros_like(weights[:, 0, :])
     per_problem = jnp.zeros_like(weights[:, 0, 0])
@@ -131,7 +131,7 @@ def _first_choices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.where(won & possible, best, -1), winner
 
 
-def _continued(
+def _start_from(
     weights: jax.Array, col_of_row: jax.Array, price: jax.Array, floor: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Keep what is optimal at the given prices: pairs of a column that its row likes best, unmatched columns at 0."""

@@ -7,10 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from verax._native import PRICE_RULES as PRICES
-
-__all__ = ["PRICES", "differentiable", "priced"]
-
 
 def priced(weights: jax.Array, col_of_row: jax.Array, row_of_col: jax.Array, rule: str) -> tuple[jax.Array, jax.Array]:
     """Prices of rows and columns under a rule, from an optimal matching in which agents may stay unmatched."""

@@ -9,7 +9,7 @@ from verax._types import AnyArray
 from ._assignment import solve_assignment
 from ._market import Market, Outcome, check_market, matched_utility
 from ._masks import Masks, forbid
-from ._prices import PRICES
+from ._price_rules import PRICES
 from ._width_slack import width_slack
 
 MARKET_PRICES = (*PRICES, "width_slack")

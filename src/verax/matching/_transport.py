@@ -13,6 +13,7 @@ from verax._errors import check, check_floating
 from verax._types import AnyArray
 
 from ._status import Status
+from ._transport_native import transport_native
 from ._transport_xla import transport_xla
 
 
@@ -110,9 +111,9 @@ def _solve(cost: jax.Array, supply: jax.Array, demand: jax.Array, implementation
     problem = (jnp.swapaxes(cost, -1, -2), demand, supply) if turned else (cost, supply, demand)
     problem = lax.stop_gradient(problem)
     if implementation == "native":
-        outputs = _native.call_transport(*problem)
+        outputs = transport_native(*problem)
     elif implementation == "auto":
-        outputs = lax.platform_dependent(*problem, cpu=_native.call_transport, default=transport_xla)
+        outputs = lax.platform_dependent(*problem, cpu=transport_native, default=transport_xla)
     else:
         outputs = transport_xla(*problem)
     plan, row_price, col_price, status = outputs

@@ -22,7 +22,7 @@ class _State(NamedTuple):
 
 
 def transport_xla(cost: jax.Array, supply: jax.Array, demand: jax.Array) -> tuple[jax.Array, ...]:
-    """Solve ``cost [..., n, m]``, n and m >= 1; results as those of ``verax._native.call_transport``."""
+    """Solve ``cost [..., n, m]``, n and m >= 1; results as those of ``transport_native``."""
     *batch, n, m = cost.shape
     flat = cost.reshape(-1, n, m), supply.reshape(-1, n), demand.reshape(-1, m)
     plan, row_price, col_price, status = jax.vmap(_solve)(*flat)

@@ -8,7 +8,7 @@ import numpy as np
 
 from verax._errors import check, check_option, is_traced
 from verax.matching._market import Market, Outcome
-from verax.matching._prices import PRICES
+from verax.matching._price_rules import PRICES
 from verax.matching._stable_outcome import MARKET_PRICES
 from verax.matching._without_transfers import deferred_acceptance
 

@@ -14,6 +14,7 @@ from verax.matching._assignment import solve_assignment
 from verax.matching._market import Market, Outcome, matched_utility
 
 from ._evaluate import instability_of_rounds
+from ._match_ucb_native import match_ucb_native
 from ._policy import Feedback, Policy, allowed_pairs
 from ._preferences import log_term
 from ._ucb import rounds_counted, tie_break
@@ -190,7 +191,7 @@ def _native_rounds(
     rounds = policy.native
     assert rounds is not None
     logarithm = log_term(n + m, rounds_counted(rounds.horizon, times), customer.dtype)
-    tally, *outcome = _native.call_match_ucb(
+    tally, *outcome = match_ucb_native(
         customer,
         provider,
         jnp.asarray(tie_break(n, m), customer.dtype),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from verax._errors import check, check_integer, check_option
 from verax.matching._market import Outcome
-from verax.matching._prices import PRICES
+from verax.matching._price_rules import PRICES
 
 from ._policy import Feedback, Policy, matched_outcome, only_present, unpaid
 from ._preferences import Preferences, learning
