@@ -25,6 +25,15 @@ def check_option(argument: str, value: object, allowed: Collection[str]) -> None
         fail(argument, repr(value), "one of " + ", ".join(repr(name) for name in allowed))
 
 
+def check_function(argument: str, value: object, need: str) -> None:
+    """Raise unless ``value`` is a function; ``need`` says how it is called: "a function apply_fn(params, x) -> [n]"."""
+    libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if libraries & {"torch", "flax"}:
+        remedy = f"{need}, as verax.ntk.from_nnx, from_linen and from_torch make"
+        fail(argument, f"a model ({type(value).__name__})", remedy)
+    check(callable(value), argument, type(value).__name__, need)
+
+
 def check_integer(argument: str, value: object, *, minimum: int) -> None:
     """Raise unless ``value`` is a Python or NumPy integer of at least ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
