@@ -12,7 +12,7 @@ BUILD  := pyproject.toml $(wildcard jaxlib_ext/*)
 READY  := $(VENV)/.ready-$(FILES)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-full newest newest-leg lint types docs bench clean
+.PHONY: demo test test-tf32 test-full newest newest-leg lint types docs bench clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.python:
@@ -55,8 +55,16 @@ test: $(READY) $(VENV)/.extra-test
 	JAX_ENABLE_X64=0 $(QUICK) $(PYTEST) $(CHECKS) -m "not slow and not gpu and not bad_input and not costly"
 	JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) -m "not slow and not gpu and (double or bad_input)"
 	JAX_ENABLE_X64=0 $(PYTEST) --doctest-modules src/verax --ignore=src/verax/kernels
+	$(MAKE) test-tf32
+
+# The same programs as a GPU computes them: float32 products of default precision are rounded to 10 bits of mantissa, and
+# `jax_default_matmul_precision` is left as users have it. `ROUNDING=bf16` rounds as a TPU does.
+ROUNDING ?= tf32
+test-tf32: $(READY) $(VENV)/.extra-test
+	JAX_ENABLE_X64=0 VERAX_ROUNDING=$(ROUNDING) PYTHONPATH=tests $(QUICK) $(PYTEST) -p support.rounding -m "accelerator and not slow and not gpu" tests
 
 test-full: test $(VENV)/.extra-inspect
+	$(MAKE) test-tf32 ROUNDING=bf16
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
 # Another interpreter, and so another JAX: `make newest PYTHON=python3.13`. What leans on JAX's own workings (jaxprs

@@ -98,9 +98,11 @@ def _gcv_jvp(center: bool, primals: Any, tangents: Any) -> tuple[jax.Array, jax.
     inverse, _, p = resolve(kernel, targets, ridge, center)
     trace = jnp.trace(inverse)
     value = n * jnp.sum(p**2) / trace**2
-    q = inverse @ p
+    multiply = functools.partial(jnp.matmul, precision="highest")
+    q = multiply(inverse, p)
     # d(numerator) = -2 q.dA p and d(trace) = -tr(A^-2 dA), on the directions that the intercept leaves.
-    gradient = -2 * n / trace**2 * (p @ q.T + q @ p.T) / 2 + 2 * value / trace * (inverse @ inverse)
+    gradient = -2 * n / trace**2 * (multiply(p, q.T) + multiply(q, p.T)) / 2
+    gradient = gradient + 2 * value / trace * multiply(inverse, inverse)
     d_kernel, d_targets, d_ridge = tangents
     tangent = (
         jnp.sum(gradient * d_kernel) / n

@@ -140,7 +140,7 @@ def _block_lanczos(
     diagonal, below = [], []
     image, scale = probe, 0.0
     for step in range(num_steps):
-        inner = np.asarray(block.T @ image, np.float64)
+        inner = np.asarray(_exact_product(block.T, image), np.float64)
         scale = max(scale, float(np.max(np.abs(inner))))
         asymmetry = float(np.max(np.abs(inner - inner.T)))
         check(
@@ -181,7 +181,8 @@ def _orthonormal(block: Any, *, tolerance: float) -> tuple[Any, np.ndarray]:
     kept = lengths > tolerance
     rotation = left[:, : len(lengths)][:, kept]
     rows = lengths[kept, None] * right[: len(lengths)][kept]
-    return q @ (rotation if isinstance(q, np.ndarray) else jnp.asarray(rotation).astype(q.dtype)), rows
+    rotation = rotation if isinstance(q, np.ndarray) else jnp.asarray(rotation).astype(q.dtype)
+    return _exact_product(q, rotation), rows
 
 
 def _keep_orthonormal(block: Any) -> Any:
@@ -192,9 +193,14 @@ def _keep_orthonormal(block: Any) -> Any:
 
 
 def _reorthogonalise(block: Any, basis: Any) -> Any:
-    if isinstance(block, np.ndarray):
-        return block - basis @ (basis.T @ block)
-    return block - jnp.matmul(basis, jnp.matmul(basis.T, block, precision="highest"), precision="highest")
+    return block - _exact_product(basis, _exact_product(basis.T, block))
+
+
+def _exact_product(a: Any, b: Any) -> Any:
+    """``a @ b`` on the host or, at the full precision of the dtype, on the device."""
+    if isinstance(a, np.ndarray):
+        return a @ b
+    return jnp.matmul(a, b, precision="highest")
 
 
 def _quadrature(

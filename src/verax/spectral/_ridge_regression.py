@@ -51,9 +51,10 @@ class KernelRidge(NamedTuple):
         check_finite("cross_kernel", cross_kernel)
         if isinstance(self.dual_coefficients, np.ndarray) and not is_traced(cross_kernel):
             cross = np.asarray(cross_kernel, self.dual_coefficients.dtype)
-        else:
-            cross = jnp.asarray(cross_kernel).astype(jnp.asarray(self.dual_coefficients).dtype)
-        return (cross - self.kernel_mean) @ self.dual_coefficients + self.target_mean
+            return (cross - self.kernel_mean) @ self.dual_coefficients + self.target_mean
+        dual = jnp.asarray(self.dual_coefficients)
+        cross = jnp.asarray(cross_kernel).astype(dual.dtype) - self.kernel_mean
+        return jnp.matmul(cross, dual, precision="highest") + self.target_mean
 
 
 @keep_double
@@ -124,4 +125,7 @@ def _fit(kernel: jax.Array, targets: jax.Array, ridge: jax.Array, center: bool) 
         k = k + jnp.abs(jnp.trace(k)) / n**2
     factor = jax.scipy.linalg.cho_factor(k + ridge * jnp.eye(n, dtype=k.dtype), lower=True)
     dual = jax.scipy.linalg.cho_solve(factor, targets - mean) / n
+    if center:
+        # Exact coefficients sum to zero. What rounding leaves of the sum would be multiplied by the kernel's mean.
+        dual = dual - jnp.mean(dual, axis=0)
     return KernelRidge(dual, row * n, mean, ridge)
