@@ -86,17 +86,18 @@ def test_probe_equals_refits(data, groups, extra):
 
 
 def test_a_class_may_leave_a_classifier(data):
-    x, _, points, _ = data
+    x = data[0]
     labels = np.array(["cat", "dog", "eel", "cat", "dog", "cat", "eel"] * 2)
     model = RidgeProbe(ridges=[0.1]).fit(x, labels)
-    found = exact_influence(model, (points, np.array(["cat"] * M)), labels, train=(x, labels))
+    points = x[labels == "cat"]
+    found = exact_influence(model, (points, ["cat"] * len(points)), labels, train=(x, labels))
     assert found.groups.tolist() == ["cat", "dog", "eel"]
     kept = labels != "dog"
     onehot = (labels[:, None] == np.array(["cat", "dog", "eel"])).astype(float)
     after = ridge_predictions(x[kept], onehot[kept], 0.1 * N, points)
     before = ridge_predictions(x, onehot, 0.1 * N, points)
     np.testing.assert_allclose(found.prediction_change[:, 1], after - before, atol=1e-10)
-    assert (found.scores[:, 0] > 0).all()  # without the true class every test example is worse
+    assert (found.scores[:, 0] > 0).all()  # every cat is worse off without the cats
 
 
 def test_without_test_targets_scores_are_squared_changes(data):

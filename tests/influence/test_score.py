@@ -62,7 +62,7 @@ def test_bad_input():
     scores, retrained, subsets = problem(3, 1.0)
     cases = [
         ("scores", (scores[0], retrained, subsets), {}),
-        ("subsets", (scores, retrained, subsets.astype(int)), {}),
+        ("subsets", (scores, retrained, subsets + 1), {}),
         ("subsets", (scores, retrained, subsets[:, :4]), {}),
         ("retrained", (scores, retrained.T, subsets), {}),
         ("retrained", (scores, np.where(retrained > 0, np.nan, 0), subsets), {}),

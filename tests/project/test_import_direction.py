@@ -13,7 +13,19 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 # A module directly under verax whose name begins with an underscore is a helper, and stands here as "helpers".
-ROOMS = {"evals", "ntk", "spectral", "federated", "matching", "online", "probe", "organisms", "audit", "shift"}
+ROOMS = {
+    "evals",
+    "ntk",
+    "spectral",
+    "federated",
+    "matching",
+    "online",
+    "probe",
+    "organisms",
+    "audit",
+    "shift",
+    "influence",
+}
 BELOW = {"helpers", "parallel", "kernels"}
 
 # Package -> the packages of verax that it may import, itself apart.
@@ -27,6 +39,7 @@ MAY_IMPORT = {
     "ntk": BELOW,
     "spectral": BELOW,
     "federated": {"ntk", "spectral", *BELOW},
+    "influence": {"gradients", "ntk", "spectral", *BELOW},
     "probe": {"spectral", *BELOW},
     "evals": BELOW,
     "matching": BELOW,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from verax._arrays import to_host, to_labels
 from verax._errors import check, fail
 from verax.spectral import KernelRidge
 
@@ -82,7 +83,9 @@ def exact_influence(model: Any, test: Any, groups: Any = None, *, train: Any) ->
     """
     inputs, targets = _pair("train", train)
     system = _system(model, inputs, targets)
-    test_inputs, test_targets = _pair("test", test) if isinstance(test, tuple | list) and len(test) == 2 else (test, None)
+    test_inputs, test_targets = (
+        _pair("test", test) if isinstance(test, tuple | list) and len(test) == 2 else (test, None)
+    )
     predictions, weights = system.predict(_matrix("test", test_inputs))
     wanted = predictions if test_targets is None else system.encode("test", test_targets, len(predictions))
     sets, names = _sets(groups, len(system.residual))
@@ -122,9 +125,9 @@ class _System(NamedTuple):
 def _system(model: Any, inputs: Any, targets: Any) -> _System:
     if isinstance(model, KernelRidge):
         return _kernel_system(model, _matrix("train", inputs), targets)
-    if all(hasattr(model, name) for name in ("coef_", "intercept_", "ridge_", "task")):
-        return _probe_system(model, _matrix("train", inputs), targets)
-    fail("model", type(model).__name__, "a fitted KernelRidge or RidgeProbe")
+    fitted = all(hasattr(model, name) for name in ("coef_", "intercept_", "ridge_", "task"))
+    check(fitted, "model", type(model).__name__, "a fitted KernelRidge or RidgeProbe")
+    return _probe_system(model, _matrix("train", inputs), targets)
 
 
 def _kernel_system(model: KernelRidge, kernel: np.ndarray, targets: Any) -> _System:
@@ -164,11 +167,11 @@ def _probe_system(model: Any, x: np.ndarray, targets: Any) -> _System:
     def encode(name: str, values: Any, num: int) -> np.ndarray:
         if classes is None:
             return _numbers(name, values, num, len(coefficients))
-        values = np.asarray(values)
-        check(values.shape == (num,), name, f"labels of shape {values.shape}", f"one label for each of {num} inputs")
-        unknown = np.setdiff1d(values, classes)
+        codes, found = to_labels(name, values, num=num)
+        check(bool((codes >= 0).all()), name, "missing labels", "a label for every example")
+        unknown = np.setdiff1d(found, classes)
         check(len(unknown) == 0, name, f"unknown labels {unknown[:5].tolist()}", "labels that the fit has seen")
-        return np.eye(len(classes))[np.searchsorted(classes, values)]
+        return np.eye(len(classes))[np.searchsorted(classes, found)[codes]]
 
     y = encode("train", targets, n)
     mean, target_mean = x.mean(0), y.mean(0)
@@ -211,17 +214,13 @@ def _sets(groups: Any, n: int) -> tuple[Sequence[np.ndarray], np.ndarray | None]
     if groups is None:
         check(n > 1, "train", "one example", "at least two, so that one can be left out")
         return [np.array([i]) for i in range(n)], None
-    groups = np.asarray(groups)
-    if groups.ndim == 2 and groups.dtype == bool:
-        check(groups.shape[1] == n, "groups", f"shape {groups.shape}", f"[G, {n}]: one column per training example")
-        sets, names = [np.flatnonzero(row) for row in groups], np.arange(len(groups))
+    if np.ndim(groups) == 2:
+        inside = to_host("groups", groups, shape=("G", n), dtype="bool")
+        sets, names = [np.flatnonzero(row) for row in inside], np.arange(len(inside))
     else:
-        check(
-            groups.shape == (n,), "groups", f"shape {groups.shape}", f"[{n}] labels, or booleans [G, {n}]"
-        )
-        names, codes = np.unique(groups, return_inverse=True)
-        order = np.argsort(codes, kind="stable")
-        sets = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+        codes, names = to_labels("groups", groups, num=n)
+        check(bool((codes >= 0).all()), "groups", "missing labels", "a group for every example")
+        sets = [np.flatnonzero(codes == code) for code in range(len(names))]
     for name, members in zip(names, sets, strict=True):
         check(0 < len(members) < n, "groups", f"group {name!s} of {len(members)} examples", f"1 to {n - 1} of {n}")
     return sets, names
@@ -234,15 +233,9 @@ def _pair(argument: str, value: Any) -> tuple[Any, Any]:
 
 
 def _matrix(argument: str, value: Any) -> np.ndarray:
-    array = np.asarray(value, np.float64)
-    check(array.ndim == 2, argument, f"inputs of shape {array.shape}", "a matrix")
-    check(bool(np.isfinite(array).all()), argument, "non-finite inputs", "finite values")
-    return array
+    return to_host(argument, value, shape=("m", "n"))
 
 
 def _numbers(argument: str, value: Any, num: int, columns: int) -> np.ndarray:
-    array = np.asarray(value, np.float64)
-    wanted = (num,) if columns == 1 and array.ndim == 1 else (num, columns)
-    check(array.shape == wanted, argument, f"targets of shape {array.shape}", f"shape {wanted}")
-    check(bool(np.isfinite(array).all()), argument, "non-finite targets", "finite values")
-    return array.reshape(num, columns)
+    shapes = [(num,), (num, 1)] if columns == 1 else [(num, columns)]
+    return to_host(argument, value, shape=shapes).reshape(num, columns)

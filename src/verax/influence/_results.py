@@ -23,7 +23,7 @@ class Status(enum.IntEnum):
 
 _SENTENCES = {
     Status.NON_FINITE: "some scores are not finite: a gradient of a training or a test example overflows or is NaN",
-    Status.UNDEFINED: "some rank correlations are undefined: scores or retrained measures of a test example are constant",
+    Status.UNDEFINED: "a rank correlation is undefined: the scores or the measures of a test example are constant",
 }
 
 

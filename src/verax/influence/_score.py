@@ -6,7 +6,8 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
-from verax._errors import check, fail
+from verax._arrays import to_host, to_number
+from verax._errors import check
 
 from ._results import Estimate, Influence, Status
 
@@ -62,26 +63,14 @@ def linear_datamodeling_score(scores: Any, retrained: Any, subsets: Any, *, leve
     ----------
     Park, Georgiev, Ilyas, Leclerc, Madry, "TRAK: Attributing Model Behavior at Scale", ICML 2023, definition 2.4.
     """
-    s = np.asarray(scores.scores if isinstance(scores, Influence) else scores, np.float64)
-    f = np.asarray(retrained, np.float64)
-    inside = np.asarray(subsets)
-    check(s.ndim == 2, "scores", f"shape {s.shape}", "[m, n]")
-    check(inside.ndim == 2 and inside.dtype == bool, "subsets", f"{inside.dtype} {inside.shape}", "booleans [K, n]")
-    check(inside.shape[1] == s.shape[1], "subsets", f"shape {inside.shape}", f"[K, {s.shape[1]}], a column per score")
-    check(f.ndim in (2, 3), "retrained", f"shape {f.shape}", "[K, m] or [K, R, m]")
-    num_subsets, num_tests = len(inside), len(s)
-    check(
-        len(f) == num_subsets and f.shape[-1] == num_tests,
-        "retrained",
-        f"shape {f.shape}",
-        f"{num_subsets} subsets along the first axis and {num_tests} test examples along the last",
-    )
+    s = to_host("scores", scores.scores if isinstance(scores, Influence) else scores, shape=("m", "n"))
+    num_tests, n = s.shape
+    inside = to_host("subsets", subsets, shape=("K", n), dtype="bool")
+    num_subsets = len(inside)
+    f = to_host("retrained", retrained, shape=[(num_subsets, num_tests), (num_subsets, "R", num_tests)])
     check(num_subsets >= 4, "subsets", f"{num_subsets} subsets", "at least 4")
     check(num_tests >= 2, "scores", f"{num_tests} test examples", "at least 2")
-    check(isinstance(level, float) and 0 < level < 1, "level", repr(level), "a number between 0 and 1")
-    for name, array in (("scores", s), ("retrained", f)):
-        if not np.isfinite(array).all():
-            fail(name, f"{int((~np.isfinite(array)).sum())} non-finite entries", "finite values")
+    level = to_number("level", level, "(0, 1)")
     measured = f.mean(1) if f.ndim == 3 else f
     predicted = inside @ s.T
     rho = _spearman(predicted, measured)
@@ -93,10 +82,12 @@ def linear_datamodeling_score(scores: Any, retrained: Any, subsets: Any, *, leve
     value = float(rho[defined].mean())
     count = int(defined.sum())
     over_tests = float(rho[defined].var(ddof=1) / count) if count > 1 else float("inf")
-    left_out = np.array([
-        np.nanmean(_spearman(np.delete(predicted[:, defined], k, 0), np.delete(measured[:, defined], k, 0)))
-        for k in range(num_subsets)
-    ])
+    left_out = np.array(
+        [
+            np.nanmean(_spearman(np.delete(predicted[:, defined], k, 0), np.delete(measured[:, defined], k, 0)))
+            for k in range(num_subsets)
+        ]
+    )
     over_subsets = (num_subsets - 1) / num_subsets * float(np.sum((left_out - left_out.mean()) ** 2))
     error = float(np.sqrt(over_tests + over_subsets))
     width = float(scipy.special.stdtrit(max(1, min(count, num_subsets) - 1), (1 + level) / 2)) * error
