@@ -156,10 +156,9 @@ def verax(case, config):
 
 def contraction_rate(case, budget):
     """Operations a second of the products between two blocks of examples, and of a large matrix product, in turns."""
-    from verax.ntk import _blocks
-    from verax.ntk._plan import prepare
+    from verax.ntk import _computation
 
-    prepared = prepare(
+    computation = _computation.prepare(
         case.apply_fn,
         case.params,
         case.x,
@@ -170,17 +169,16 @@ def contraction_rate(case, budget):
         memory_budget=budget,
         param_filter=None,
     )
-    leaves, frozen = prepared.network.split(case.params)
-    job = _blocks.Job.of(prepared, "highest")
-    size = prepared.schedule.block_size
-    left, right = (_blocks.form(job, leaves, frozen, x) for x in (case.x[:size], case.x[-size:]))
-    operations = size**2 * sum(map(product_operations, *tile_pieces(prepared)))
+    leaves, frozen = computation.network.split(case.params)
+    size = computation.schedule.block_size
+    left, right = (_computation.block_factors(computation, leaves, frozen, x) for x in (case.x[:size], case.x[-size:]))
+    operations = size**2 * sum(map(product_operations, *tile_layers(computation)))
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((2048, 2048)), jnp.float32)
     multiply = jax.jit(lambda m: jnp.matmul(m, m, precision="highest"))
     tile_seconds, matrix_seconds = [], []
     for repeat in range(8):
         for function, seconds in (
-            (lambda: _blocks.tile(job, leaves, frozen, left, right), tile_seconds),
+            (lambda: _computation.tile(computation, leaves, frozen, left, right), tile_seconds),
             (lambda: multiply(matrix), matrix_seconds),
         ):
             start = time.perf_counter()
@@ -192,13 +190,14 @@ def contraction_rate(case, budget):
     return {"contraction_flops": rate, "matrix_product_flops": ceiling, "share": rate / ceiling, "block_size": size}
 
 
-def tile_pieces(prepared):
+def tile_layers(computation):
     """``(positions, (groups, a, b), num_outputs, hadamard)`` of every product of a tile, as four lists."""
-    routes, outputs = prepared.routes, prepared.directions.num
-    avals = [prepared.network.uses.program.avals[slot] for slot in prepared.network.uses.program.inputs]
-    pieces = [(p.positions, p.shape, p.num_gradients(outputs), p.hadamard) for p in routes.pieces]
-    pieces += [(1, (1, 1, int(np.prod(avals[leaf].shape))), outputs, False) for leaf in routes.generic]
-    return tuple(zip(*pieces, strict=True))
+    routes, outputs = computation.method.routes, computation.directions.num
+    program = computation.network.uses.program
+    avals = [program.avals[slot] for slot in program.inputs]
+    layers = [(layer.positions, layer.shape, layer.num_gradients(outputs), layer.hadamard) for layer in routes.layers]
+    layers += [(1, (1, 1, int(np.prod(avals[leaf].shape))), outputs, False) for leaf in routes.generic]
+    return tuple(zip(*layers, strict=True))
 
 
 def product_operations(positions, shape, num_outputs, hadamard):

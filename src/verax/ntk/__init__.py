@@ -8,10 +8,10 @@ from ._empirical import ntk_diagonal as ntk_diagonal
 from ._features import ntk_features as ntk_features
 from ._job import ntk_job as ntk_job
 from ._linearize import linearize as linearize
+from ._methods import LeafPlan as LeafPlan
+from ._ntk_plan import ntk_plan as ntk_plan
 from ._operator import ntk_operator as ntk_operator
-from ._plan import LeafPlan as LeafPlan
 from ._plan import NTKPlan as NTKPlan
-from ._plan import ntk_plan as ntk_plan
 from ._scalar_head import with_scalar_head as with_scalar_head
 from ._sketches import Coordinates as Coordinates
 from ._sketches import Kronecker as Kronecker

@@ -1,20 +1,18 @@
 """The empirical neural tangent kernel."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from verax._errors import check, check_option
+from verax._errors import check
 from verax._types import ApplyFn, PyTree
 
-from . import _factors, _gram
-from ._blocks import Job, diagonal_tile, form, tile
+from ._computation import block_diagonal, block_factors, diagonal_tile, fused_kernel, prepare, tile
 from ._mesh import mesh_kernel, replicated
+from ._methods import Structured
 from ._network import ParamFilter
-from ._plan import PRECISIONS, prepare
 from ._tiles import assemble, num_examples
 
 
@@ -108,39 +106,40 @@ def empirical_ntk(
     Jacot, Gabriel, Hongler (2018), Neural tangent kernel; Novak, Sohl-Dickstein, Schoenholz (2022), Fast finite width
     neural tangent kernel; Wei, Hu, Steinhardt (2022), More than a toy.
     """
-    check_option("precision", precision, PRECISIONS)
     if mesh is not None:
         for name, value in (("block_size", block_size), ("memory_budget", memory_budget)):
             check(value is None, name, value, "None with a mesh, whose devices each hold one block")
         params, x1, x2 = replicated((params, x1, x2), mesh)
-    prepared = prepare(
+    computation = prepare(
         apply_fn,
         params,
         x1,
         x2,
         output=output,
         method=method,
+        precision=precision,
         block_size=block_size,
         memory_budget=memory_budget,
         param_filter=param_filter,
     )
     x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
-    leaves, frozen = prepared.network.split(params)
-    job = Job.of(prepared, precision)
+    leaves, frozen = computation.network.split(params)
+    finish = computation.directions.finish
     if mesh is not None:
-        return prepared.directions.finish(mesh_kernel(job, leaves, frozen, x1, x2, mesh))
-    if x2 is None and job.routes is not None and not job.directions.full and prepared.plan.formed == 1:
-        return prepared.directions.finish(_fused_kernel(job, leaves, frozen, x1))
+        return finish(mesh_kernel(computation, leaves, frozen, x1, x2, mesh))
+    is_structured = isinstance(computation.method, Structured)
+    if x2 is None and is_structured and not computation.directions.full and computation.plan.formed == 1:
+        return finish(fused_kernel(computation, leaves, frozen, x1))
     kernel = assemble(
-        lambda block: form(job, leaves, frozen, block),
-        lambda left, right: tile(job, leaves, frozen, left, right),
-        lambda block: diagonal_tile(job, leaves, frozen, block),
+        functools.partial(block_factors, computation, leaves, frozen),
+        functools.partial(tile, computation, leaves, frozen),
+        functools.partial(diagonal_tile, computation, leaves, frozen),
         x1,
         x2,
-        prepared.schedule,
+        computation.schedule,
         progress,
     )
-    return prepared.directions.finish(kernel)
+    return finish(kernel)
 
 
 def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | int = "trace") -> Array:
@@ -180,7 +179,7 @@ def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | 
     ----------
     Goodfellow (2015), Efficient per-example gradient computations.
     """
-    prepared = prepare(
+    computation = prepare(
         apply_fn,
         params,
         x,
@@ -191,26 +190,13 @@ def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | 
         memory_budget=None,
         param_filter=None,
     )
-    leaves, frozen = prepared.network.split(params)
-    job = Job.of(prepared, "highest")
+    leaves, frozen = computation.network.split(params)
     x = jax.tree.map(jnp.asarray, x)
-    size, num = prepared.schedule.block_size, num_examples(x)
+    size, num = computation.schedule.block_size, num_examples(x)
     parts = [
-        _block_diagonal(job, leaves, frozen, jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x))
+        block_diagonal(
+            computation, leaves, frozen, jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x)
+        )
         for start in range(0, num, size)
     ]
-    return prepared.directions.finish(jnp.concatenate(parts))
-
-
-@functools.partial(jax.jit, static_argnames=("job",))
-def _fused_kernel(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
-    assert job.routes is not None
-    basis = job.directions.basis(job.network)
-    with jax.default_matmul_precision("highest"):
-        return _factors.fused_kernel(job.network.uses, job.routes, leaves, frozen, block, basis, job.precision)
-
-
-@functools.partial(jax.jit, static_argnames=("job",))
-def _block_diagonal(job: Job, leaves: list[Array], frozen: list[Array], block: Any) -> Array:
-    factors = form(job, leaves, frozen, block)
-    return _gram.gram_diagonal(factors, full=job.directions.full, precision=job.precision)
+    return computation.directions.finish(jnp.concatenate(parts))

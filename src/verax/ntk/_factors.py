@@ -1,109 +1,165 @@
-"""The per-example factors from which every tile of the kernel is made: one forward and one backward pass a block."""
+"""The per-example factors from which every tile of the kernel is made: one forward and one backward pass per block.
+
+For code of the library outside the kernel: :func:`use_factors` gives, for each layer, the primal activations and the
+output cotangents whose outer products are the per-example gradient. Which entries of which leaf they stand for is said
+by :class:`~verax.ntk._routes.LayerGradient` (``entries``, ``scale``, ``biases``).
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from verax._types import PyTree
 from verax.kernels._dtypes import accumulator
 
-from ._gram import gram_symmetric
-from ._routes import Piece, Routes
+from ._gram import Factors, gram_symmetric
+from ._routes import LayerGradient, Routes
 from ._separable import mixing
 from ._uses import Use, Uses
 
 # Gradients narrower than this are laid side by side, so that many small parameters cost one matrix product.
 _NARROW = 16_384
 
+# Operands of each use's step, and the derivative of each output direction with respect to its results, by step.
+Operands = dict[int, list[Array]]
+Cotangents = dict[int, list[Array]]
 
-def form_factors(
-    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], x_block: Any, basis: Any, full: bool
-) -> dict[str, list[Any]]:
-    """Factors of a block of examples.
+
+class UseFactors(NamedTuple):
+    """Factors of the gradients of a block of examples, uncontracted."""
+
+    layers: list[tuple[Array, Array]]
+    """For each layer of the routes, inputs ``[n, S, g, a]``, biases as further columns (tokens ``[n, S]`` for a table
+    lookup), and cotangents ``[n, O, S, g, b]``; the gradient ``[n, g, a, O, b]`` is the sum over S of their products.
+    O is one for a layer whose gradient serves all outputs (``LayerGradient.tail``)."""
+    rows: list[Array]
+    """Explicit gradients ``[n, O, *leaf]`` of each leaf in ``routes.generic``."""
+
+
+def use_factors(
+    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], block: PyTree, basis: Array
+) -> UseFactors:
+    """Primal activations and output cotangents of every use of a weight, for a block of examples.
 
     Parameters
     ----------
     uses, routes
-        The analysed network and the route of each leaf.
+        The analysed network and the route of each leaf (`_network.read_network`, `_routes.choose_routes`).
     leaves, frozen
         Parameter leaves to differentiate, and the others.
-    x_block : pytree, leading axis n
+    block : pytree, leading axis n
         Examples.
     basis : array, shape [O, num_outputs]
-        Output cotangents: one row for each output direction.
-    full : bool
-        Keep the output axis of gradients apart (for all pairs of outputs).
+        Output cotangents: one row per output direction. A scalar loss has one row ``[[1.0]]``.
 
     Returns
     -------
-    dict
-        ``"gradients"``: arrays ``[n, D]`` (``[n, O, D]`` when full); ``"hadamard"``: pairs of inputs ``[n, S, a]`` (or
-        tokens ``[n, S]``) and cotangents ``[n, S, O, b]``.
+    UseFactors
     """
-    parts = jax.vmap(_parts_of(uses, routes, leaves, frozen, basis))(x_block)
-    gradients = [_gradients(piece, raw) for piece, raw in zip(routes.explicit, parts.contractions, strict=True)]
-    num, outputs = jax.tree.leaves(x_block)[0].shape[0], basis.shape[0]
+    captured = jax.vmap(_capture_fn(uses, routes, leaves, frozen, basis))(block)
+    layers = [_layer_factors(layer, *raw) for layer, raw in zip(routes.layers, captured.layers, strict=True)]
+    return UseFactors(layers, captured.rows)
+
+
+def _layer_factors(layer: LayerGradient, operands: Operands, cotangents: Cotangents) -> tuple[Array, Array]:
+    if layer.is_lookup:
+        tokens, outer = jax.vmap(lambda *raw: _hadamard_parts(layer, *raw))(operands, cotangents)
+        return tokens, outer.swapaxes(1, 2)[:, :, :, None, :]
+    return jax.vmap(lambda *raw: _contraction_parts(layer, *raw))(operands, cotangents)
+
+
+def block_factors(
+    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], block: PyTree, basis: Array, full: bool
+) -> Factors:
+    """Factors of a block of examples, of which the Gram products are tiles of the kernel.
+
+    Parameters
+    ----------
+    uses, routes, leaves, frozen, block, basis
+        As for :func:`use_factors`.
+    full : bool
+        Keep the output axis of gradients apart (for all pairs of outputs).
+    """
+    captured = jax.vmap(_capture_fn(uses, routes, leaves, frozen, basis))(block)
+    explicit, hadamard = [], []
+    for layer, raw in zip(routes.layers, captured.layers, strict=True):
+        if layer.hadamard:
+            hadamard.append(jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw))
+        else:
+            explicit.append(_gradients(layer, raw))
+    num, outputs = jax.tree.leaves(block)[0].shape[0], basis.shape[0]
     if full:
-        rows = [g.transpose(0, 3, 1, 2, 4).reshape(num, outputs, -1) for g in gradients]
-        rows += [row.reshape(num, outputs, -1) for row in parts.rows]
+        rows = [g.transpose(0, 3, 1, 2, 4).reshape(num, outputs, -1) for g in explicit]
+        rows += [row.reshape(num, outputs, -1) for row in captured.rows]
     else:  # the order of entries is free, as long as it is the same for all examples
-        rows = [g.reshape(num, -1) for g in (*gradients, *parts.rows)]
-    return {"gradients": _side_by_side(rows), "hadamard": parts.hadamard}
+        rows = [g.reshape(num, -1) for g in (*explicit, *captured.rows)]
+    return Factors(_side_by_side(rows), hadamard)
 
 
 def fused_kernel(
-    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], x_block: Any, basis: Any, precision: str
+    uses: Uses,
+    routes: Routes,
+    leaves: list[Array],
+    frozen: list[Array],
+    block: PyTree,
+    basis: Array,
+    precision: str,
 ) -> Array:
     """Kernel ``[n, n]`` of one block with itself, summed over outputs, without holding the factors.
 
     The gradient of one layer and one output direction is formed, multiplied and dropped while it is still in the cache.
-    Arguments as for :func:`form_factors`.
+    Arguments as for :func:`block_factors`.
     """
-    parts = jax.vmap(_parts_of(uses, routes, leaves, frozen, basis))(x_block)
-    num = jax.tree.leaves(x_block)[0].shape[0]
+    captured = jax.vmap(_capture_fn(uses, routes, leaves, frozen, basis))(block)
+    num = jax.tree.leaves(block)[0].shape[0]
+    hadamard, explicit = [], []
+    for layer, raw in zip(routes.layers, captured.layers, strict=True):
+        if layer.hadamard:
+            hadamard.append(jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw))
+        else:
+            explicit.append((layer, raw))
 
-    def symmetric(gradients: list[Array], hadamard: list[Any]) -> Array:
-        factors = {"gradients": gradients, "hadamard": hadamard}
+    def symmetric(factors: Factors) -> Array:
         return gram_symmetric(factors, num=num, full=False, precision=precision)
 
     kernel = jnp.zeros((num, num), accumulator(basis.dtype))
-    if parts.rows or parts.hadamard:
-        kernel = symmetric(_side_by_side([row.reshape(num, -1) for row in parts.rows]), parts.hadamard)
-    for piece, raw in zip(routes.explicit, parts.contractions, strict=True):
-        if piece.num_gradients(basis.shape[0]) == 1:
-            kernel = kernel + symmetric([_gradients(piece, raw).reshape(num, -1)], [])
+    if captured.rows or hadamard:
+        kernel = symmetric(Factors(_side_by_side([row.reshape(num, -1) for row in captured.rows]), hadamard))
+    for layer, raw in explicit:
+        if layer.num_gradients(basis.shape[0]) == 1:
+            kernel = kernel + symmetric(Factors([_gradients(layer, raw).reshape(num, -1)], []))
             continue
-        inputs, outer = jax.vmap(lambda raw, piece=piece: _contraction_parts(piece, *raw), out_axes=(0, 1))(raw)
+        inputs, outer = jax.vmap(lambda *raw, layer=layer: _contraction_parts(layer, *raw), out_axes=(0, 1))(*raw)
 
         def add_output(total: Array, one_output: Array, inputs: Array = inputs) -> tuple[Array, None]:
             gradients = jnp.einsum("nsga,nsgb->ngab", inputs, one_output, precision="highest")
-            return total + symmetric([gradients.reshape(num, -1)], []), None
+            return total + symmetric(Factors([gradients.reshape(num, -1)], [])), None
 
         kernel, _ = jax.lax.scan(add_output, kernel, outer)
     return kernel
 
 
-class _Parts(NamedTuple):
-    """What one forward and backward pass leaves behind for one example."""
+class _Captured(NamedTuple):
+    """Values that one forward and backward pass leaves behind for one example."""
 
-    contractions: Any  # for each explicit piece, the inputs and cotangents of its uses, as the network has them
-    hadamard: Any  # pairs of inputs [S, a] (tokens [S] for a lookup) and cotangents [S, O, b]
-    rows: Any  # explicit gradients [O, ...] of the other leaves
+    layers: list[tuple[Operands, Cotangents]]  # of each layer's uses, as the network has them
+    rows: list[Array]  # explicit gradients [O, *leaf] of the generic leaves
 
 
-def _parts_of(
-    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], basis: Any
-) -> Callable[[Any], _Parts]:
+def _capture_fn(
+    uses: Uses, routes: Routes, leaves: list[Array], frozen: list[Array], basis: Array
+) -> Callable[[PyTree], _Captured]:
     program = uses.program
     known = dict(zip(program.inputs, [*leaves, *frozen], strict=False))
     known = program.evaluate(known, uses.parameter_steps)
     weights_fn = _generic_weights(uses, routes, known)
     _, pull_back = jax.vjp(weights_fn, [leaves[leaf] for leaf in routes.generic])
-    mixed = {piece.uses[0].step: mixing(piece.tail, program, known, basis) for piece in routes.pieces if piece.tail}
+    mixed = {layer.uses[0].step: mixing(layer.tail, program, known, basis) for layer in routes.layers if layer.tail}
 
-    def parts_of(example: Any) -> _Parts:
+    def captured_of(example: PyTree) -> _Captured:
         data, cotangents = _capture(uses, known, jax.tree.leaves(example), basis)
         rows: list[Array] = []
         if routes.generic:
@@ -112,16 +168,12 @@ def _parts_of(
         for step, factors in mixed.items():
             (each,) = cotangents[step]
             cotangents[step] = [jnp.sum(factors * each, axis=0, keepdims=True)]
-        return _Parts(
-            [_of_uses(piece, data, cotangents) for piece in routes.explicit],
-            [_hadamard_parts(piece, data, cotangents) for piece in routes.pieces if piece.hadamard],
-            rows,
-        )
+        return _Captured([_of_uses(layer, data, cotangents) for layer in routes.layers], rows)
 
-    return parts_of
+    return captured_of
 
 
-def _capture(uses: Uses, known: dict[int, Any], example: list[Array], basis: Any) -> tuple[dict, dict]:
+def _capture(uses: Uses, known: dict[int, Array], example: list[Array], basis: Array) -> tuple[Operands, Cotangents]:
     """Inputs of every use, and the derivative of each output direction with respect to every use's results.
 
     A zero probe is added to each result; the cotangent of the probe is that derivative.
@@ -135,8 +187,8 @@ def _capture(uses: Uses, known: dict[int, Any], example: list[Array], basis: Any
     ]
     start = {**known, **dict(zip(program.inputs[len(program.inputs) - len(example) :], example, strict=True))}
 
-    def forward(probes: dict[int, list[Any]]) -> tuple[Array, dict[int, list[Any]]]:
-        env, data = dict(start), {}
+    def forward(probes: dict[int, list[Array]]) -> tuple[Array, Operands]:
+        env, data = dict(start), dict[int, list[Array]]()
         for number, step in dependent:
             operands = [env[slot] for slot in step.inputs]
             results = list(step.call(*operands))
@@ -167,7 +219,7 @@ def _probed(uses: Uses, outputs: tuple[int | None, ...]) -> list[int]:
     return [slot for slot in outputs if slot is not None and jnp.issubdtype(avals[slot].dtype, jnp.inexact)]
 
 
-def _add_probes(outputs: tuple[int | None, ...], results: list[Any], probes: list[Any]) -> list[Any]:
+def _add_probes(outputs: tuple[int | None, ...], results: list[Array], probes: list[Array]) -> list[Array]:
     remaining = iter(probes)
     return [
         result + next(remaining) if slot is not None and jnp.issubdtype(result.dtype, jnp.inexact) else result
@@ -175,38 +227,38 @@ def _add_probes(outputs: tuple[int | None, ...], results: list[Any], probes: lis
     ]
 
 
-def _hadamard_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:
+def _hadamard_parts(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> tuple[Array, Array]:
     """Inputs ``[S, a]`` (tokens ``[S]`` for a lookup) and cotangents ``[S, O, b]``."""
     inputs, outer = [], []
-    for use in piece.uses:
+    for use in layer.uses:
         form = use.contraction
         assert form is not None
-        rows = form.inputs(data[use.step][use.data])
+        rows = form.inputs(data[use.step][0])
         inputs.append(rows if form.is_lookup else rows[:, 0, :])
         outer.append(jax.vmap(form.cotangents, out_axes=1)(cotangents[use.step][0])[:, :, 0, :])
     left, right = jnp.concatenate(inputs), jnp.concatenate(outer)
     if left.ndim == 1:
-        return left, _scaled(right, piece.scale)
-    left = _scaled(left, piece.scale)
-    constants = [jnp.full((left.shape[0], 1), scale, left.dtype) for _, scale in piece.biases]
+        return left, _scaled(right, layer.scale)
+    left = _scaled(left, layer.scale)
+    constants = [jnp.full((left.shape[0], 1), scale, left.dtype) for _, _, scale in layer.biases]
     return jnp.concatenate([left, *constants], axis=1), right
 
 
-def _of_uses(piece: Piece, data: dict, cotangents: dict) -> tuple[dict, dict]:
-    """The captured values that one piece needs."""
-    inputs = {use.step: {use.data: data[use.step][use.data]} for use in piece.uses}
-    return inputs, {use.step: cotangents[use.step] for use in piece.uses}
+def _of_uses(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> tuple[Operands, Cotangents]:
+    """The captured values that one layer needs."""
+    inputs = {use.step: [data[use.step][use.data]] for use in layer.uses}
+    return inputs, {use.step: cotangents[use.step] for use in layer.uses}
 
 
-def _gradients(piece: Piece, raw: tuple[dict, dict]) -> Array:
+def _gradients(layer: LayerGradient, raw: tuple[Operands, Cotangents]) -> Array:
     """Explicit gradients ``[n, g, a, O, b]`` of a block, a few examples at a time so that windows stay in the cache."""
     num = jax.tree.leaves(raw)[0].shape[0]
-    groups, a, _ = piece.shape
-    window_bytes = piece.positions * groups * a * jax.tree.leaves(raw)[0].dtype.itemsize
+    groups, a, _ = layer.shape
+    window_bytes = layer.positions * groups * a * jax.tree.leaves(raw)[0].dtype.itemsize
     at_once = max(1, _window_bytes() // window_bytes)
 
-    def one(raw: tuple[dict, dict]) -> Array:
-        return _outer(*_contraction_parts(piece, *raw))
+    def one(raw: tuple[Operands, Cotangents]) -> Array:
+        return _outer(*_contraction_parts(layer, *raw))
 
     if at_once >= num:
         return jax.vmap(one)(raw)
@@ -218,19 +270,19 @@ def _window_bytes() -> int:
     return 2**20 if jax.default_backend() == "cpu" else 2**30
 
 
-def _contraction_parts(piece: Piece, data: dict, cotangents: dict) -> tuple[Array, Array]:
+def _contraction_parts(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> tuple[Array, Array]:
     """Inputs ``[S, g, a]``, biases as further columns, and cotangents ``[O, S, g, b]``, one use after the other."""
     inputs, outer = [], []
-    for use in piece.uses:
+    for use in layer.uses:
         assert use.contraction is not None
-        inputs.append(use.contraction.inputs(data[use.step][use.data]))
+        inputs.append(use.contraction.inputs(data[use.step][0]))
         outer.append(_outer_cotangents(use, cotangents))
-    left = _scaled(jnp.concatenate(inputs), piece.scale)
-    constants = [jnp.full((*left.shape[:2], 1), scale, left.dtype) for _, scale in piece.biases]
+    left = _scaled(jnp.concatenate(inputs), layer.scale)
+    constants = [jnp.full((*left.shape[:2], 1), scale, left.dtype) for _, _, scale in layer.biases]
     return jnp.concatenate([left, *constants], axis=2), jnp.concatenate(outer, axis=1)
 
 
-def _outer_cotangents(use: Use, cotangents: dict) -> Array:
+def _outer_cotangents(use: Use, cotangents: Cotangents) -> Array:
     assert use.contraction is not None
     return jax.vmap(use.contraction.cotangents)(cotangents[use.step][0])
 
@@ -244,7 +296,7 @@ def _scaled(x: Array, scale: float) -> Array:
     return x if scale == 1.0 else x * jnp.asarray(scale, x.dtype)
 
 
-def _generic_weights(uses: Uses, routes: Routes, known: dict[int, Any]) -> Callable[[list[Array]], list[Array]]:
+def _generic_weights(uses: Uses, routes: Routes, known: dict[int, Array]) -> Callable[[list[Array]], list[Array]]:
     """The map from the generic leaves to the weights that the uses read."""
     program = uses.program
 
@@ -262,10 +314,10 @@ def _generic_slots(uses: Uses, routes: Routes) -> list[int]:
     return [slot for slot in uses.weight_slots if uses.leaves_of[slot] & generic]
 
 
-def _weight_cotangents(uses: Uses, routes: Routes, data: dict, cotangents: dict) -> list[Array]:
+def _weight_cotangents(uses: Uses, routes: Routes, data: Operands, cotangents: Cotangents) -> list[Array]:
     """Derivative ``[O, *weight]`` with respect to each weight that depends on a generic leaf."""
     slots = _generic_slots(uses, routes)
-    total: dict[int, Any] = dict.fromkeys(slots)
+    total: dict[int, Array | None] = dict.fromkeys(slots)
     for use in uses.uses:
         step = uses.program.steps[use.step]
         positions = [position for position in use.weights if step.inputs[position] in total]
@@ -279,16 +331,19 @@ def _weight_cotangents(uses: Uses, routes: Routes, data: dict, cotangents: dict)
             found = _step_cotangents(uses, use, positions, data[use.step], cotangents[use.step])
         for position, value in zip(positions, found, strict=True):
             slot = step.inputs[position]
-            total[slot] = value if total[slot] is None else total[slot] + value
-    return [total[slot] for slot in slots]
+            before = total[slot]
+            total[slot] = value if before is None else before + value
+    return [value for value in total.values() if value is not None]
 
 
-def _step_cotangents(uses: Uses, use: Use, positions: list[int], operands: list[Any], cotangents: list[Any]) -> list:
+def _step_cotangents(
+    uses: Uses, use: Use, positions: list[int], operands: list[Array], cotangents: list[Array]
+) -> list[Array]:
     """Differentiate one step with respect to its parameter operands."""
     step = uses.program.steps[use.step]
     probed = _probed(uses, step.outputs)
 
-    def run(weights: list[Any]) -> list[Any]:
+    def run(weights: list[Array]) -> list[Array]:
         values = list(operands)
         for position, weight in zip(positions, weights, strict=True):
             values[position] = weight

@@ -12,10 +12,12 @@ from verax._errors import check_integer, fail
 from verax._progress import progress_bar
 from verax._types import ApplyFn, PyTree
 
-from ._blocks import jacobian_factors
-from ._factors import form_factors
+from ._budget import default_memory_budget
+from ._factors import block_factors
+from ._gram import Factors
+from ._methods._base import activation_bytes
+from ._methods._jacobian import jacobian_factors
 from ._network import Directions, Network, directions, read_network
-from ._plan import activation_bytes, default_memory_budget
 from ._routes import Routes, choose_routes
 from ._sketches import (
     Coordinates,
@@ -158,25 +160,25 @@ def _batch_size(network: Network, chosen: Directions, sketch: Sketch | None, lea
 def _layerwise(uses: Uses, num_outputs: int) -> Routes:
     """Routes that form no gradient of an ungrouped matrix product or convolution."""
     routes = choose_routes(uses, num_outputs, full=False)
-    pieces = tuple(dataclasses.replace(piece, hadamard=piece.shape[0] == 1, tail=None) for piece in routes.pieces)
-    return dataclasses.replace(routes, pieces=pieces)
+    layers = tuple(dataclasses.replace(layer, hadamard=layer.shape[0] == 1, tail=None) for layer in routes.layers)
+    return dataclasses.replace(routes, layers=layers)
 
 
 def _layers(network: Network, chosen: Directions, num_features: int) -> list[tuple[int, int]]:
     """List inputs and number of signs of each layer that `Kronecker` projects."""
     left, right = sides(num_features)
-    shapes = [piece.shape for piece in _layerwise(network.uses, chosen.num).pieces if piece.hadamard]
+    shapes = [layer.shape for layer in _layerwise(network.uses, chosen.num).layers if layer.hadamard]
     return [(a, a * left + chosen.num * b * right) for _, a, b in shapes]
 
 
 def _factors(
     network: Network, chosen: Directions, layerwise: bool, leaves: list[Array], frozen: list[Array], block: Any
-) -> dict[str, list[Any]]:
+) -> Factors:
     basis = chosen.basis(network)
     if not layerwise:
         return jacobian_factors(network, leaves, frozen, block, basis, full=False)
     routes = _layerwise(network.uses, chosen.num)
-    return form_factors(network.uses, routes, leaves, frozen, block, basis, full=False)
+    return block_factors(network.uses, routes, leaves, frozen, block, basis, full=False)
 
 
 def _draw(
@@ -191,7 +193,7 @@ def _draw(
     num_signs = 0
     if isinstance(sketch, Kronecker):
         factors = functools.partial(_factors, network, chosen, True)
-        gradients = jax.eval_shape(factors, leaves, frozen, jax.tree.map(lambda leaf: leaf[:1], x))["gradients"]
+        gradients = jax.eval_shape(factors, leaves, frozen, jax.tree.map(lambda leaf: leaf[:1], x)).gradients
         sizes = [gradient.shape[1] for gradient in gradients]
         num_signs = sum(signs for _, signs in _layers(network, chosen, m))
     return draw_signs(num_signs + sum(sizes), num_rows(sizes, m), m, dtype, key)
@@ -210,21 +212,21 @@ def _block_features(
     with jax.default_matmul_precision("highest"):
         factors = _factors(network, chosen, isinstance(sketch, Kronecker), leaves, frozen, block)
         if sketch is None or draws is None:
-            features = jnp.concatenate(factors["gradients"], axis=1)
+            features = jnp.concatenate(factors.gradients, axis=1)
         elif isinstance(sketch, Coordinates):
-            features = select_coordinates(factors["gradients"], draws)
+            features = select_coordinates(factors.gradients, draws)
         elif isinstance(sketch, Kronecker):
             features = _kronecker(_layers(network, chosen, sketch.num_features), factors, sketch.num_features, draws)
         else:
-            features = signed_sums(factors["gradients"], sketch.num_features, draws)
+            features = signed_sums(factors.gradients, sketch.num_features, draws)
     return features / jnp.asarray(chosen.num**0.5, features.dtype) if chosen.kind == "mean" else features
 
 
-def _kronecker(layers: list[tuple[int, int]], factors: dict[str, list[Any]], num_features: int, draws: Draws) -> Array:
+def _kronecker(layers: list[tuple[int, int]], factors: Factors, num_features: int, draws: Draws) -> Array:
     signs, parts = draws.signs, []
-    for (num_inputs, num_signs), (inputs, cotangents) in zip(layers, factors["hadamard"], strict=True):
+    for (num_inputs, num_signs), (inputs, cotangents) in zip(layers, factors.hadamard, strict=True):
         parts.append(kronecker_layer(inputs, cotangents, num_inputs, num_features, signs[:num_signs]))
         signs = signs[num_signs:]
-    if factors["gradients"]:
-        parts.append(signed_sums(factors["gradients"], num_features, draws._replace(signs=signs)))
+    if factors.gradients:
+        parts.append(signed_sums(factors.gradients, num_features, draws._replace(signs=signs)))
     return functools.reduce(jnp.add, parts)

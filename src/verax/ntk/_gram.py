@@ -1,6 +1,6 @@
 """Kernel tiles from factors: matrix products of gradients and Hadamard products of Grams."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +13,27 @@ from verax.kernels.gram_hadamard import gram_hadamard
 _SMALLEST = 128
 
 
-def gram(left: dict[str, list[Any]], right: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
+class Factors(NamedTuple):
+    """Factors of a block of examples."""
+
+    gradients: list[Array]
+    """Explicit gradients ``[n, D]`` (``[n, O, D]`` for all pairs of outputs)."""
+    hadamard: list[tuple[Array, Array]]
+    """Inputs ``[n, S, a]`` (or tokens ``[n, S]``) and cotangents ``[n, S, O, b]`` of a layer."""
+
+
+def gram(left: Factors, right: Factors, *, full: bool, precision: str) -> Array:
     """Tile ``[n, m]`` (``[n, m, O, O]`` when full) between two blocks of factors."""
     total = None
-    for g1, g2 in zip(left["gradients"], right["gradients"], strict=True):
+    for g1, g2 in zip(left.gradients, right.gradients, strict=True):
         total = _add(total, _product(g1, g2, full=full, precision=precision))
-    for (a1, b1), (a2, b2) in zip(left["hadamard"], right["hadamard"], strict=True):
+    for (a1, b1), (a2, b2) in zip(left.hadamard, right.hadamard, strict=True):
         total = _add(total, gram_hadamard(a1, b1, a2, b2, full=full, precision=precision))
     assert total is not None
     return total
 
 
-def gram_symmetric(factors: dict[str, list[Any]], *, num: int, full: bool, precision: str) -> Array:
+def gram_symmetric(factors: Factors, *, num: int, full: bool, precision: str) -> Array:
     """Tile of a block of ``num`` examples with itself; halves are computed once, which saves up to half of the work."""
     if num < 2 * _SMALLEST:
         return gram(factors, factors, full=full, precision=precision)
@@ -44,10 +53,10 @@ def mirrored(tile: Array) -> Array:
     return tile.T if tile.ndim == 2 else tile.transpose(1, 0, 3, 2)
 
 
-def gram_diagonal(factors: dict[str, list[Any]], *, full: bool, precision: str) -> Array:
+def gram_diagonal(factors: Factors, *, full: bool, precision: str) -> Array:
     """``K_ii`` of every example, ``[n]`` (``[n, O, O]`` when full), without any pair."""
 
-    def one(example: Any) -> Array:
+    def one(example: Factors) -> Array:
         single = jax.tree.map(lambda f: f[None], example)
         return gram(single, single, full=full, precision=precision)[0, 0]
 

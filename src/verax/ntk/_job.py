@@ -12,14 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verax._errors import check_option
 from verax._types import ApplyFn, PyTree
 from verax.parallel import KernelFile
 from verax.parallel._jobs import begun, run_job
 
-from ._blocks import Job, diagonal_tile, form, tile
+from ._computation import KernelComputation, block_factors, diagonal_tile, prepare, tile
 from ._network import ParamFilter
-from ._plan import PRECISIONS, Prepared, prepare
 from ._tiles import block_of, num_examples
 
 
@@ -88,24 +86,24 @@ def ntk_job(
     ----------
     As :func:`empirical_ntk`.
     """
-    check_option("precision", precision, PRECISIONS)
     before = begun(path)
     if block_size is None and before is not None:
         block_size = int(before["block_size"])
-    prepared = prepare(
+    computation = prepare(
         apply_fn,
         params,
         x1,
         x2,
         output=output,
         method=method,
+        precision=precision,
         block_size=block_size,
         memory_budget=memory_budget,
         param_filter=param_filter,
     )
     x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
-    manifest = _manifest(prepared, apply_fn, params, x1, x2, output, precision)
-    size, resident = prepared.schedule
+    manifest = _manifest(computation, apply_fn, params, x1, x2, output)
+    size, resident = computation.schedule
     starts = [range(0, length, size) for length in manifest["shape"][:2]]
     groups = [
         [
@@ -116,44 +114,50 @@ def ntk_job(
         ]
         for first in range(0, len(starts[0]), resident)
     ]
-    compute = functools.partial(_compute, prepared, Job.of(prepared, precision), params, x1, x2)
+    compute = functools.partial(_compute, computation, params, x1, x2)
     return run_job(path, manifest, groups, compute, progress)
 
 
 def _compute(
-    prepared: Prepared, job: Job, params: PyTree, x1: Any, x2: Any, wanted: list[tuple[int, int]]
+    computation: KernelComputation, params: PyTree, x1: PyTree, x2: PyTree | None, wanted: list[tuple[int, int]]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Tiles in an order in which each block of columns is formed once."""
-    leaves, frozen = prepared.network.split(params)
-    size = prepared.schedule.block_size
+    leaves, frozen = computation.network.split(params)
+    size = computation.schedule.block_size
     columns = x1 if x2 is None else x2
     num_rows, num_columns = (num_examples(x) for x in (x1, columns))
-    held = {row: form(job, leaves, frozen, block_of(x1, row, size)) for row in sorted({row for row, _ in wanted})}
+    held = {
+        row: block_factors(computation, leaves, frozen, block_of(x1, row, size))
+        for row in sorted({row for row, _ in wanted})
+    }
     for column in sorted({column for _, column in wanted}):
         streamed = None
         for row in sorted(row for row, other in wanted if other == column):
             if x2 is None and row == column:
-                values = diagonal_tile(job, leaves, frozen, held[row])
+                values = diagonal_tile(computation, leaves, frozen, held[row])
             else:
                 if streamed is None:
                     kept = held.get(column) if x2 is None else None
-                    streamed = form(job, leaves, frozen, block_of(columns, column, size)) if kept is None else kept
-                values = tile(job, leaves, frozen, held[row], streamed)
-            values = prepared.directions.finish(values)
+                    streamed = (
+                        block_factors(computation, leaves, frozen, block_of(columns, column, size))
+                        if kept is None
+                        else kept
+                    )
+                values = tile(computation, leaves, frozen, held[row], streamed)
+            values = computation.directions.finish(values)
             yield row, column, np.asarray(values)[: num_rows - row, : num_columns - column]
 
 
 def _manifest(
-    prepared: Prepared, apply_fn: ApplyFn, params: PyTree, x1: Any, x2: Any, output: str | int, precision: str
+    computation: KernelComputation, apply_fn: ApplyFn, params: PyTree, x1: PyTree, x2: PyTree | None, output: str | int
 ) -> dict[str, Any]:
-    job = Job.of(prepared, precision)
     num_rows, num_columns = (num_examples(x) for x in (x1, x1 if x2 is None else x2))
-    size = prepared.schedule.block_size
-    leaves, frozen = prepared.network.split(params)
+    size = computation.schedule.block_size
+    leaves, frozen = computation.network.split(params)
 
     def first() -> Any:
-        factors = form(job, leaves, frozen, block_of(x1, 0, size))
-        return prepared.directions.finish(tile(job, leaves, frozen, factors, factors))
+        factors = block_factors(computation, leaves, frozen, block_of(x1, 0, size))
+        return computation.directions.finish(tile(computation, leaves, frozen, factors, factors))
 
     one = jax.eval_shape(first)
     return {
@@ -164,10 +168,10 @@ def _manifest(
         "examples": _digest((x1, x2)),
         "parameters": _digest(params),
         "network": _network_digest(apply_fn, params, x1),
-        "leaves": [leaf.path for leaf in prepared.plan.leaves],
+        "leaves": [leaf.path for leaf in computation.plan.leaves],
         "output": output,
-        "method": prepared.plan.method,
-        "precision": precision,
+        "method": computation.method.name,
+        "precision": computation.precision,
         "device": jax.devices()[0].device_kind,
         "versions": {name: importlib.metadata.version(name) for name in ("verax", "jax", "jaxlib")},
     }

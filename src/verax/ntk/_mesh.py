@@ -10,12 +10,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from verax._errors import check
 
-from ._blocks import Job, diagonal_tile, form, tile
+from ._computation import KernelComputation, block_factors, diagonal_tile, tile
 from ._gram import mirrored
 from ._tiles import block_of, num_examples
 
 
-def mesh_kernel(job: Job, leaves: list[Array], frozen: list[Array], x1: Any, x2: Any | None, mesh: Mesh) -> Array:
+def mesh_kernel(
+    computation: KernelComputation, leaves: list[Array], frozen: list[Array], x1: Any, x2: Any | None, mesh: Mesh
+) -> Array:
     """Kernel ``[n1, n2, ...]``, its rows sharded over all axes of the mesh.
 
     Each device forms the factors of its own examples once. They travel from device to device, once round the ring, half
@@ -32,7 +34,7 @@ def mesh_kernel(job: Job, leaves: list[Array], frozen: list[Array], x1: Any, x2:
         return jax.device_put(block_of(x, 0, -(-num_examples(x) // mesh.size) * mesh.size), NamedSharding(auto, spread))
 
     leaves, frozen = jax.device_put((leaves, frozen), NamedSharding(auto, PartitionSpec()))
-    kernel = _compiled(job, auto, x2 is None)(leaves, frozen, even(x1), None if x2 is None else even(x2))
+    kernel = _compiled(computation, auto, x2 is None)(leaves, frozen, even(x1), None if x2 is None else even(x2))
     if kernel.shape[0] == rows:
         return jax.device_put(kernel[:, :columns], NamedSharding(mesh, spread))
     return kernel[:rows, :columns]
@@ -45,9 +47,9 @@ def replicated(tree: Any, mesh: Mesh) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(job: Job, mesh: Mesh, symmetric: bool) -> Any:
+def _compiled(computation: KernelComputation, mesh: Mesh, symmetric: bool) -> Any:
     axes = mesh.axis_names
-    local = functools.partial(_local, job, axes, mesh.size, symmetric)
+    local = functools.partial(_local, computation, axes, mesh.size, symmetric)
     shared, own = PartitionSpec(), PartitionSpec(axes)
     # The varying axes are not followed: the factors are made by code that knows of no mesh.
     mapped = jax.shard_map(local, mesh=mesh, in_specs=(shared, shared, own, own), out_specs=own, check_vma=False)
@@ -55,14 +57,25 @@ def _compiled(job: Job, mesh: Mesh, symmetric: bool) -> Any:
 
 
 def _local(
-    job: Job, axes: tuple[str, ...], size: int, symmetric: bool, leaves: Any, frozen: Any, x1: Any, x2: Any
+    computation: KernelComputation,
+    axes: tuple[str, ...],
+    size: int,
+    symmetric: bool,
+    leaves: Any,
+    frozen: Any,
+    x1: Any,
+    x2: Any,
 ) -> Array:
     """Rows of the kernel that belong to one device."""
     index = lax.axis_index(axes)
-    held = form(job, leaves, frozen, x1)
-    travelling = held if symmetric else form(job, leaves, frozen, x2)
+    held = block_factors(computation, leaves, frozen, x1)
+    travelling = held if symmetric else block_factors(computation, leaves, frozen, x2)
     width = num_examples(x1 if symmetric else x2)
-    first = diagonal_tile(job, leaves, frozen, held) if symmetric else tile(job, leaves, frozen, held, travelling)
+    first = (
+        diagonal_tile(computation, leaves, frozen, held)
+        if symmetric
+        else tile(computation, leaves, frozen, held, travelling)
+    )
     kernel = jnp.zeros((first.shape[0], size * width, *first.shape[2:]), first.dtype)
 
     def put(kernel: Array, values: Array, owner: Array) -> Array:
@@ -73,7 +86,7 @@ def _local(
     for step in range(1, size // 2 + 1 if symmetric else size):
         ring = [(device, (device + 1) % size) for device in range(size)]
         travelling = lax.ppermute(travelling, axes, ring)
-        values = tile(job, leaves, frozen, held, travelling)
+        values = tile(computation, leaves, frozen, held, travelling)
         kernel = put(kernel, values, (index - step) % size)
         if symmetric and 2 * step != size:  # halfway round both have the tile
             back = [(device, (device - step) % size) for device in range(size)]

@@ -11,8 +11,9 @@ from jax import Array
 from verax._errors import check_finite, check_integer, fail
 from verax._types import AnyArray, ApplyFn, PyTree
 
+from ._budget import default_memory_budget
+from ._methods._base import activation_bytes
 from ._network import Network, directions, read_network
-from ._plan import activation_bytes, default_memory_budget
 
 # A block beyond this many examples gains nothing.
 _LARGEST_BLOCK = 512

@@ -2,13 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
+from jax import Array
 from jax.extend import core
 
 # Calls without a derivative rule of their own are opened; custom_jvp and custom_vjp stay whole: their rules must hold.
 _INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"})
+
+
+class Aval(Protocol):
+    """Shape and dtype of a slot."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...  # NumPy's, or one of JAX's extended dtypes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Step:
     params: dict[str, Any]
     inputs: tuple[int, ...]
     outputs: tuple[int | None, ...]
-    call: Callable[..., Sequence[Any]]
+    call: Callable[..., Sequence[Array]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,10 +39,10 @@ class Program:
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    constants: dict[int, Any]
-    avals: dict[int, Any]
+    constants: dict[int, Array]
+    avals: dict[int, Aval]
 
-    def evaluate(self, values: dict[int, Any], steps: Sequence[Step] | None = None) -> dict[int, Any]:
+    def evaluate(self, values: dict[int, Array], steps: Sequence[Step] | None = None) -> dict[int, Array]:
         """Run the steps on known slot values and return all slot values."""
         env = {**self.constants, **values}
         for step in self.steps if steps is None else steps:
@@ -59,8 +69,8 @@ def trace_program(fn: Callable[..., Any], *args: Any) -> Program:
 class _Builder:
     def __init__(self):
         self.steps: list[Step] = []
-        self.constants: dict[int, Any] = {}
-        self.avals: dict[int, Any] = {}
+        self.constants: dict[int, Array] = {}
+        self.avals: dict[int, Aval] = {}
 
     def new_slot(self, aval: Any) -> int:
         slot = len(self.avals)
@@ -89,7 +99,7 @@ class _Builder:
             )
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _constant(self, aval: Any, value: Any) -> int:
+    def _constant(self, aval: Any, value: Array) -> int:
         slot = self.new_slot(aval)
         self.constants[slot] = value
         return slot

@@ -11,9 +11,11 @@ With O = 1 for layers of which one gradient serves all outputs.
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from ._contractions import Contraction
 from ._separable import Tail, find_tail
 from ._uses import Structure, Use, Uses
 
@@ -25,15 +27,28 @@ _TYPICAL_BLOCK = 128
 _FALLBACK_STEPS = frozenset({"scan", "while", "cond", "shard_map", "pure_callback"})
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Piece:
-    """Uses of one leaf's same entries by contractions, and the biases that ride along as one more input feature."""
+class Bias(NamedTuple):
+    """A bias of a layer: ``entries [b]`` holds the places of its entries in the flattened leaf."""
 
     leaf: int
+    entries: np.ndarray
+    scale: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerGradient:
+    """Gradient of the entries of one leaf that some contractions share, with biases as further input features.
+
+    ``entries [groups, a, b]`` holds their places in the flattened leaf; the gradient with respect to them is
+    ``scale * sum_s a_s b_s^T`` over all positions of all uses.
+    """
+
+    leaf: int
+    entries: np.ndarray
     uses: tuple[Use, ...]
     scale: float
     hadamard: bool
-    biases: tuple[tuple[int, float], ...] = ()  # (leaf, scale)
+    biases: tuple[Bias, ...] = ()
     tail: Tail | None = None  # where one gradient serves all outputs
 
     def num_gradients(self, num_outputs: int) -> int:
@@ -42,43 +57,53 @@ class Piece:
 
     @property
     def positions(self) -> int:
-        return sum(use.contraction.positions for use in self.uses)  # pyright: ignore[reportOptionalMemberAccess]
+        """Positions of all uses."""
+        return sum(form.positions for form in self.contractions)
+
+    @property
+    def contractions(self) -> list[Contraction]:
+        """The canonical form of each use."""
+        return [use.contraction for use in self.uses if use.contraction is not None]
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether the layer reads rows of a table."""
+        return self.contractions[0].is_lookup
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Groups, a (biases included) and b."""
-        form = self.uses[0].contraction
-        assert form is not None
+        form = self.contractions[0]
         return form.groups, form.a + len(self.biases), form.b
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Routes:
-    """Pieces by contraction or Hadamard product, leaves differentiated use by use, and the reason for each leaf."""
+    """Layer gradients, leaves differentiated use by use, and the route of each leaf with its reason."""
 
-    pieces: tuple[Piece, ...]
+    layers: tuple[LayerGradient, ...]
     generic: tuple[int, ...]
     labels: tuple[tuple[str, str], ...]  # (route, reason) of each leaf
 
     @property
-    def explicit(self) -> tuple[Piece, ...]:
-        """The pieces whose gradients are formed."""
-        return tuple(piece for piece in self.pieces if not piece.hadamard)
+    def explicit(self) -> tuple[LayerGradient, ...]:
+        """The layers whose gradients are formed."""
+        return tuple(layer for layer in self.layers if not layer.hadamard)
 
 
 @functools.lru_cache(maxsize=256)
 def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
-    """Assign every leaf to pieces or to the generic route; cached, since compiled code is keyed by the result."""
+    """Assign every leaf to layers or to the generic route; cached, since compiled code is keyed by the result."""
     by_leaf: list[list[Use]] = [[] for _ in range(uses.num_leaves)]
     for use in uses.uses:
         for leaf in frozenset().union(*(uses.leaves_of[slot] for slot in _weight_slots(uses, use))):
             by_leaf[leaf].append(use)
 
-    pieces: list[Piece] = []
+    layers: list[LayerGradient] = []
     generic: list[int] = []
     labels: dict[int, tuple[str, str]] = {}
     for leaf, leaf_uses in enumerate(by_leaf):
-        found = _pieces(uses, leaf, leaf_uses)
+        found = _layer_gradients(uses, leaf, leaf_uses)
         if not leaf_uses:
             labels[leaf] = ("contraction", "does not reach the output: contributes zero")
         elif found is None:
@@ -86,26 +111,26 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
             labels[leaf] = _generic_label(uses, leaf_uses)
         else:
             if num_outputs > 1 and not full:
-                found = [_with_tail(uses, piece) for piece in found]
+                found = [_with_tail(uses, layer) for layer in found]
             chosen = [
-                dataclasses.replace(piece, hadamard=_prefers_hadamard(piece, num_outputs, full)) for piece in found
+                dataclasses.replace(layer, hadamard=_prefers_hadamard(layer, num_outputs, full)) for layer in found
             ]
-            if any(_is_lookup(piece) and not piece.hadamard for piece in chosen):
+            if any(layer.is_lookup and not layer.hadamard for layer in chosen):
                 generic.append(leaf)
                 labels[leaf] = ("contraction", "table lookup, dense gradient is cheaper")
             else:
-                pieces += chosen
-                labels[leaf] = _piece_label(chosen)
+                layers += chosen
+                labels[leaf] = _layer_label(chosen)
 
     for leaf in list(generic):
-        target = _bias_target(uses, leaf, by_leaf[leaf], pieces)
+        target = _bias_target(uses, leaf, by_leaf[leaf], layers)
         if target is not None:
-            number, scale = target
-            pieces[number] = dataclasses.replace(pieces[number], biases=(*pieces[number].biases, (leaf, scale)))
+            number, bias = target
+            layers[number] = dataclasses.replace(layers[number], biases=(*layers[number].biases, bias))
             generic.remove(leaf)
-            route = "hadamard" if pieces[number].hadamard else "contraction"
+            route = "hadamard" if layers[number].hadamard else "contraction"
             labels[leaf] = (route, "bias, one more input feature of its layer's weight")
-    return Routes(tuple(pieces), tuple(generic), tuple(labels[leaf] for leaf in range(uses.num_leaves)))
+    return Routes(tuple(layers), tuple(generic), tuple(labels[leaf] for leaf in range(uses.num_leaves)))
 
 
 def pair_cost(positions: int, shape: tuple[int, int, int], num_outputs: int, full: bool, hadamard: bool) -> float:
@@ -128,12 +153,7 @@ def _weight_slots(uses: Uses, use: Use) -> list[int]:
     return [uses.program.steps[use.step].inputs[position] for position in use.weights]
 
 
-def _is_lookup(piece: Piece) -> bool:
-    form = piece.uses[0].contraction
-    return form is not None and form.is_lookup
-
-
-def _pieces(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[Piece] | None:
+def _layer_gradients(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[LayerGradient] | None:
     """Group the uses by the entries that they read; None unless all are contractions of whole, disjoint groups."""
     groups: list[tuple[np.ndarray, float, list[Use]]] = []
     for use in leaf_uses:
@@ -144,7 +164,8 @@ def _pieces(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[Piece] | No
         if np.unique(index).size != index.size:
             return None
         for known, scale, members in groups:
-            same_kind = members[0].contraction.is_lookup == use.contraction.is_lookup  # pyright: ignore[reportOptionalMemberAccess]
+            (form, *_) = (member.contraction for member in members)
+            same_kind = form is not None and form.is_lookup == use.contraction.is_lookup
             if np.array_equal(known, index) and scale == structure.scale and same_kind:
                 members.append(use)
                 break
@@ -152,32 +173,32 @@ def _pieces(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[Piece] | No
             if any(np.intersect1d(known, index).size for known, _, _ in groups):
                 return None
             groups.append((index, structure.scale, [use]))
-    return [Piece(leaf, tuple(members), scale, hadamard=False) for _, scale, members in groups]
+    return [LayerGradient(leaf, index, tuple(members), scale, hadamard=False) for index, scale, members in groups]
 
 
-def _with_tail(uses: Uses, piece: Piece) -> Piece:
-    return dataclasses.replace(piece, tail=find_tail(uses, piece.uses[0])) if len(piece.uses) == 1 else piece
+def _with_tail(uses: Uses, layer: LayerGradient) -> LayerGradient:
+    return dataclasses.replace(layer, tail=find_tail(uses, layer.uses[0])) if len(layer.uses) == 1 else layer
 
 
-def _prefers_hadamard(piece: Piece, num_outputs: int, full: bool) -> bool:
-    if piece.shape[0] != 1:
+def _prefers_hadamard(layer: LayerGradient, num_outputs: int, full: bool) -> bool:
+    if layer.shape[0] != 1:
         return False
-    num_outputs = piece.num_gradients(num_outputs)
-    shape = (1, 1, piece.shape[2]) if _is_lookup(piece) else piece.shape
-    hadamard = pair_cost(piece.positions, shape, num_outputs, full, hadamard=True)
-    contraction = pair_cost(piece.positions, piece.shape, num_outputs, full, hadamard=False)
-    formation = example_cost(piece.positions, piece.shape, num_outputs, hadamard=False)
+    num_outputs = layer.num_gradients(num_outputs)
+    shape = (1, 1, layer.shape[2]) if layer.is_lookup else layer.shape
+    hadamard = pair_cost(layer.positions, shape, num_outputs, full, hadamard=True)
+    contraction = pair_cost(layer.positions, layer.shape, num_outputs, full, hadamard=False)
+    formation = example_cost(layer.positions, layer.shape, num_outputs, hadamard=False)
     return hadamard < contraction + formation / _TYPICAL_BLOCK
 
 
-def _piece_label(pieces: Sequence[Piece]) -> tuple[str, str]:
-    piece = pieces[0]
-    groups, a, b = piece.shape
+def _layer_label(layers: Sequence[LayerGradient]) -> tuple[str, str]:
+    layer = layers[0]
+    groups, a, b = layer.shape
     group_text = f", {groups} groups" if groups > 1 else ""
-    reuse = f", {len(piece.uses)} uses" if len(piece.uses) > 1 else ""
-    shared = ", one gradient for all outputs" if all(piece.tail is not None for piece in pieces) else ""
-    text = f"[{a}, {b}] at {piece.positions} positions{group_text}{reuse}{shared}"
-    route = "hadamard" if all(piece.hadamard for piece in pieces) else "contraction"
+    reuse = f", {len(layer.uses)} uses" if len(layer.uses) > 1 else ""
+    shared = ", one gradient for all outputs" if all(layer.tail is not None for layer in layers) else ""
+    text = f"[{a}, {b}] at {layer.positions} positions{group_text}{reuse}{shared}"
+    route = "hadamard" if all(layer.hadamard for layer in layers) else "contraction"
     return route, text
 
 
@@ -189,10 +210,13 @@ def _generic_label(uses: Uses, leaf_uses: Sequence[Use]) -> tuple[str, str]:
     return "contraction", f"explicit gradient through {', '.join(names)}"
 
 
-def _bias_target(uses: Uses, leaf: int, leaf_uses: Sequence[Use], pieces: Sequence[Piece]) -> tuple[int, float] | None:
-    """The piece whose layer outputs this leaf is added to, everywhere it is used."""
-    layers: set[int] = set()
+def _bias_target(
+    uses: Uses, leaf: int, leaf_uses: Sequence[Use], layers: Sequence[LayerGradient]
+) -> tuple[int, Bias] | None:
+    """The layer whose results this leaf is added to, everywhere it is used."""
+    steps: set[int] = set()
     scales: set[float] = set()
+    index: np.ndarray | None = None
     for use in leaf_uses:
         step = uses.program.steps[use.step]
         structure = uses.structures.get(_weight_slots(uses, use)[0])
@@ -202,15 +226,16 @@ def _bias_target(uses: Uses, leaf: int, leaf_uses: Sequence[Use], pieces: Sequen
         layer = next((other for other in uses.uses if source in uses.program.steps[other.step].outputs), None)
         if layer is None or layer.contraction is None or _num_readers(uses, source) != 1:
             return None
-        if not _spans_channels(layer, structure, uses.program.avals[source].shape):
+        index = _channels(layer.contraction, structure, uses.program.avals[source].shape)
+        if index is None:
             return None
-        layers.add(layer.step)
+        steps.add(layer.step)
         scales.add(structure.scale)
-    if len(scales) != 1:
+    if len(scales) != 1 or index is None:
         return None
-    for number, piece in enumerate(pieces):
-        if {use.step for use in piece.uses} == layers and not _is_lookup(piece) and piece.shape[0] == 1:
-            return number, scales.pop()
+    for number, layer in enumerate(layers):
+        if {use.step for use in layer.uses} == steps and not layer.is_lookup and layer.shape[0] == 1:
+            return number, Bias(leaf, index, scales.pop())
     return None
 
 
@@ -219,12 +244,11 @@ def _num_readers(uses: Uses, slot: int) -> int:
     return reads + uses.program.outputs.count(slot)
 
 
-def _spans_channels(layer: Use, structure: Structure, out_shape: tuple[int, ...]) -> bool:
-    """Whether the bias is one number an output channel, the same at all positions, each entry once."""
-    form = layer.contraction
-    assert form is not None
+def _channels(form: Contraction, structure: Structure, out_shape: tuple[int, ...]) -> np.ndarray | None:
+    """Index ``[b]`` of a bias with one number per output channel, the same at all positions; None for any other."""
     if structure.index.ndim != len(out_shape) or form.groups != 1:
-        return False
+        return None
     spread = np.broadcast_to(structure.index, out_shape)  # an addition may stretch axes of length one
     index = np.asarray(form.cotangents(spread)).reshape(form.positions, form.b)
-    return bool((index == index[:1]).all()) and np.unique(index[0]).size == form.b
+    alike = (index == index[:1]).all() and np.unique(index[0]).size == form.b
+    return index[0] if alike else None

@@ -19,17 +19,14 @@ import numpy as np
 from jax import Array
 
 from ._program import Program, Step
-from ._uses import Use, Uses
+from ._uses import Use, Uses, only
 
-_ELEMENTWISE = frozenset({
-    "abs", "add", "add_any", "and", "clamp", "convert_element_type", "copy", "cos", "div", "eq", "erf", "erfc", "exp",
-    "exp2", "expm1", "ge", "gt", "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min",
-    "mul", "ne", "neg", "not", "or", "pow", "rsqrt", "select_n", "sign", "sin", "sqrt", "square", "sub", "tanh",
-})  # fmt: skip
-_MOVES = frozenset({
-    "broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "neg", "reduce_sum", "reshape", "squeeze",
-    "transpose",
-})  # fmt: skip
+_ELEMENTWISE_NAMES = """
+    abs add add_any and clamp convert_element_type copy cos div eq erf erfc exp exp2 expm1 ge gt integer_pow is_finite
+    le log log1p logistic lt max min mul ne neg not or pow rsqrt select_n sign sin sqrt square sub tanh
+"""
+_MOVE_NAMES = "broadcast_in_dim convert_element_type copy expand_dims neg reduce_sum reshape squeeze transpose"
+_ELEMENTWISE, _MOVES = frozenset(_ELEMENTWISE_NAMES.split()), frozenset(_MOVE_NAMES.split())
 _SUMS = frozenset({"add", "add_any", "sub"})
 
 
@@ -62,7 +59,7 @@ def find_tail(uses: Uses, use: Use) -> Tail | None:
             if mapped or start >= 0:  # a second way to the outputs
                 return None
             if step.name == "reduce_sum":
-                start = _only(step.outputs)
+                start = only(step.outputs)
                 kept = tuple(1 if axis in step.params["axes"] else size for axis, size in enumerate(shape))
                 linear.add(start)
                 continue
@@ -81,7 +78,7 @@ def find_tail(uses: Uses, use: Use) -> Tail | None:
     return Tail(start, kept, tuple(steps)) if (channels == channels[:1]).all() else None
 
 
-def mixing(tail: Tail, program: Program, known: dict[int, Any], basis: Array) -> Array:
+def mixing(tail: Tail, program: Program, known: dict[int, Array], basis: Array) -> Array:
     """Coefficients ``B_oc / |B|_c`` of the outputs' cotangents, ``[O, *shape]``."""
 
     def outputs(value: Array) -> Array:
@@ -137,9 +134,3 @@ def _is_linear(uses: Uses, step: Step, mapped: set[int]) -> bool:
     if len(others) != 1 or len(step.inputs) != 2:
         return False
     return step.name in ("mul", "dot_general") or (step.name == "div" and others[0] == step.inputs[1])
-
-
-def _only(outputs: tuple[int | None, ...]) -> int:
-    (slot,) = outputs
-    assert slot is not None
-    return slot

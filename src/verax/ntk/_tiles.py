@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,20 @@ from jax import Array, lax
 
 from verax._errors import is_traced
 from verax._progress import progress_bar
+from verax._types import PyTree
 
 from ._gram import mirrored
+from ._schedule import Schedule
 
-
-class Schedule(NamedTuple):
-    """Sizes of the tile schedule."""
-
-    block_size: int
-    resident: int  # blocks whose factors are held at once, besides the one that streams past them
+F = TypeVar("F")
 
 
 def assemble(
-    form: Callable[[Any], Any],
-    tile: Callable[[Any, Any], Array],
-    diagonal_tile: Callable[[Any], Array],
-    x1: Any,
-    x2: Any | None,
+    block_factors: Callable[[PyTree], F],
+    tile: Callable[[F, F], Array],
+    diagonal_tile: Callable[[F], Array],
+    x1: PyTree,
+    x2: PyTree | None,
     schedule: Schedule,
     progress: bool,
 ) -> Array:
@@ -56,7 +53,7 @@ def assemble(
     with progress_bar("kernel tiles", total, progress) as advance:
         for first in range(0, len(row_starts), resident):
             group = row_starts[first : first + resident]
-            held = {row: form(block_of(x1, row, size)) for row in group}
+            held = {row: block_factors(block_of(x1, row, size)) for row in group}
             if symmetric:
                 for row in group:
                     kernel = put(kernel, diagonal_tile(held[row]), row, row)
@@ -64,7 +61,9 @@ def assemble(
             for column in column_starts:
                 if symmetric and column < group[0]:
                     continue
-                streamed = held[column] if symmetric and column in held else form(block_of(columns, column, size))
+                streamed = (
+                    held[column] if symmetric and column in held else block_factors(block_of(columns, column, size))
+                )
                 for row in group:
                     if symmetric and row >= column:
                         continue
@@ -86,15 +85,15 @@ def num_formed(num_blocks: int, num_columns: int | None, resident: int) -> int:
     return num_blocks + later
 
 
-def num_examples(x: Any) -> int:
+def num_examples(x: PyTree) -> int:
     """Length of the leading axis of examples."""
     return jax.tree.leaves(x)[0].shape[0]
 
 
-def block_of(x: Any, start: int, size: int) -> Any:
+def block_of(x: PyTree, start: int, size: int) -> PyTree:
     """A block of exactly ``size`` examples; a short last one repeats its last example, and the tile is cut later."""
 
-    def cut(leaf: Any) -> Any:
+    def cut(leaf: Array) -> Array:
         leaf = leaf[start : start + size]
         missing = size - leaf.shape[0]
         return leaf if not missing else jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])

@@ -11,17 +11,17 @@ with a_is the layer's input and b_is the derivative of the network's output with
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from verax._errors import is_traced
 
-from ._conv_patches import patches
-from ._program import Program, Step
+from ._contractions import Contraction, canonical_form
+from ._program import Aval, Program, Step
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,25 +31,6 @@ class Structure:
     leaf: int
     index: np.ndarray
     scale: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Contraction:
-    """Canonical form of a matrix product or convolution by a weight.
-
-    ``inputs(x) -> [positions, groups, a]`` (or integer tokens ``[positions]`` for a table lookup),
-    ``cotangents(c) -> [positions, groups, b]``, ``weight(w) -> [groups, a, b]`` and ``from_weight`` its inverse.
-    """
-
-    positions: int
-    groups: int
-    a: int
-    b: int
-    inputs: Callable[[Any], Any]
-    cotangents: Callable[[Any], Any]
-    weight: Callable[[Any], Any]
-    from_weight: Callable[[Any], Any]
-    is_lookup: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,123 +100,13 @@ def find_uses(program: Program, num_leaves: int, num_frozen: int) -> Uses:
     )
 
 
-def _has_gradient(aval: Any) -> bool:
+def _has_gradient(aval: Aval) -> bool:
     return jnp.issubdtype(aval.dtype, jnp.inexact)
 
 
 def _make_use(program: Program, number: int, step: Step, weights: tuple[int, ...]) -> Use:
-    contraction, data = None, -1
-    if len(step.inputs) == 2 and len(weights) == 1 and step.name in _CANONICAL:
-        data = 1 - weights[0]
-        shapes = [program.avals[slot].shape for slot in step.inputs]
-        out = program.avals[step.outputs[0]].shape if step.outputs[0] is not None else ()
-        contraction = _CANONICAL[step.name](step.params, shapes, out, weights[0])
-    return Use(number, weights, contraction, data)
-
-
-def _dot(params: dict[str, Any], shapes: Sequence[tuple[int, ...]], _: tuple[int, ...], weight: int) -> Contraction:
-    (contract, batch) = params["dimension_numbers"]
-    data = 1 - weight
-    w_shape, x_shape = shapes[weight], shapes[data]
-    w_contract, x_contract = list(contract[weight]), list(contract[data])
-    w_batch, x_batch = list(batch[weight]), list(batch[data])
-    w_free = [d for d in range(len(w_shape)) if d not in w_contract + w_batch]
-    x_free = [d for d in range(len(x_shape)) if d not in x_contract + x_batch]
-    groups = math.prod(w_shape[d] for d in w_batch)
-    a = math.prod(w_shape[d] for d in w_contract)
-    b = math.prod(w_shape[d] for d in w_free)
-    positions = math.prod(x_shape[d] for d in x_free)
-    order = w_batch + w_contract + w_free
-
-    def cotangents(c):  # dimensions of the result: batch, free of lhs, free of rhs
-        if weight == 1:
-            return c.reshape(groups, positions, b).transpose(1, 0, 2)
-        return c.reshape(groups, b, positions).transpose(2, 0, 1)
-
-    return Contraction(
-        positions,
-        groups,
-        a,
-        b,
-        inputs=lambda x: x.transpose(x_free + x_batch + x_contract).reshape(positions, groups, a),
-        cotangents=cotangents,
-        weight=lambda w: w.transpose(order).reshape(groups, a, b),
-        from_weight=lambda g: g.reshape([w_shape[d] for d in order]).transpose(np.argsort(order)),
-    )
-
-
-def _conv(params, shapes, out, weight) -> Contraction | None:
-    if weight != 1 or params["batch_group_count"] != 1:
-        return None
-    dims = params["dimension_numbers"]
-    groups = params["feature_group_count"]
-    rhs = [shapes[1][d] for d in dims.rhs_spec]  # out channels, in channels of a group, window
-    result = [out[d] for d in dims.out_spec]  # batch, channels, positions
-    b, a = rhs[0] // groups, math.prod(rhs[1:])
-    positions = result[0] * math.prod(result[2:])
-
-    channels_last = [dims.lhs_spec[0], *dims.lhs_spec[2:], dims.lhs_spec[1]]
-
-    def cotangents(c):
-        c = c.transpose(dims.out_spec).reshape(result[0], groups, b, -1)
-        return c.transpose(0, 3, 1, 2).reshape(positions, groups, b)
-
-    order = [*dims.rhs_spec[2:], dims.rhs_spec[1], dims.rhs_spec[0]]  # window, in channels, out channels
-
-    def weight_form(w):
-        return w.transpose(order).reshape(a, groups, b).swapaxes(0, 1)
-
-    def from_weight(g):
-        return g.swapaxes(0, 1).reshape([shapes[1][d] for d in order]).transpose(np.argsort(order))
-
-    return Contraction(
-        positions,
-        groups,
-        a,
-        b,
-        inputs=lambda x: patches(x.transpose(channels_last), rhs[2:], params, groups),
-        cotangents=cotangents,
-        weight=weight_form,
-        from_weight=from_weight,
-    )
-
-
-def _lookup(params, shapes, out, weight) -> Contraction | None:
-    dims, sizes = params["dimension_numbers"], params["slice_sizes"]
-    table, indices = shapes
-    rows_only = (
-        weight == 0
-        and dims.start_index_map == (0,)
-        and dims.collapsed_slice_dims == (0,)
-        and not dims.operand_batching_dims
-        and tuple(sizes) == (1, *table[1:])
-        and tuple(dims.offset_dims) == tuple(range(len(out) - len(table) + 1, len(out)))
-        and params["mode"] in (jax.lax.GatherScatterMode.CLIP, jax.lax.GatherScatterMode.FILL_OR_DROP)
-    )
-    if not rows_only:
-        return None
-    positions, b = math.prod(indices[:-1]), math.prod(table[1:])
-
-    def tokens(x):  # a token outside the table has no gradient under fill, and its neighbour's under clip
-        x = x.reshape(positions)
-        if params["mode"] == jax.lax.GatherScatterMode.CLIP:
-            return jnp.clip(x, 0, table[0] - 1)
-        return jnp.where((x >= 0) & (x < table[0]), x, -1)
-
-    return Contraction(
-        positions,
-        1,
-        table[0],
-        b,
-        inputs=tokens,
-        cotangents=lambda c: c.reshape(positions, 1, b),
-        weight=lambda w: w.reshape(1, table[0], b),
-        from_weight=lambda g: g.reshape(table),
-        is_lookup=True,
-    )
-
-
-_CANONICAL = {"dot_general": _dot, "conv_general_dilated": _conv, "gather": _lookup}
+    contraction = canonical_form(step, program.avals, weights[0]) if len(weights) == 1 else None
+    return Use(number, weights, contraction, 1 - weights[0] if contraction is not None else -1)
 
 
 # Steps that only move entries, so that a weight built by them is an index into its leaf.
@@ -268,15 +139,27 @@ def _moved(program: Program, step: Step, found: dict[int, Structure | None]) -> 
         with jax.ensure_compile_time_eval():  # the plan is made from shapes even when the caller is being traced
             index = np.asarray(step.call(jnp.asarray(source.index, dtype=jnp.int32))[0])
         return dataclasses.replace(source, index=index)
-    if step.name == "convert_element_type" and _has_gradient(program.avals[step.inputs[0]]):
-        return source
+    if step.name == "convert_element_type":  # to complex numbers it is none: half of the derivative is dropped
+        dtypes = [program.avals[slot].dtype for slot in (step.inputs[0], only(step.outputs))]
+        return source if all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes) else None
     if step.name == "neg":
         return dataclasses.replace(source, scale=-source.scale)
     if step.name in ("mul", "div") and len(step.inputs) == 2:
         factor = program.constants.get(step.inputs[1 - position])
-        if factor is not None and np.ndim(factor) == 0 and not is_traced(factor):
+        if factor is not None and _is_real_number(factor):
             if step.name == "mul":
                 return dataclasses.replace(source, scale=source.scale * float(factor))
             if position == 0:
                 return dataclasses.replace(source, scale=source.scale / float(factor))
     return None
+
+
+def _is_real_number(factor: Array) -> bool:
+    return np.ndim(factor) == 0 and not is_traced(factor) and not np.iscomplexobj(factor)
+
+
+def only(slots: tuple[int | None, ...]) -> int:
+    """The one output of a step that has one."""
+    (slot,) = slots
+    assert slot is not None
+    return slot
