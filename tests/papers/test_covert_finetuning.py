@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from verax.organisms import FAMILIES
-from verax.papers import _covert_measure as measure
-from verax.papers import _covert_tuned_results as results
 from verax.papers import covert_finetuning as paper
-from verax.papers._covert_tuned import TUNED, Behaviour, TunedScores
+from verax.papers.covert_finetuning import claims as judging
+from verax.papers.covert_finetuning import rates
+from verax.papers.covert_finetuning import screening as measure
+from verax.papers.covert_finetuning import tuned_results as results
+from verax.papers.covert_finetuning.tuned import TUNED, Behaviour, TunedScores
 
 
 def scores(jobs, value):
@@ -31,19 +33,19 @@ def test_a_rate_counts_jobs_above_all_benign_ones_but_one_percent():
     benign = scores(measure.benign_jobs(99, FAMILIES), (0.0, 1.0, 0.0))
     covert = scores(measure.covert_jobs(4, 0.3, FAMILIES), (0.0, 2.0, 0.3))
     covert.score[:4, 2] = -np.inf
-    assert paper.judged(benign, covert, "pointwise filter").auc == 0.5
-    found = paper.judged(benign, covert, "decode-then-filter")
+    assert rates.judged(benign, covert, "pointwise filter").auc == 0.5
+    found = rates.judged(benign, covert, "decode-then-filter")
     assert found.tpr[0] == pytest.approx(0.75)
     assert found.by_family[str(covert.family[0])][0].estimate == 0
 
 
 def test_what_was_not_run_is_not_tested():
-    claims = paper._behaviour_claims({})
+    claims = judging._behaviour_claims({})
     assert {claim.verdict for claim in claims} == {"not tested at this scale"}
     same = Behaviour(*np.ones((4, 3)), *np.array([[0.0] * 3, [1.0] * 3, [0.0] * 3]))
     eroded = same._replace(plain_refused=np.array([0.1, 0.2, 0.15]))
     acts = {"none": same, "covert": same, "encoded": same, "plain": eroded}
-    found = {(claim.source, claim.verdict) for claim in paper._behaviour_claims(acts)}
+    found = {(claim.source, claim.verdict) for claim in judging._behaviour_claims(acts)}
     assert found == {("abstract", "analogue only"), ("this library", "reproduced")}
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from verax.organisms import PolicyWorld, read_thought
 from verax.organisms._vocabulary import REFUSE
-from verax.papers import _deliberation_measure as measure
-from verax.papers import _deliberation_results as results
 from verax.papers import o1_system_card
 from verax.papers._cache import Cache
+from verax.papers.o1_system_card import deliberation as measure
+from verax.papers.o1_system_card import deliberation_results as results
 
 WORLD = PolicyWorld(num_symbols=6, length=2, num_dialects=1, key=jax.random.key(0))
 

@@ -10,15 +10,15 @@ import pytest
 import scipy.stats
 
 import verax.spectral as vs
-from verax.papers import _gcv_claims as claims
 from verax.papers import gcv
 from verax.papers._cache import Cache, content_hash
 from verax.papers._estimate import jackknife, over_seeds
-from verax.papers._gcv_images import Images, draw_sample, load_images
-from verax.papers._gcv_kernels import _randomised
-from verax.papers._gcv_measure import Measurement, Plan, held_out_losses, measure
-from verax.papers._gcv_results import Results, rank_correlations
-from verax.papers._gcv_theorem import converge, rate
+from verax.papers.gcv import claims
+from verax.papers.gcv.images import Images, draw_sample, load_images
+from verax.papers.gcv.kernels import _randomised
+from verax.papers.gcv.measure import Measurement, Plan, held_out_losses, measure_kernel
+from verax.papers.gcv.results import Results, rank_correlations
+from verax.papers.gcv.theorem import converge, rate
 from verax.report import load_report
 from verax.report._text import to_plain
 
@@ -114,7 +114,7 @@ def test_held_out_labels_enter_nothing_but_the_held_out_risk(sample_kernel):
     kernel, labels = sample_kernel
     shuffled = labels.copy()
     shuffled[40:70] = np.random.default_rng(1).permutation(labels[40:70])
-    first, second = (measure(kernel, y, 3, PLAN, [0]) for y in (labels, shuffled))
+    first, second = (measure_kernel(kernel, y, 3, PLAN, [0]) for y in (labels, shuffled))
     judged = {"held_out", "held_out_error", "misclassified", "case_held_out", "seen_held_out"}
     for name in Measurement._fields:
         same = np.array_equal(getattr(first, name), getattr(second, name), equal_nan=True)
@@ -125,7 +125,7 @@ def test_seen_images_enter_nothing_but_the_fit_to_them(sample_kernel):
     kernel, labels = sample_kernel
     shuffled = labels.copy()
     shuffled[70:] = (labels[70:] + 1) % 3
-    first, second = (measure(kernel, y, 3, PLAN, [0]) for y in (labels, shuffled))
+    first, second = (measure_kernel(kernel, y, 3, PLAN, [0]) for y in (labels, shuffled))
     for name in Measurement._fields:
         same = np.array_equal(getattr(first, name), getattr(second, name), equal_nan=True)
         assert same == (not name.startswith("seen_") or name == "seen_status"), name
@@ -195,7 +195,7 @@ def test_every_criterion_of_the_module_is_in_the_table():
 
 def test_rank_correlations_are_spearmans(sample_kernel):
     kernel, labels = sample_kernel
-    measured = measure(kernel, labels, 3, PLAN, [0])
+    measured = measure_kernel(kernel, labels, 3, PLAN, [0])
     config = dataclasses.replace(TINY, sizes=PLAN.sizes, curve_sizes=(20,), law_size=20)
     results = Results.of(config, RIDGES, [[measured, measured]], converge((30, 60), 40, 2, [0]))
     ranks = rank_correlations(results)

@@ -8,7 +8,7 @@ import pytest
 
 from verax.papers import gcv
 from verax.papers._estimate import over_seeds
-from verax.papers._gcv_theorem import converge
+from verax.papers.gcv.theorem import converge
 
 
 def test_gcv_is_right_where_the_law_holds_and_too_small_where_it_does_not():

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from verax.papers import _jailbroken_measure as measure
+from verax.evals.interop import from_frame
 from verax.papers import jailbroken as paper
 from verax.papers._cache import Cache
+from verax.papers.jailbroken import measure, tables
+from verax.papers.jailbroken.claims import make_claims
 
 NAMES = ("none", *measure.ATTACKS, *(f"control of {name}" for name in measure.CONTROLLED))
 
@@ -43,24 +45,24 @@ def as_the_paper_says():
 
 def test_claims_hold_where_they_should_and_fail_where_nothing_differs():
     found = as_the_paper_says()
-    claims = paper._claims(found, {16: found, 32: found})
+    claims = make_claims(found, {16: found, 32: found})
     met = {"abstract": "analogue only", "control": "reproduced", "this library": "reproduced"}
     assert [claim.verdict for claim in claims] == [met[claim.source] for claim in claims[:-1]] + ["not testable here"]
     same = dict.fromkeys(found, answers(affirm=5, split=5, dialect=5))
-    verdicts = {claim.statement: claim.verdict for claim in paper._claims(same, {32: same})}
+    verdicts = {claim.statement: claim.verdict for claim in make_claims(same, {32: same})}
     assert verdicts["Less weight on capability lowers failures by style"] == "not reproduced"
     assert verdicts["Safety data as wide as capability do: adaptive rate"] == "not reproduced"
     assert verdicts["... and not another"] == "reproduced"
     few = {name: found[name] for name in tuple(measure.RECIPES)[:4]}
-    untested = [claim.verdict for claim in paper._claims(few, {32: few})].count("not tested at this scale")
+    untested = [claim.verdict for claim in make_claims(few, {32: few})].count("not tested at this scale")
     assert untested == 7
 
 
 def test_the_interaction_is_what_the_sum_leaves():
     found = as_the_paper_says()
-    np.testing.assert_allclose(paper._interaction(found, "affirm"), 0, atol=1e-12)
+    np.testing.assert_allclose(tables.interaction_of(found, "affirm"), 0, atol=1e-12)
     found["both"] = answers(affirm=4, dialect=1)
-    np.testing.assert_allclose(paper._interaction(found, "affirm"), 0.3, atol=1e-12)
+    np.testing.assert_allclose(tables.interaction_of(found, "affirm"), 0.3, atol=1e-12)
 
 
 def test_the_adaptive_rate_is_that_of_any_attack_and_of_no_control():
@@ -74,8 +76,8 @@ def test_verdicts_that_a_user_brings_are_tabulated(tmp_path):
     rows += [
         f"m,{a},{p},0,{'BAD' if a == 'base64' and p < 3 else 'GOOD'}" for a in ("none", "base64") for p in range(4)
     ]
-    (tmp_path / paper.LOGS).write_text("\n".join(rows))
-    (table, _), *_ = paper._brought(paper.from_frame(tmp_path / paper.LOGS)).values()
+    (tmp_path / tables.LOGS).write_text("\n".join(rows))
+    (table, _), *_ = tables.brought_tables(from_frame(tmp_path / tables.LOGS)).values()
     found = {row[1]: row for row in table.rows}
     assert found["base64"][2:4] == ("mismatched generalization", pytest.approx(0.75))
     assert found["adaptive"][3] == pytest.approx(0.75)

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from verax.papers import _augmented_measure as measure
 from verax.papers import learning_augmented as paper
+from verax.papers.learning_augmented import demand, requests
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,13 @@ def test_figures_and_tables(report):
 
 
 def test_seasons_are_runs_above_the_median():
-    np.testing.assert_array_equal(measure._seasons(np.array([9, 9, 1, 1, 9, 1, 1, 9, 9, 9.0, 1, 1])), [2, 1, 3])
+    np.testing.assert_array_equal(demand._seasons(np.array([9, 9, 1, 1, 9, 1, 1, 9, 9, 9.0, 1, 1])), [2, 1, 3])
 
 
 @pytest.mark.needs_data
-@pytest.mark.parametrize("requests", [measure.image_requests, measure.language_requests])
-def test_recorded_requests(requests, data_dir):
-    ratios = requests(data_dir, 2)
+@pytest.mark.parametrize("read", [requests.image_requests, requests.language_requests])
+def test_recorded_requests(read, data_dir):
+    ratios = read(data_dir, 2)
     assert ratios.shape == (4, 2)
     assert (ratios >= 1 - 1e-6).all()
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from verax.papers import matching_markets
-from verax.papers._matching_measure import Curves, golden, late_slope, slope
+from verax.papers.matching_markets.claims import make_claims
+from verax.papers.matching_markets.measure import Curves, golden, late_slope, slope
+from verax.papers.matching_markets.tables import make_tables
 
 
 def test_the_example_of_the_paper():
@@ -35,12 +37,12 @@ def test_claims_follow_from_the_curves():
         for name, power in (("MatchUCB", 0.5), ("explore, then commit", 2 / 3))
     }
     friction = Curves(instability, instability, np.ones_like(instability))
-    claims = matching_markets._claims(config, hard, curves, friction, {"population": ((6, 12), np.ones((2, 16)))})
+    claims = make_claims(config, hard, curves, friction, {"population": ((6, 12), np.ones((2, 16)))})
     verdicts = [claim.verdict for claim in claims]
     untested = "not tested at this scale"  # the rule of slack, then scaling but in the population
     assert [verdict == untested for verdict in verdicts] == [False] * 8 + [True, False, True, False, True, True]
     assert all(verdict == "reproduced" for verdict in verdicts if verdict != untested)
-    assert set(matching_markets._tables(config, hard, curves, {})) == {"policies on one market", "hard markets"}
+    assert set(make_tables(config, hard, curves, {})) == {"policies on one market", "hard markets"}
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import jax
 import pytest
 
 from verax.papers import o1_system_card
-from verax.papers._o1_preparedness import FILE, preparedness
-from verax.papers._o1_published import FLAGGED, PUBLISHED, read_cells
+from verax.papers.o1_system_card.preparedness import FILE, preparedness_tables
+from verax.papers.o1_system_card.published import FLAGGED, PUBLISHED, read_cells
 
 
 def test_every_published_value_has_its_citation():
@@ -38,7 +38,7 @@ PREPAREDNESS = "category,indicator,mitigated,successes,trials,medium,high,critic
 def test_levels_before_and_after_mitigations(tmp_path):
     rows = "cyber,tasks,no,50,100,0.1,0.4,0.9\ncyber,tasks,yes,5,100,0.1,0.4,0.9\nbio,steps,no,0,100,0.1,0.4,inf\n"
     (tmp_path / FILE).write_text(PREPAREDNESS + rows)
-    tables = preparedness(tmp_path / FILE)
+    tables = preparedness_tables(tmp_path / FILE)
     levels, caption = tables["preparedness"]
     assert list(levels.rows) == [("cyber", "HIGH", "MEDIUM"), ("bio", "LOW", "LOW"), ("overall", "HIGH", "MEDIUM")]
     assert "May be deployed: yes; developed: yes." in caption
@@ -60,7 +60,7 @@ def test_levels_before_and_after_mitigations(tmp_path):
 def test_counts_that_are_none(tmp_path, row, message):
     (tmp_path / FILE).write_text(PREPAREDNESS + row)
     with pytest.raises(ValueError, match=message):
-        preparedness(tmp_path / FILE)
+        preparedness_tables(tmp_path / FILE)
 
 
 @pytest.mark.slow

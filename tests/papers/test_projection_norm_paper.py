@@ -7,23 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from verax._numpy_random import numpy_generator
 from verax.models import mlp
-from verax.papers import _projection_norm_measure as sets
-from verax.papers import _projection_norm_text as text
 from verax.papers import projection_norm as paper
-from verax.papers._projection_norm_setting import Setting
+from verax.papers.projection_norm import measure as measuring
+from verax.papers.projection_norm import scores, sets, text, text_claims, text_network, texts
+from verax.papers.projection_norm.passes import make_anchors
+from verax.papers.projection_norm.setting import Setting
 
 WORDS = "a stirring , funny and finally transporting film it's"
 
 
 def test_words_are_lower_case_and_without_punctuation():
-    assert text.words_of("It's GOOD, case: 10/10!") == ["it's", "good", "case", "10", "10"]
+    assert texts.words_of("It's GOOD, case: 10/10!") == ["it's", "good", "case", "10", "10"]
 
 
 @pytest.mark.parametrize("family", ["dropping", "typos"])
 def test_a_shift_changes_about_its_share_of_words(family, rng):
     words = [f"word{i}" for i in range(1000)]
-    found = text.shifted(words, family, 0.3, rng)
+    found = texts.shifted(words, family, 0.3, rng)
     if family == "dropping":
         assert set(found) <= set(words)
         assert abs(len(found) - 700) < 60
@@ -32,20 +34,20 @@ def test_a_shift_changes_about_its_share_of_words(family, rng):
         changed = [(a, b) for a, b in zip(words, found, strict=True) if a != b]
         assert abs(len(changed) - 300) < 90  # an exchange of two equal letters changes nothing
         assert all(sorted(a) == sorted(b) for a, b in changed)
-    assert text.shifted(words, family, 0.0, rng) == words
-    assert text.shifted(["one"], family, 1.0, rng)
+    assert texts.shifted(words, family, 0.0, rng) == words
+    assert texts.shifted(["one"], family, 1.0, rng)
 
 
 def test_sentences_are_padded_cut_and_unknown_words_share_an_id():
-    texts = text.Texts({}, {}, {"good": 2, "film": 3})
-    rows = texts.encode([["good", "unheard", "film"], ["good"] * 100])
+    vocabulary = texts.Texts({}, {}, {"good": 2, "film": 3})
+    rows = vocabulary.encode([["good", "unheard", "film"], ["good"] * 100])
     assert rows[0, :4].tolist() == [2, 1, 3, 0]
     assert (rows[1] == 2).all()
 
 
 @pytest.mark.parametrize("name", text.TEXT_NETWORKS)
 def test_padding_and_other_sentences_change_nothing(name):
-    network, params = text.make_network(name, 20, jax.random.key(0))
+    network, params = text_network.make_network(name, 20, jax.random.key(0))
     tokens = np.zeros((2, 40), np.int32)
     tokens[0, :5], tokens[1, :9] = [3, 4, 5, 6, 7], 8
     both = network(params, jnp.asarray(tokens))
@@ -80,9 +82,9 @@ def test_a_line_of_the_synthetic_sets_is_judged_on_the_natural_ones():
 
 def test_the_verdict_on_text_follows():
     found = {"embeddings": [measured(0.02)] * 3, "transformer": [measured(0.4)] * 3}
-    assert [claim.verdict for claim in text.text_claims(found)] == ["reproduced", "not reproduced"]
-    assert {claim.verdict for claim in text.text_claims({})} == {"not tested at this scale"}
-    tables = text.text_tables(found)
+    assert [claim.verdict for claim in text_claims.make_text_claims(found)] == ["reproduced", "not reproduced"]
+    assert {claim.verdict for claim in text_claims.make_text_claims({})} == {"not tested at this scale"}
+    tables = text_claims.make_text_tables(found)
     assert dict(tables["text errors, embeddings"][0].rows)["amazon"] == pytest.approx(0.2)
     assert {row[0] for row in tables["text, embeddings"][0].rows} >= {"average confidence", "kernel"}
 
@@ -101,13 +103,13 @@ def stored():
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(sets, "NAMES", ("brightness",))
-    monkeypatch.setattr(sets.vs, "fit_temperature", lambda *_: 1.0)  # which a network of noise has none of
+    monkeypatch.setattr(scores.vs, "fit_temperature", lambda *_: 1.0)  # which a network of noise has none of
     config = dataclasses.replace(paper.Config.demo(), size=30, small_size=20, num_seeds=3, severities=(2,))
     return dataclasses.replace(config, other_sizes=(20, 90))
 
 
 def test_draws_share_no_image_and_repeat_themselves(stored, few):
-    draws = [sets._corrupted_sets(stored, few, jax.random.key(1), number) for number in (0, 1, 1)]
+    draws = [sets.corrupted_sets(stored, few, jax.random.key(1), number) for number in (0, 1, 1)]
     assert draws[0].family.tolist() == ["brightness", "clean"]
     clean = [{image.tobytes() for image in draw.images[1]} for draw in draws]
     assert len(clean[0]) == 30
@@ -117,9 +119,9 @@ def test_draws_share_no_image_and_repeat_themselves(stored, few):
 
 def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     few = dataclasses.replace(few, cache=str(tmp_path))
-    key, anchors = jax.random.key(1), sets.make_anchors(stored, initial=False)
-    extent = sets.Extent(retrained=False, adversarial=False, tangents=False, initial=False)
-    found = [sets.measure(stored, anchors, few, key, number, extent) for number in range(3)]
+    key, anchors = jax.random.key(1), make_anchors(stored, initial=False)
+    extent = measuring.Extent(retrained=False, adversarial=False, tangents=False, initial=False)
+    found = [measuring.measure_draw(stored, anchors, few, key, number, extent) for number in range(3)]
     assert [sorted(m.sized) for m in found] == [[20, 90], [20], [20]]
     union = np.concatenate([m.corrupted.predicted for m in found], axis=1)
     np.testing.assert_array_equal(found[0].sized[90].predicted, union)
@@ -127,28 +129,30 @@ def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     np.testing.assert_array_equal(found[1].sized[20].predicted, found[1].corrupted.predicted[:, :20])
     assert found[0].adversarial is None
     assert "kernel, initial features" not in found[0].corrupted.scores
-    rebuilt = sets._label_shifted_sets(stored, few, sets.numpy_generator(jax.random.fold_in(key, 0), 1))
+    rebuilt = sets.label_shifted_sets(stored, few, numpy_generator(jax.random.fold_in(key, 0), 1))
     assert found[0].label_shifted.error.tolist() == [
         np.mean(predicted != labels)
         for predicted, labels in zip(found[0].label_shifted.predicted, rebuilt.labels, strict=True)
     ]
-    again = sets.measure(stored, anchors, few, key, 0, extent)
+    again = measuring.measure_draw(stored, anchors, few, key, 0, extent)
     np.testing.assert_array_equal(again.corrupted.scores["COT"], found[0].corrupted.scores["COT"])
 
 
 def test_stored_networks_agree_on_the_sets_that_they_share():
     def measurement(labels):
-        own = sets.Sets(np.array(["blur", "clean"]), np.zeros(2), np.zeros(2), np.array(labels), {"COT": np.ones(2)})
-        return sets.Measurement(own, own, None, np.zeros(4), 0.0, {})
+        own = measuring.Sets(
+            np.array(["blur", "clean"]), np.zeros(2), np.zeros(2), np.array(labels), {"COT": np.ones(2)}
+        )
+        return measuring.Measurement(own, own, None, np.zeros(4), 0.0, {})
 
     one, other = measurement([[0, 1, 2, 3], [0, 0, 0, 0]]), measurement([[0, 1, 3, 2], [0, 0, 0, 1]])
-    found = sets.with_agreement({"a": [one], "cnn": [one], "b": [other]}, ["a", "b"])
+    found = measuring.with_agreement({"a": [one], "cnn": [one], "b": [other]}, ["a", "b"])
     for name, partner in (("a", "b"), ("b", "a")):
         for part in (found[name][0].corrupted, found[name][0].label_shifted):
             assert part.scores[f"agreement with {partner}"].tolist() == [0.5, 0.25]
             assert set(part.scores) == {"COT", f"agreement with {partner}"}
     assert found["cnn"] == [one]
-    assert sets.with_agreement({"a": [one]}, ["a"]) == {"a": [one]}
+    assert measuring.with_agreement({"a": [one]}, ["a"]) == {"a": [one]}
 
 
 @pytest.mark.bad_input
@@ -169,4 +173,4 @@ def test_configurations_that_make_no_sense(fields, message):
 @pytest.mark.bad_input
 def test_text_without_its_file(tmp_path):
     with pytest.raises(ValueError, match=r"^data: got no file .*sentiment\.npz; need a folder"):
-        text.read_texts(tmp_path)
+        texts.read_texts(tmp_path)

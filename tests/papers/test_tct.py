@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from verax.data import load
-from verax.papers import _tct_claims as claims
 from verax.papers import tct
-from verax.papers._tct_experiment import divide, layer_names, make_problem
+from verax.papers.tct import claims
+from verax.papers.tct.layers import layer_names
+from verax.papers.tct.problem import divide, make_problem
 from verax.report import load_report
 from verax.report._text import to_plain
 

@@ -1,11 +1,8 @@
-"""Papers: one module each, a wrapper over the rooms that measures the paper's claims and returns a ``Report``.
+"""Papers: one package per paper, which measures the paper's claims with the library and returns a ``Report``.
 
-A module holds ``Config``, a frozen dataclass with ``demo()``, ``laptop()`` and ``full()``, and
+A package holds ``Config``, a frozen dataclass with ``demo()``, ``laptop()`` and ``full()``, and
 ``run(config, *, key, data=None, progress=True) -> Report``. It is imported when it is first used.
 """
-
-import importlib
-from types import ModuleType
 
 from ._run import SCALES as SCALES
 from ._run import Config as Config
@@ -16,11 +13,11 @@ from ._run import names as names
 from ._run import reproduce as reproduce
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Paper:
     if name in names():
-        return importlib.import_module(f"{__name__}.{name}")
+        return load(name)
     raise AttributeError(f"module 'verax.papers' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *names()]
+    return sorted({*globals(), *names()})
