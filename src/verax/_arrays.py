@@ -378,6 +378,8 @@ def _fits(shape: tuple[int, ...], pattern: Shape) -> bool:
 
 def _inside(values: Any, within: str) -> Any:
     low, high = (float(end) for end in within[1:-1].split(","))
+    if not isinstance(values, jax.Array):
+        low, high = np.float64(low), np.float64(high)  # compared in double precision, whatever the entries are
     above = values >= low if within[0] == "[" else values > low
     return above & (values <= high if within[-1] == "]" else values < high)
 

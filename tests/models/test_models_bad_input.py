@@ -1,7 +1,6 @@
 """Arguments and arrays that must be refused, with a message that names them."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,7 +17,7 @@ KEY = jax.random.key(0)
     [
         (lambda: mlp([3], key=KEY), "^sizes: got 1 of them"),
         (lambda: mlp([3, 0, 2], key=KEY), r"^sizes\[1\]: got 0"),
-        (lambda: mlp([3, 2.0], key=KEY), r"^sizes\[1\]"),
+        (lambda: mlp([3, 2.5], key=KEY), r"^sizes\[1\]"),
         (lambda: small_cnn(0, key=KEY), "^num_outputs"),
         (lambda: small_cnn(2, in_channels=-1, key=KEY), "^in_channels"),
         (lambda: small_cnn(2, convolution="fft", key=KEY), "^convolution"),
@@ -46,7 +45,6 @@ def test_bad_constructor_arguments(call, message):
         (np.zeros((2, 8, 8, 1), np.float32), "^x: .*need 3 channels"),
         (np.zeros((2, 3, 8, 8), np.float32), "^x: .*need 3 channels"),
         (np.zeros((2, 8, 8, 3), np.uint8), "^x: got dtype uint8"),
-        (jnp.zeros((2, 8, 8, 3), jnp.bfloat16), "^x: got dtype bfloat16; need float32"),
     ],
 )
 def test_bad_images(x, message):

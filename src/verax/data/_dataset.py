@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from verax._arrays import to_host, to_number
 from verax._errors import check
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -75,7 +76,7 @@ class Dataset:
         images : numpy.ndarray
             uint8 [n, height, width, channels], such as a part of ``x_train`` or ``x_test``.
         mean, std : sequence of float, optional
-            One number a channel; both or neither. By default those of all training images, over positions.
+            One number per channel; both or neither. By default those of all training images, over positions.
 
         Returns
         -------
@@ -125,7 +126,7 @@ def normalise(
     images : numpy.ndarray
         uint8 [n, height, width, channels].
     mean, std : sequence of float
-        One number a channel, in units of ``pixel / max_value``; every std positive.
+        One number per channel, in units of ``pixel / max_value``; every std positive.
     max_value : int
         Pixel value of full intensity.
 
@@ -146,16 +147,15 @@ def normalise(
     >>> normalise(np.full((1, 1, 1, 1), 255, np.uint8), mean=[0.5], std=[0.25]).item()
     2.0
     """
-    check(images.dtype == np.uint8, "images", f"dtype {images.dtype}", "uint8 (normalised images are float32 already)")
-    check(images.ndim == 4, "images", f"shape {images.shape}", "[n, height, width, channels]")
-    shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    images = to_host("images", images, shape=("n", "height", "width", "channels"), dtype="any", empty=True)
+    whole = np.issubdtype(images.dtype, np.integer)
+    check(whole, "images", f"dtype {images.dtype}", "uint8 (normalised images are float32 already)")
+    images = to_host("images", images, dtype="integer", within="[0, 255]", empty=True).astype(np.uint8)
     channels = images.shape[3]
-    check(shift.shape == (channels,), "mean", f"shape {shift.shape}", f"{channels} numbers, one a channel")
-    check(scale.shape == (channels,), "std", f"shape {scale.shape}", f"{channels} numbers, one a channel")
-    check(bool(np.isfinite(shift).all()), "mean", shift.tolist(), "finite numbers")
-    check(bool((np.isfinite(scale) & (scale > 0)).all()), "std", scale.tolist(), "finite positive numbers")
-    check(max_value > 0, "max_value", max_value, "a positive number")
-    # One table of 256 values a channel, made in double precision: exact to the last float32 digit, no large temporary.
+    shift = to_host("mean", mean, shape=(channels,), within="[-1e30, 1e30]")
+    scale = to_host("std", std, shape=(channels,), within="[1e-30, 1e30]")
+    max_value = to_number("max_value", max_value, "(0, inf)")
+    # A table of 256 values per channel, made in double precision: exact to the last float32 digit, no large temporary.
     out = np.empty(images.shape, np.float32)
     for channel in range(channels):
         table = ((np.arange(256) / max_value - shift[channel]) / scale[channel]).astype(np.float32)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from verax._errors import check, check_integer, check_option
+from verax._arrays import to_integer
+from verax._errors import check, check_option
 
 CONVOLUTIONS = ("auto", "im2col", "native")
 
@@ -35,8 +36,8 @@ def conv2d(
     convolution: str,
 ) -> Float[jax.Array, "n p q o"]:
     """Cross-correlate images with a kernel, zero-padded by ``padding`` pixels on every side: "im2col" or "native"."""
-    check_integer("stride", stride, minimum=1)
-    check_integer("padding", padding, minimum=0)
+    stride = to_integer("stride", stride, minimum=1)
+    padding = to_integer("padding", padding, minimum=0)
     check(x.ndim == 4, "x", f"shape {x.shape}", "images of shape [n, height, width, channels]")
     check(x.shape[3] == kernel.shape[2], "x", f"{x.shape[3]} channels", f"{kernel.shape[2]}, as the kernel has")
     smallest = min(x.shape[1] - kernel.shape[0], x.shape[2] - kernel.shape[1]) + 2 * padding

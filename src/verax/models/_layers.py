@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from verax._errors import check, check_floating
+from verax._arrays import to_array
+from verax._errors import check
 
 NORM_EPSILON = 1e-5  # PyTorch's, which the stored networks were trained with
 
@@ -88,14 +89,17 @@ def global_average_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
 
 def as_images(x, channels: int, kernel: jax.Array) -> jax.Array:
     """``x`` as a JAX array, after checking that it is a batch of normalised NHWC images of the network's dtype."""
-    x = jnp.asarray(x)
+    x = as_network_input(x, kernel)
     check(x.ndim == 4, "x", f"shape {x.shape}", "images of shape [n, height, width, channels]")
     check(x.shape[3] == channels, "x", f"shape {x.shape}", f"{channels} channels on the last axis")
-    check_network_dtype(x, kernel)
     return x
 
 
-def check_network_dtype(x: jax.Array, kernel: jax.Array) -> None:
-    """Raise unless the input is floating (bytes have to be normalised first) and of the parameters' dtype."""
-    check_floating("x", x)
-    check(x.dtype == kernel.dtype, "x", f"dtype {x.dtype}", f"{kernel.dtype}, the dtype of the parameters")
+def as_network_input(x: Any, kernel: jax.Array) -> jax.Array:
+    """``x`` as floats of the parameters' dtype: narrower ones are widened, wider ones refused."""
+    x = to_array("x", x, dtype="any")
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    check(floating, "x", f"dtype {x.dtype}", "floats: bytes have to be normalised first")
+    wider = jnp.finfo(x.dtype).bits > jnp.finfo(kernel.dtype).bits
+    check(not wider, "x", f"dtype {x.dtype}", f"{kernel.dtype}, the dtype of the parameters")
+    return x.astype(kernel.dtype)

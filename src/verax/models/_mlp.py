@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verax._errors import check, check_floating, check_integer
+from verax._arrays import to_integer, to_key
+from verax._errors import check
 from verax._types import PyTree
 
-from ._layers import check_network_dtype, dense, init_kernels
+from ._layers import as_network_input, dense, init_kernels
 from ._network import Network
 
 
@@ -53,22 +54,20 @@ def mlp(sizes: Sequence[int], *, key: jax.Array) -> tuple[Network, PyTree]:
     K. He, X. Zhang, S. Ren, J. Sun. Delving deep into rectifiers. ICCV 2015.
     """
     check(len(sizes) >= 2, "sizes", f"{len(sizes)} of them", "at least an input size and a number of outputs")
-    for position, size in enumerate(sizes):
-        check_integer(f"sizes[{position}]", size, minimum=1)
-    shapes = list(itertools.pairwise(int(size) for size in sizes))
-    kernels, head = init_kernels(key, shapes[:-1], shapes[-1])
+    sizes = [to_integer(f"sizes[{position}]", size, minimum=1) for position, size in enumerate(sizes)]
+    shapes = list(itertools.pairwise(sizes))
+    kernels, head = init_kernels(to_key("key", key), shapes[:-1], shapes[-1])
     layers = [{"kernel": kernel, "bias": jnp.asarray(np.zeros(kernel.shape[1], np.float32))} for kernel in kernels]
     params = {"layers": layers, "head": head}
     input_size = sizes[0]
 
     def features(params, x):
-        x = jnp.asarray(x)
+        first = params["layers"][0] if params["layers"] else params["head"]
+        x = as_network_input(x, first["kernel"])
         fits = x.ndim >= 2 and math.prod(x.shape[1:]) == input_size
         check(fits, "x", f"shape {x.shape}", f"[n, ...] with {input_size} values an example")
-        check_floating("x", x)
         hidden = x.reshape(x.shape[0], input_size)
         for layer in params["layers"]:
-            check_network_dtype(hidden, layer["kernel"])
             hidden = jax.nn.relu(dense(layer, hidden))
         return hidden
 

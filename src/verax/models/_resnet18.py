@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import jax
 
-from verax._errors import check, check_integer, check_option
+from verax._arrays import to_integer, to_key
+from verax._errors import check, check_option
 from verax._types import PyTree
 
 from ._conv import CONVOLUTIONS, choose_convolution, conv2d
@@ -71,19 +72,19 @@ def resnet18(
     K. He, X. Zhang, S. Ren, J. Sun. Deep residual learning for image recognition. CVPR 2016.
     Y. Wu, K. He. Group normalization. ECCV 2018.
     """
-    check_integer("num_outputs", num_outputs, minimum=1)
-    check_integer("in_channels", in_channels, minimum=1)
-    check_integer("width", width, minimum=2)
+    num_outputs = to_integer("num_outputs", num_outputs, minimum=1)
+    in_channels = to_integer("in_channels", in_channels, minimum=1)
+    width = to_integer("width", width, minimum=2)
     check(width % (32 if width >= 64 else 2) == 0, "width", width, "an even number, from 64 on a multiple of 32")
     check_option("convolution", convolution, CONVOLUTIONS)
-    in_channels, width = int(in_channels), int(width)
+    in_channels, width = in_channels, width
     shapes, fan_in = [(3, 3, in_channels, width)], width
     for stage, stride in _BLOCKS:
         channels = width << stage
         shapes += [(3, 3, fan_in, channels), (3, 3, channels, channels)]
         shapes += [(1, 1, fan_in, channels)] if stride > 1 else []
         fan_in = channels
-    kernels, head = init_kernels(key, shapes, (fan_in, int(num_outputs)))
+    kernels, head = init_kernels(to_key("key", key), shapes, (fan_in, num_outputs))
     rest = iter(kernels)
     params = {
         "stem": {"conv": {"kernel": next(rest)}, "norm": init_norm(width)},

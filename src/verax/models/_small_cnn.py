@@ -4,7 +4,8 @@ import itertools
 
 import jax
 
-from verax._errors import check, check_integer, check_option
+from verax._arrays import to_integer, to_key
+from verax._errors import check, check_option
 from verax._types import PyTree
 
 from ._conv import CONVOLUTIONS, choose_convolution, conv2d
@@ -60,14 +61,14 @@ def small_cnn(
     >>> network(params, jax.numpy.ones((2, 32, 32, 3))).shape
     (2, 10)
     """
-    check_integer("num_outputs", num_outputs, minimum=1)
-    check_integer("in_channels", in_channels, minimum=1)
+    num_outputs = to_integer("num_outputs", num_outputs, minimum=1)
+    in_channels = to_integer("in_channels", in_channels, minimum=1)
     if num_groups is not None:
-        check_integer("num_groups", num_groups, minimum=1)
+        num_groups = to_integer("num_groups", num_groups, minimum=1)
         check(_CHANNELS[0] % num_groups == 0, "num_groups", num_groups, f"a divisor of {_CHANNELS[0]}")
     check_option("convolution", convolution, CONVOLUTIONS)
-    shapes = [(3, 3, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise((int(in_channels), *_CHANNELS))]
-    kernels, head = init_kernels(key, shapes, (_CHANNELS[-1], int(num_outputs)))
+    shapes = [(3, 3, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise((in_channels, *_CHANNELS))]
+    kernels, head = init_kernels(to_key("key", key), shapes, (_CHANNELS[-1], num_outputs))
     layers = [{"kernel": kernel, **init_norm(kernel.shape[3])} for kernel in kernels]
     if num_groups is None:
         for layer in layers:

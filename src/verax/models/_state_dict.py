@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from verax._arrays import to_host
 from verax._errors import check, fail
 
 from ._layers import Statistics
@@ -30,7 +31,7 @@ class StateDict:
         if name not in self._arrays:
             fail("arrays", f"no {name!r} among {len(self._arrays)} names", f"an array {name!r}")
         self._unread.discard(name)
-        array = np.asarray(self._arrays[name])
+        array = to_host(f"arrays[{name!r}]", self._arrays[name], dtype="any", finite=False, empty=True)
         described = f"{name!r} of shape {array.shape}, dtype {array.dtype}"
         fits = array.ndim == len(shape) and all(
             want in (None, have) for want, have in zip(shape, array.shape, strict=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from verax._arrays import to_host
 from verax._errors import check, fail
 
 from ._tile_files import read_tile, tile_path
@@ -82,18 +83,21 @@ class KernelFile:
         return values
 
     def product(self, v: Any) -> np.ndarray:
-        """``K v`` for ``v [m]`` or ``[m, k]``, a tile at a time, summed in double precision."""
-        v = np.asarray(v)
+        """Product ``K v`` for ``v [m]`` or ``[m, k]``, a tile at a time, summed in double precision.
+
+        The result has the dtype of ``v`` if that is float32, and is float64 otherwise.
+        """
         check(self.ndim == 2, "kernel", f"shape {self.shape}", "two axes")
-        check(v.ndim in (1, 2) and v.shape[0] == self.shape[1], "v", f"shape {v.shape}", f"[{self.shape[1]}, ...]")
+        single = getattr(v, "dtype", None) == np.float32
+        v = to_host("v", v, shape=[(self.shape[1],), (self.shape[1], "k")], within="[-1e150, 1e150]")
         out = np.zeros((self.shape[0], *v.shape[1:]))
         for row, column in self.starts():
             tile = self.tile(row, column)
             height, width = tile.shape
-            out[row : row + height] += tile @ v[column : column + width].astype(tile.dtype)
+            out[row : row + height] += tile.astype(np.float64) @ v[column : column + width]
             if self.symmetric and row != column:
-                out[column : column + width] += tile.T @ v[row : row + height].astype(tile.dtype)
-        return out.astype(v.dtype)
+                out[column : column + width] += tile.T.astype(np.float64) @ v[row : row + height]
+        return out.astype(np.float32) if single else out
 
     def __getitem__(self, index: Any) -> np.ndarray:
         index = index if isinstance(index, tuple) else (index,)

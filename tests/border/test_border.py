@@ -1,0 +1,119 @@
+"""The border by introspection: every public function, every array argument, in every form and spoiled in every way."""
+
+import importlib
+import importlib.util
+import inspect
+import pathlib
+import types
+
+import jax
+import numpy as np
+import pytest
+
+import verax
+from support.border import attempt, chosen, misnamed, trial, under_jit
+
+# Not part of the border: programs, reproductions of papers, and kernels that are called through other packages.
+OUTSIDE = {"cli", "papers", "kernels", "report"}
+
+# Packages whose calls are still to be written. Remove the line together with the first version of calls_<package>.py.
+WAITING = {
+    "audit",
+    "evals",
+    "federated",
+    "gradients",
+    "influence",
+    "matching",
+    "ntk",
+    "online",
+    "organisms",
+    "probe",
+    "shift",
+    "spectral",
+}
+
+PACKAGES = sorted(set(verax._SUBMODULES) - OUTSIDE)
+TRIALS = 12  # of an argument in the ordinary run; the slow one has all
+
+pytestmark = pytest.mark.bad_input
+
+
+@pytest.fixture(autouse=True)
+def single_precision(x64):
+    """What users have unless they ask for more."""
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", x64)
+
+
+def load_calls(package):
+    path = pathlib.Path(__file__).with_name(f"calls_{package}.py")
+    if not path.exists():
+        return None
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CALLS
+
+
+def public_functions(package):
+    """Names of the functions that a package and its public modules export."""
+    modules = [importlib.import_module(f"verax.{package}")]
+    modules += [
+        value
+        for name, value in vars(modules[0]).items()
+        if isinstance(value, types.ModuleType) and value.__name__ == f"verax.{package}.{name}" and name[0] != "_"
+    ]
+    return {
+        f"{module.__name__}.{name}"
+        for module in modules
+        for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and not inspect.isclass(value)
+    }
+
+
+CALLS = {package: load_calls(package) for package in PACKAGES}
+NAMES = [(package, name) for package, calls in CALLS.items() for name in calls or {}]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_function_has_a_call(package):
+    if CALLS[package] is None:
+        assert package in WAITING, f"register calls in tests/border/calls_{package}.py"
+        pytest.skip("calls not written yet")
+    assert public_functions(package) - set(CALLS[package]) == set(), "functions without a call"
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_every_form_and_every_spoil(package, name):
+    run(package, name, TRIALS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("package", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_all_forms_and_spoils(package, name):
+    run(package, name, None)
+
+
+def run(package, name, num):
+    call = CALLS[package][name]
+    clean = attempt(call, {})
+    assert clean.error is None, f"the registered call fails: {clean.error}"
+    kept = {argument: np.array(call.arguments[argument]) for argument in call.arrays}
+    wrong = [f"under jit: {found}" for found in [under_jit(call, clean.value)] if found]
+    for argument in call.arrays:
+        for trial_name in chosen(name, argument, num):
+            found = trial(call, argument, trial_name, clean.value)
+            if found:
+                wrong.append(f"{argument} <- {trial_name}: {found}")
+    for argument, values in kept.items():
+        assert np.array_equal(values, call.arguments[argument]), f"{argument} was changed in place"
+    for first, second in zip(call.arrays, call.arrays[1:], strict=False):
+        changes = {first: call.arguments[second], second: call.arguments[first]}
+        outcome = attempt(call, changes)
+        if outcome.error is not None:
+            found = misnamed(call, outcome.error)
+            if found:
+                wrong.append(f"{first} and {second} swapped: {found}")
+    if wrong:
+        pytest.fail(f"{len(wrong)} of the trials of {name}:\n" + "\n".join(wrong), pytrace=False)
