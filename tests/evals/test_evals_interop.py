@@ -64,10 +64,10 @@ def test_results_of_other_tools(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"outcome": ["GOOD"] * 7 + ["SAFE"]}, "row 8: outcome 'SAFE'"),
+        ({"outcome": ["GOOD"] * 7 + ["SAFE"]}, "row 8: value 'SAFE'"),
         ({"sample": [0] * 7 + ["x"]}, "row 8: sample 'x'"),
         ({"prompt": list("pqrp") + list("pqrs")}, "row 4: a second verdict"),
-        ({"prompt": list("pqrt") + list("pqrs")}, r"no record for \(m, none, s, sample 0\)"),
+        ({"prompt": list("pqrt") + list("pqrs")}, r"no record for \(m, none, s\), \(m, a, t\)"),
         ({"model": ["m"] * 7}, "columns of"),
         ({"weight": [1.0] * 7 + [2.0]}, "another weight for prompt s"),
     ],
@@ -83,7 +83,7 @@ def test_bad_rows_are_named(changes, message):
     [
         ("a.jsonl", '{"doc_id": 1, "acc": 1}\n{"doc_id": 2', "line 2, which is no JSON"),
         ("a.jsonl", '{"doc_id": 1}', "line 1: no field 'acc'"),
-        ("a.jsonl", '{"doc_id": 1, "acc": 0.5}', "line 1: value 0.5"),
+        ("a.jsonl", '{"doc_id": 1, "acc": 7}', "line 1: value 7"),
         ("a.jsonl", "", "which is empty"),
     ],
 )
@@ -97,7 +97,7 @@ def test_models_are_paired_by_prompt():
     first, second = (ve.from_frame(columns(model=[name] * 8)) for name in ("one", "two"))
     both = ve.stack_models([first, second])
     assert both.model_names == ("one", "two")
-    with pytest.raises(ValueError, match=r"\['s', 't'\] in only one"):
+    with pytest.raises(ValueError, match=r"\['s'\] of table 0, not in all; prompt_ids \['t'\] of table 1"):
         ve.stack_models([first, ve.from_frame(columns(prompt=list("pqrt") * 2))])
 
 

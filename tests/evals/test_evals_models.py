@@ -113,7 +113,9 @@ def test_scorecard_levels_and_gates():
     by_estimate = ve.scorecard(indicators, thresholds=thresholds, decide_by="estimate")
     assert by_estimate.deployable
     assert card.probability["b"][0] > 0.99
-    assert card.probability["b"][1] == pytest.approx(stats.norm.sf(0.65, 0.6, np.sqrt(0.24 / 100)), rel=1e-4)
+    assert card.probability["b"][1] == pytest.approx(stats.beta.sf(0.65, 60.5, 40.5), rel=1e-6)
+    none = ve.scorecard({"a": Indicator("cyber", ve.proportion(0, 20))}, thresholds={"a": (0.05, 0.5, 0.9)})
+    assert none.probability["a"][0] == pytest.approx(stats.beta.sf(0.05, 0.5, 20.5), rel=1e-6)  # no certainty
 
 
 @pytest.mark.costly

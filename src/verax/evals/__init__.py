@@ -45,13 +45,14 @@ from ._sequential import e_value as e_value
 from ._stack import stack_models as stack_models
 from ._table import Outcome as Outcome
 from ._table import OutcomeTable as OutcomeTable
-from .interop import from_frame as from_frame
-from .interop import from_garak as from_garak
-from .interop import from_harmbench as from_harmbench
-from .interop import from_inspect as from_inspect
-from .interop import from_lm_eval as from_lm_eval
-from .interop import from_lm_eval_results as from_lm_eval_results
-from .interop import to_frame as to_frame
-from .interop import to_inspect as to_inspect
+from .interop._frame import from_frame as from_frame
+from .interop._frame import to_frame as to_frame
+from .interop._garak import from_garak as from_garak
+from .interop._garak import garak_tables as garak_tables
+from .interop._harmbench import from_harmbench as from_harmbench
+from .interop._inspect import from_inspect as from_inspect
+from .interop._inspect import to_inspect as to_inspect
+from .interop._lm_eval import from_lm_eval as from_lm_eval
+from .interop._lm_eval_results import from_lm_eval_results as from_lm_eval_results
 
 _register(OutcomeTable)

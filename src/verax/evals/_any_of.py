@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from verax._errors import check, check_integer, check_option
+from verax._errors import check, check_option
 
 from ._bootstrap import check_axes, draw_counts, resampled_weights
 from ._interval import Interval, Status
+from ._numeric import Numeric, as_float, module_for, need_key, take_count, take_level
 from ._quantiles import percentile_limits
 from ._table import Outcome, OutcomeTable
-from ._units import check_level, count_outcomes, interval_over_units, need_key
+from ._units import count_outcomes, interval_over_units
 
 ESTIMATORS = ("unbiased", "plug_in", "held_out")
 
@@ -51,7 +52,8 @@ def any_of(
     level
         Coverage, in (0, 1).
     num_resamples, key
-        Of the two-way bootstrap, and of the split of samples for ``"held_out"``.
+        Number of replicates of the two-way bootstrap, and the key for these and for the split of samples
+        (``"held_out"``).
 
     Returns
     -------
@@ -85,8 +87,8 @@ def any_of(
     """
     check_option("estimator", estimator, ESTIMATORS)
     check_axes(generalize_over)
-    check_level(level)
-    check_integer("draws", draws, minimum=1)
+    level = take_level(level)
+    draws = take_count("draws", draws)
     samples = table.labels.shape[-1]
     check(draws <= samples, "draws", draws, f"at most the {samples} samples of the table")
     chosen = table.attacks(attacks)
@@ -100,34 +102,35 @@ def any_of(
     else:
         counts = count_outcomes(table, Outcome.BAD, "bounds", "bounds")
         hits, verdicts = (part[:, :, chosen] for part in counts)
-        log_miss = _log_miss(hits, verdicts, draws, estimator)  # [3, model, attack, prompt]
-        x = 1 - jnp.exp(log_miss.sum(2))
-        weight = (verdicts >= draws).all(2).astype(x.dtype)
+        miss = _miss(hits, verdicts, draws, estimator)  # [3, model, attack, prompt]
+        xp = module_for(miss)
+        x = 1 - miss.prod(2)
+        weight = as_float((verdicts >= draws).all(2), xp)
         if two_way:
-            return _two_way(table, log_miss, weight, level, num_resamples, need_key(key, "for the bootstrap"))
+            return _two_way(table, miss, weight, level, num_resamples, need_key(key, "for the bootstrap"))
     return interval_over_units(x, weight, table.cluster, level, table.weight)
 
 
-def _log_miss(hits: Array, verdicts: Array, draws: int, estimator: str) -> Array:
-    """Logarithm of the probability that no draw of a cell is BAD."""
+def _miss(hits: Numeric, verdicts: Numeric, draws: int, estimator: str) -> Numeric:
+    """Probability that no draw of a cell is BAD."""
+    xp = module_for(hits, verdicts)
     if estimator == "plug_in":
-        good = jnp.where(verdicts > 0, 1 - hits / jnp.maximum(verdicts, 1), 1)
-        return draws * jnp.log(good)
+        return as_float(xp.where(verdicts > 0, 1 - hits / xp.maximum(verdicts, 1), 1), xp) ** draws
     # The ratio of binomial coefficients as a product: exact, and 0 as soon as a factor is.
-    step = jnp.arange(draws, dtype=hits.dtype)
-    left = (verdicts - hits)[..., None] - step
-    total = verdicts[..., None] - step
-    return jnp.where(left > 0, jnp.log(jnp.maximum(left, 1) / jnp.maximum(total, 1)), -jnp.inf).sum(-1)
+    miss = as_float(xp.ones_like(hits), xp)
+    for step in range(draws):
+        miss = miss * as_float(xp.maximum(verdicts - hits - step, 0) / xp.maximum(verdicts - step, 1), xp)
+    return miss
 
 
-def _held_out(table: OutcomeTable, chosen: np.ndarray, key: Array) -> tuple[Array, Array]:
-    labels = table.labels[:, chosen]
+def _held_out(table: OutcomeTable, chosen: np.ndarray, key: Array) -> tuple[Numeric, Numeric]:
+    labels = jnp.asarray(table.labels)[:, chosen]
     samples = labels.shape[-1]
     order = jax.random.permutation(key, samples)
     dtype = jnp.result_type(float)
     bad = (labels == int(Outcome.BAD)).astype(dtype)
-    known = (labels <= int(Outcome.BAD)).astype(dtype)
-    unknown = 1 - known
+    known = ((labels == int(Outcome.GOOD)) | (labels == int(Outcome.BAD))).astype(dtype)
+    unknown = (labels > int(Outcome.BAD)).astype(dtype)
     half = samples // 2
     parts = (order[:half], order[half:])
     values, weights = [], []
@@ -136,27 +139,34 @@ def _held_out(table: OutcomeTable, chosen: np.ndarray, key: Array) -> tuple[Arra
         cells = [jnp.take_along_axis(part[..., scored_on].sum(-1), best[:, None], 1)[:, 0] for part in
                  (bad, known, unknown)]  # fmt: skip
         hits, verdicts, rest = cells
-        number = len(scored_on)
-        seen = verdicts > 0
+        number = verdicts + rest
+        seen, run = verdicts > 0, number > 0
+        number = jnp.maximum(number, 1)
         values.append(jnp.stack([jnp.where(seen, hits / jnp.maximum(verdicts, 1), 0), hits / number,
                                  (hits + rest) / number]))  # fmt: skip
-        weights.append(jnp.stack([seen.astype(dtype), jnp.ones_like(hits), jnp.ones_like(hits)]))
+        weights.append(jnp.stack([part.astype(dtype) for part in (seen, run, run)]))
     total = weights[0] + weights[1]
     x = (values[0] * weights[0] + values[1] * weights[1]) / jnp.maximum(total, 1)
-    return x, (total > 0).astype(dtype)
+    some = (total > 0).astype(dtype)
+    if module_for(table, key) is np:
+        return np.asarray(x, np.float64), np.asarray(some, np.float64)
+    return x, some
 
 
-def _two_way(table: OutcomeTable, log_miss: Array, weight: Array, level: float, num: int, key: Array) -> Interval:
+def _two_way(table: OutcomeTable, miss: Numeric, weight: Numeric, level: float, num: int, key: Array) -> Interval:
     """Percentile limits over prompts and attacks drawn together; never inside those for these attacks."""
-    check_integer("num_resamples", num, minimum=100)
+    num = take_count("num_resamples", num, minimum=100)
+    xp = module_for(table, miss, key)
     if table.weight is not None:
-        weight = weight * table.weight.astype(weight.dtype)
-    found = interval_over_units(1 - jnp.exp(log_miss.sum(2)), weight, table.cluster, level)
+        weight = weight * as_float(table.weight, xp)
+    found = interval_over_units(1 - miss.prod(2), weight, table.cluster, level)
     prompt_key, attack_key = jax.random.split(key)
-    num_attacks, num_prompts = log_miss.shape[2:]
+    num_attacks, num_prompts = miss.shape[2:]
     prompts = resampled_weights(prompt_key, num, num_prompts, table.cluster)
     times = draw_counts(attack_key, num, num_attacks, jnp.int32(num_attacks)).astype(prompts.dtype)
-    finite = jnp.maximum(log_miss, -1e4)  # 0 times minus infinity would be no number
+    # A finite logarithm of 0, since 0 times minus infinity would be no number.
+    miss, weight = jnp.asarray(miss, prompts.dtype), jnp.asarray(weight, prompts.dtype)
+    finite = jnp.where(miss > 0, jnp.log(jnp.where(miss > 0, miss, 1)), -1e4)
 
     def one(drawn: tuple[Array, Array]) -> Array:
         prompt, attack = drawn
@@ -165,11 +175,12 @@ def _two_way(table: OutcomeTable, log_miss: Array, weight: Array, level: float, 
         return (share * x).sum(-1) / jnp.maximum(share.sum(-1), 1e-30)
 
     replicates = jax.lax.map(one, (prompts, times), batch_size=64)
-    several = found.num_units > 1
-    lower = jnp.minimum(percentile_limits(replicates[:, 1], level)[0], found.lower)
-    upper = jnp.maximum(percentile_limits(replicates[:, 2], level)[1], found.upper)
-    error = replicates[:, 0].std(0, ddof=1)
-    status = jnp.where((found.status == Status.OK) & (num_attacks < 2), Status.ONE_UNIT, found.status)
-    return found._replace(
-        lower=jnp.where(several, lower, 0), upper=jnp.where(several, upper, 1), standard_error=error, status=status
+    parts = (
+        percentile_limits(replicates[:, 1], level)[0],
+        percentile_limits(replicates[:, 2], level)[1],
+        replicates[:, 0].std(0, ddof=1),
     )
+    low, high, error = parts if xp is jnp else (np.asarray(part, np.float64) for part in parts)
+    lower, upper = xp.minimum(low, found.lower), xp.maximum(high, found.upper)
+    status = found.status if num_attacks > 1 else xp.maximum(found.status, np.int32(Status.ONE_UNIT))
+    return found._replace(lower=lower, upper=upper, standard_error=error, status=status)

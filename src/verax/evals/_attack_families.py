@@ -2,15 +2,14 @@
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from verax._errors import check
+from verax._results import result
 
 from ._any_of import any_of
 from ._interval import Interval
+from ._numeric import module_for, take_level
 from ._rate import rate
 from ._table import Outcome, OutcomeTable
-from ._units import check_level
 
 _COMPETING, _MISMATCHED, _BOTH = "competing objectives", "mismatched generalization", "combination"
 
@@ -69,6 +68,7 @@ ATTACK_FAMILIES = (
 """The request as it is, and 30 families, as evaluations of jailbreaks name them."""
 
 
+@result()
 class AttackTable(NamedTuple):
     """Shares of verdicts by attack, and the adaptive attacker's.
 
@@ -136,7 +136,7 @@ def attack_table(table: OutcomeTable, *, level: float = 0.95) -> AttackTable:
     >>> float(found.adaptive.estimate[0]), found.failure_modes[1]
     (0.625, 'mismatched generalization')
     """
-    check_level(level)
+    level = take_level(level)
     num = table.labels.shape[1]
     names = tuple(table.attack_names or map(str, range(num)))
     known = {family.name: family.failure_mode for family in ATTACK_FAMILIES}
@@ -145,6 +145,6 @@ def attack_table(table: OutcomeTable, *, level: float = 0.95) -> AttackTable:
     good = rate(table, outcome=Outcome.GOOD, unclear="bad", level=level)
     attacks = [i for i in range(num) if names[i] != "none"]
     check(bool(attacks), "table", f"the attacks {names}", "one besides the baseline 'none'")
-    decided = jnp.where(table.labels == int(Outcome.UNCLEAR), int(Outcome.GOOD), table.labels)
+    decided = module_for(table).where(table.labels == int(Outcome.UNCLEAR), int(Outcome.GOOD), table.labels)
     adaptive = any_of(table.with_labels(decided), attacks=attacks, level=level)
     return AttackTable(bad, good, 1 - bad.estimate - good.estimate, adaptive, names, modes)

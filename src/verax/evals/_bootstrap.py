@@ -6,21 +6,23 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from verax._errors import check_integer, check_option
+from verax._arrays import to_key
+from verax._errors import check, check_option
 from verax._types import PyTree
 
+from ._numeric import Numeric, take_count, take_level
 from ._quantiles import percentile_limits
 from ._table import OutcomeTable
-from ._units import check_level
 
 AXES = (("prompt",), ("prompt", "attack"))
 
 
-def resampled_weights(key: Array, num: int, num_prompts: int, cluster: Array | None) -> Array:
-    """How often each prompt is drawn in each replicate, ``[num, num_prompts]``, clusters drawn whole."""
+def resampled_weights(key: Array, num: int, num_prompts: int, cluster: Numeric | None) -> Array:
+    """Number of times each prompt is drawn in each replicate, ``[num, num_prompts]``, clusters drawn whole."""
     dtype = jnp.result_type(float)
     if cluster is None:
         return draw_counts(key, num, num_prompts, jnp.int32(num_prompts)).astype(dtype)
+    cluster = jnp.asarray(cluster, jnp.int32)
     present = jax.ops.segment_sum(jnp.ones_like(cluster), cluster, num_prompts) > 0
     rank = jnp.cumsum(present) - 1  # clusters without prompts are no clusters
     counts = draw_counts(key, num, num_prompts, present.sum().astype(jnp.int32))
@@ -51,7 +53,8 @@ def bootstrap(
     table
         Verdicts; with ``cluster``, clusters are drawn whole.
     statistic_fn
-        Of a table whose ``weight`` says how often each prompt was drawn, times its own weight; traceable.
+        Statistic of a table, whose ``weight`` is the number of times each prompt was drawn times its own weight;
+        traceable.
     num_resamples
         Replicates.
     level
@@ -91,16 +94,18 @@ def bootstrap(
     ----------
     Efron and Tibshirani (1993), An introduction to the bootstrap.
     """
-    check_integer("num_resamples", num_resamples, minimum=100)
-    check_integer("batch_size", batch_size, minimum=1)
-    check_level(level)
-    weights = resampled_weights(key, num_resamples, table.labels.shape[2], table.cluster)
+    num_resamples = take_count("num_resamples", num_resamples, minimum=100)
+    batch_size = take_count("batch_size", batch_size)
+    level = take_level(level)
+    check(callable(statistic_fn), "statistic_fn", type(statistic_fn).__name__, "a function of a table")
+    weights = resampled_weights(to_key("key", key), num_resamples, table.labels.shape[2], table.cluster)
     if table.weight is not None:
-        weights = weights * table.weight.astype(weights.dtype)
+        weights = weights * jnp.asarray(table.weight, weights.dtype)
 
     def one(weight: Array) -> PyTree:
         return statistic_fn(table.with_weight(weight))
 
+    table = jax.tree.map(jnp.asarray, table)  # so that all replicates compute in JAX
     leaves, structure = jax.tree.flatten(jax.lax.map(one, weights, batch_size=batch_size))
     limits = [percentile_limits(leaf, level) for leaf in leaves]
     return structure.unflatten(low for low, _ in limits), structure.unflatten(high for _, high in limits)

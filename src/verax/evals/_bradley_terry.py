@@ -9,13 +9,16 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from verax._errors import check, is_traced
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
-from ._interval import Status
+from ._interval import SENTENCES, Status
+from ._numeric import take
 
 _STEPS = 60
 
 
+@result(SENTENCES)
 class Strengths(NamedTuple):
     """Fitted strengths.
 
@@ -24,8 +27,9 @@ class Strengths(NamedTuple):
     strength : [m]
         Logarithms, mean 0: P(i beats j) / P(j beats i) = exp(strength_i - strength_j).
     standard_error : [m]
+        Infinite where ``status`` is ``SEPARATED``: the data exclude no strength then.
     covariance : [m, m]
-        Of the strengths, for the error of any difference.
+        Covariance of the strengths, for the error of any difference.
     tie : scalar
         Davidson's parameter: P(tie) / sqrt(P(i) P(j)).
     status : scalar int
@@ -37,6 +41,7 @@ class Strengths(NamedTuple):
     covariance: Float[Array, "m m"]
     tie: Float[Array, ""]
     status: Int[Array, ""]
+    raise_if_failed = raise_if_failed
 
 
 def bradley_terry(wins: Int[AnyArray, "m m"], *, ties: Int[AnyArray, "m m"] | None = None) -> Strengths:
@@ -78,19 +83,16 @@ def bradley_terry(wins: Int[AnyArray, "m m"], *, ties: Int[AnyArray, "m m"] | No
     ----------
     Bradley, Terry (1952); Davidson (1970), On extending the Bradley-Terry model to accommodate ties; Ford (1957).
     """
-    won = jnp.asarray(wins)
-    sound = won.ndim == 2 and won.shape[0] == won.shape[1] and won.shape[0] >= 2
-    check(sound, "wins", f"shape {won.shape}", "[m, m] for m >= 2 models")
-    tied = jnp.zeros_like(won) if ties is None else jnp.asarray(ties)
-    check(tied.shape == won.shape, "ties", f"shape {tied.shape}", f"{won.shape}, as wins")
+    won = take("wins", wins, ties, shape=("m", "m"), dtype="integer", within="[0, inf)")
+    check(won.shape[0] >= 2, "wins", f"shape {won.shape}", "[m, m] for m >= 2 models")
+    given = np.zeros(won.shape, int) if ties is None else ties
+    tied = take("ties", given, wins, shape=won.shape, dtype="integer", within="[0, inf)")
     if not is_traced((won, tied)):
-        for name, array in (("wins", np.asarray(won)), ("ties", np.asarray(tied))):
-            check(int(array.min()) >= 0, name, f"a count of {array.min()}", "counts >= 0")
+        for name, array in (("wins", won), ("ties", tied)):
             check(not np.diagonal(array).any(), name, np.diagonal(array).tolist(), "no count of a model against itself")
-        check(bool((np.asarray(tied) == np.asarray(tied).T).all()), "ties", "an asymmetric table", "a symmetric one")
-        compared = np.asarray(won + won.T + tied) > 0
-        check(_reaches_all(compared), "wins", "models without a chain of comparisons", "all models connected")
-    return _fit(won.astype(jnp.result_type(float)), tied.astype(jnp.result_type(float)))
+        check(bool((tied == tied.T).all()), "ties", "an asymmetric table", "a symmetric one")
+        check(_reaches_all(won + won.T + tied > 0), "wins", "models without a chain of comparisons", "all connected")
+    return _fit(jnp.asarray(won, jnp.result_type(float)), jnp.asarray(tied, jnp.result_type(float)))
 
 
 def _reaches_all(edges: np.ndarray) -> bool:
@@ -127,7 +129,9 @@ def _fit(won: Array, tied: Array) -> Strengths:
     covariance = centre @ jnp.linalg.inv(hessian(theta))[:-1, :-1] @ centre
     converged = jnp.abs(gradient(theta)).max() <= 1e-3 * jnp.maximum(1, (won.sum() + tied.sum()) * 1e-2)
     status = jnp.where(converged, Status.OK, Status.NOT_CONVERGED)
-    status = jnp.where(_connected(won + tied), status, Status.SEPARATED).astype(jnp.int32)
+    finite = _connected(won + tied)
+    status = jnp.where(finite, status, Status.SEPARATED).astype(jnp.int32)
+    covariance = jnp.where(finite, covariance, jnp.where(jnp.eye(num, dtype=bool), jnp.inf, 0))
     tie = jnp.where(any_tie, jnp.exp(theta[-1]), 0)
     return Strengths(s, jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), 0)), covariance, tie, status)
 

@@ -4,14 +4,14 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.scipy.special import betaln, ndtri
-
-from verax._errors import check_integer
+from jax.scipy.special import betaln
 
 from ._interval import Interval, Status
+from ._numeric import module_for, take_count, take_level
+from ._quantiles import normal_quantile
 from ._table import Outcome, OutcomeTable
-from ._units import check_level
 
 _MAX_STEPS = 60
 
@@ -63,12 +63,15 @@ def forecast_any_of(table: OutcomeTable, *, draws: int, level: float = 0.95) -> 
     ----------
     Skellam (1948) for the distribution; Schaeffer et al. (2025) for the use.
     """
-    check_integer("draws", draws, minimum=1)
-    check_level(level)
-    dtype = jnp.result_type(float)
-    hits = (table.labels == int(Outcome.BAD)).sum(-1).astype(dtype)
-    total = (table.labels <= int(Outcome.BAD)).sum(-1).astype(dtype)
-    return _fit_all(hits, total, table.labels.shape[-1], draws, level)
+    draws, level = take_count("draws", draws), take_level(level)
+    dtype, labels = jnp.result_type(float), jnp.asarray(table.labels)
+    hits = (labels == int(Outcome.BAD)).sum(-1).astype(dtype)
+    total = hits + (labels == int(Outcome.GOOD)).sum(-1).astype(dtype)
+    found = _fit_all(hits, total, labels.shape[-1], draws, level)
+    if module_for(table) is jnp:
+        return found
+    parts = (np.asarray(part) for part in found)
+    return Interval(*(part.astype(np.float64) if part.dtype.kind == "f" else part for part in parts))
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
@@ -115,7 +118,7 @@ def _fit(hits: Array, total: Array, samples: int, draws: int, level: float) -> I
     steep = jnp.abs(gradient(theta)).max() > 1e-3 * jnp.maximum(1, num.astype(theta.dtype))
     bounded = (jnp.abs(theta) < 8).all() & (variance > 0) & ~steep
     centre, error = logit_forecast(theta), jnp.sqrt(jnp.where(bounded, variance, 1))
-    z = ndtri(jnp.asarray(1 - (1 - level) / 2, theta.dtype))
+    z = normal_quantile((1 - level) / 2)
     estimate = jax.nn.sigmoid(centre)
     status = jnp.where(bounded, Status.OK, Status.NOT_CONVERGED)
     return Interval(

@@ -3,16 +3,19 @@
 import math
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from verax._errors import check, check_finite, is_traced
+from verax._arrays import to_host
+from verax._errors import check
+from verax._results import result
 from verax._types import AnyArray
 
-from ._units import check_level
+from ._numeric import take, take_level
+from ._quantiles import normal_quantile
 
 
+@result()
 class Frontier(NamedTuple):
     """Two rates at every threshold of a refusal score.
 
@@ -26,6 +29,8 @@ class Frontier(NamedTuple):
         With probability ``level`` all entries of both curves are within these of their expectations, at once.
     auc, auc_standard_error : scalar
         Probability that an unsafe request scores higher than a benign one, ties counting half; DeLong's error.
+    auc_lower, auc_upper : scalar
+        Its limits: normal, or, where all pairs agree, what that many independent pairs exclude.
     """
 
     threshold: Float[AnyArray, "t"]
@@ -35,6 +40,8 @@ class Frontier(NamedTuple):
     margin_overrefuse: Float[AnyArray, ""]
     auc: Float[AnyArray, ""]
     auc_standard_error: Float[AnyArray, ""]
+    auc_lower: Float[AnyArray, ""]
+    auc_upper: Float[AnyArray, ""]
 
 
 def refusal_frontier(unsafe: Float[AnyArray, "n"], benign: Float[AnyArray, "m"], *, level: float = 0.95) -> Frontier:
@@ -76,14 +83,9 @@ def refusal_frontier(unsafe: Float[AnyArray, "n"], benign: Float[AnyArray, "m"],
     ----------
     Massart (1990); DeLong, DeLong, Clarke-Pearson (1988).
     """
-    check_level(level)
-    sides = []
-    for name, scores in (("unsafe", unsafe), ("benign", benign)):
-        check(not is_traced(scores), name, "a traced value", "concrete scores: thresholds are those that occur")
-        values = np.asarray(scores, np.float64)
-        check(values.ndim == 1 and values.size > 0, name, f"shape {values.shape}", "scores [n], at least one")
-        check_finite(name, values)
-        sides.append(np.sort(values))
+    level = take_level(level)
+    named = (("unsafe", unsafe), ("benign", benign))
+    sides = [np.sort(to_host(name, scores, shape=("n",))) for name, scores in named]
     high, low = sides
     threshold = np.append(np.unique(np.concatenate(sides)), np.inf)
     not_unsafe = 1 - np.searchsorted(high, threshold, side="left") / len(high)
@@ -93,9 +95,17 @@ def refusal_frontier(unsafe: Float[AnyArray, "n"], benign: Float[AnyArray, "m"],
     other = 1 - (np.searchsorted(high, low, "left") + np.searchsorted(high, low, "right")) / (2 * len(high))
     variance = sum(part.var(ddof=1) / len(part) for part in (placed, other) if len(part) > 1)
     unsafe_margin, benign_margin = map(np.asarray, margins)
+    auc, error, tail = placed.mean(), np.sqrt(variance), (1 - level) / 2
+    half = normal_quantile(tail) * error
+    # Pairs of different requests: if all of them agree, the chance of a pair that does not is still this.
+    unseen = 1 - tail ** (1 / min(len(high), len(low)))
+    lower = auc - half if auc > 0 else 0.0
+    upper = auc + half if auc < 1 else 1.0
+    lower, upper = (1 - unseen, 1.0) if auc == 1 else (0.0, unseen) if auc == 0 else (lower, upper)
     return Frontier(
-        threshold, not_unsafe, not_overrefuse, unsafe_margin, benign_margin, placed.mean(), np.sqrt(variance)
-    )
+        threshold, not_unsafe, not_overrefuse, unsafe_margin, benign_margin, auc, error,
+        np.asarray(max(lower, 0.0)), np.asarray(min(upper, 1.0)),
+    )  # fmt: skip
 
 
 def dominates(first: Float[AnyArray, "... k"], second: Float[AnyArray, "... k"]) -> Bool[AnyArray, "..."]:
@@ -108,6 +118,8 @@ def dominates(first: Float[AnyArray, "... k"], second: Float[AnyArray, "... k"])
     >>> bool(dominates(np.array([0.99, 0.93]), np.array([0.99, 0.91])))
     True
     """
-    a, b = jnp.asarray(first), jnp.asarray(second)
-    check(a.shape[-1:] == b.shape[-1:] and a.ndim > 0, "second", f"shape {b.shape}", f"as many rates as {a.shape}")
+    a, b = (take(name, rates, first, second) for name, rates in (("first", first), ("second", second)))
+    check(
+        a.shape[-1:] == b.shape[-1:] and a.ndim > 0, "second", f"shape {b.shape}", f"as many rates as first, {a.shape}"
+    )
     return (a >= b).all(-1) & (a > b).any(-1)

@@ -1,24 +1,29 @@
 """Safety against the worst share of attacks on each prompt, bracketed."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_integer, check_option
+from verax._arrays import to_number
+from verax._errors import check, check_option
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
-from ._interval import Status
+from ._interval import SENTENCES, Status
+from ._numeric import Numeric, as_float, module_for, need_key, take_count
 from ._table import Outcome, OutcomeTable
-from ._units import mean_over_units, need_key
+from ._units import mean_over_units
 
 ROUNDINGS = ("ceil", "floor", "round")
 ESTIMATES = ("bracket", "plug_in", "cross_fit", "shrunk")
 
 
+@result(SENTENCES)
 class Bracket(NamedTuple):
     """Two estimates on either side of the truth in expectation.
 
@@ -43,6 +48,7 @@ class Bracket(NamedTuple):
     upper_standard_error: Float[AnyArray, "m"]
     num_attacks: int
     status: Int[AnyArray, "m"]
+    raise_if_failed = raise_if_failed
 
 
 def goodness_at(
@@ -62,7 +68,7 @@ def goodness_at(
     Parameters
     ----------
     table
-        Harm in ``scores`` in [0, 1]; without scores, a BAD verdict is harm 1 and a GOOD one 0.
+        Harm in ``scores`` in [0, 1], whatever the verdict; without scores, a BAD verdict is harm 1 and a GOOD one 0.
     q
         Share of the attacks, in (0, 1].
     rounding
@@ -107,10 +113,10 @@ def goodness_at(
     ----------
     Souly et al. (2024), A StrongREJECT for empty jailbreaks (scores); OpenAI (2024), o1 System Card (the name).
     """
-    check(isinstance(q, float | int) and 0 < q <= 1, "q", q, "a share in (0, 1]")
+    q = to_number("q", q, "(0, 1]")
     check_option("rounding", rounding, ROUNDINGS)
     check_option("estimate", estimate, ESTIMATES)
-    check_integer("num_splits", num_splits, minimum=1)
+    num_splits = take_count("num_splits", num_splits)
     samples, num_attacks = table.labels.shape[-1], table.labels.shape[1]
     exact = q * num_attacks
     # Decimal shares of whole numbers miss them by rounding: 0.1 * 30 is 3.
@@ -120,60 +126,74 @@ def goodness_at(
     check(
         num >= 1, "q", f"{q} of {num_attacks} attacks, rounded by {rounding!r}: none", "a share of at least one attack"
     )
-    harm, known = _harm(table)
-    worst = _top(jnp.where(known, harm, 1).mean(-1), num)
+    harm, known, run = _harm(table)
+    xp = module_for(harm)
+    worst = _top(_cell_mean(xp.where(known, harm, 1), run, xp), num, xp)
     if samples > 1:
-        best_case = jnp.where(known, harm, 0)
-        keys = jax.random.split(need_key(key, "to split the samples"), num_splits)
-        splits = jax.vmap(lambda one: _cross_fit(best_case, num, one))(keys)
+        best_case = jnp.asarray(xp.where(known, harm, 0), jnp.result_type(float))
+        drawn = jax.random.split(need_key(key, "to split the samples"), num_splits)
+        splits = jax.vmap(lambda one: _cross_fit(best_case, jnp.asarray(run), num, one))(drawn)
         chosen = splits.mean(0)
+        if module_for(table, key) is np:
+            chosen = np.asarray(chosen, np.float64)
     else:
-        chosen = jnp.zeros_like(worst)
-    weight = jnp.ones_like(worst) if table.weight is None else jnp.broadcast_to(table.weight, worst.shape)
-    low, high = (mean_over_units(part, weight.astype(worst.dtype), table.cluster) for part in (worst, chosen))
+        chosen = xp.zeros_like(worst)
+    weight = xp.ones_like(worst) if table.weight is None else xp.broadcast_to(as_float(table.weight, xp), worst.shape)
+    low, high = (mean_over_units(part, weight, table.cluster) for part in (worst, chosen))
     lower, upper = 1 - low.value, 1 - high.value
     inside = {"plug_in": lower, "cross_fit": upper}.get(estimate)
     if inside is None:
-        shrunk = 1 - mean_over_units(_top(_shrunk(harm, known), num), weight.astype(worst.dtype), table.cluster).value
-        inside = jnp.clip(shrunk, lower, jnp.maximum(lower, upper)) if samples > 1 else lower
-    status = jnp.where(known.any((1, 2, 3)), Status.OK if samples > 1 else Status.LOWER_ONLY, Status.NO_VERDICT)
-    error = high.standard_error if samples > 1 else jnp.full_like(upper, jnp.nan)
-    return Bracket(lower, upper, inside, low.standard_error, error, num, status.astype(jnp.int32))
+        shrunk = 1 - mean_over_units(_top(_shrunk(harm, known, xp), num, xp), weight, table.cluster).value
+        inside = xp.clip(shrunk, lower, xp.maximum(lower, upper)) if samples > 1 else lower
+    sound = int(Status.OK if samples > 1 else Status.LOWER_ONLY)
+    status = xp.where(known.any((1, 2, 3)), sound, int(Status.NO_VERDICT)).astype(np.int32)
+    error = high.standard_error if samples > 1 else xp.full_like(upper, xp.nan)
+    return Bracket(lower, upper, inside, low.standard_error, error, num, status)
 
 
-def _harm(table: OutcomeTable) -> tuple[Array, Array]:
-    """Harm of each sample, and whether it has a verdict."""
-    dtype = jnp.result_type(float)
-    known = table.labels <= int(Outcome.BAD)
+def _harm(table: OutcomeTable) -> tuple[Numeric, Numeric, Numeric]:
+    """Harm of each sample, whether it is known, and whether the sample was run."""
+    xp = module_for(table)
+    run = table.labels != int(Outcome.NOT_RUN)
     if table.scores is None:
-        return (table.labels == int(Outcome.BAD)).astype(dtype), known
-    return jnp.where(known, table.scores, 0).astype(dtype), known
+        known = (table.labels == int(Outcome.GOOD)) | (table.labels == int(Outcome.BAD))
+        return as_float(table.labels == int(Outcome.BAD), xp), known, run
+    known = run & (table.labels != int(Outcome.MISSING))
+    return as_float(xp.where(known, table.scores, 0), xp), known, run
 
 
-def _top(cells: Array, num: int) -> Array:
+def _cell_mean(harm: Numeric, run: Numeric, xp: Any) -> Numeric:
+    """Mean over the samples of a cell that were run; 0 harm where none was."""
+    number = as_float(run.sum(-1), xp)
+    return xp.where(run, harm, 0).sum(-1) / xp.maximum(number, 1)
+
+
+def _top(cells: Numeric, num: int, xp: Any) -> Numeric:
     """Mean of the largest ``num`` over attacks: [model, prompt] of [model, attack, prompt]."""
+    if xp is np:
+        return np.partition(cells, -num, axis=1)[:, -num:].mean(1)
     return jax.lax.top_k(jnp.moveaxis(cells, 1, -1), num)[0].mean(-1)
 
 
-def _cross_fit(harm: Array, num: int, key: Array) -> Array:
+def _cross_fit(harm: Array, run: Array, num: int, key: Array) -> Array:
     samples = harm.shape[-1]
     order = jax.random.permutation(key, samples)
     parts = order[: samples // 2], order[samples // 2 :]
-    means = [jnp.moveaxis(harm[..., part].mean(-1), 1, -1) for part in parts]  # [model, prompt, attack]
+    means = [jnp.moveaxis(_cell_mean(harm[..., part], run[..., part], jnp), 1, -1) for part in parts]
     both = []
-    for select, score in (means, means[::-1]):
+    for select, score in (means, means[::-1]):  # [model, prompt, attack]
         found = jax.lax.top_k(select, num)[1]
         both.append(jnp.take_along_axis(score, found, -1).mean(-1))
     return (both[0] + both[1]) / 2
 
 
-def _shrunk(harm: Array, known: Array) -> Array:
+def _shrunk(harm: Numeric, known: Numeric, xp: Any) -> Numeric:
     """Cells moved towards their prompt's mean by the share of their variance that is noise between samples."""
-    number = jnp.maximum(known.sum(-1), 1).astype(harm.dtype)
-    mean = jnp.where(known, harm, 0).sum(-1) / number
-    within = jnp.where(known, (harm - mean[..., None]) ** 2, 0).sum(-1) / jnp.maximum(number - 1, 1) / number
+    number = as_float(xp.maximum(known.sum(-1), 1), xp)
+    mean = xp.where(known, harm, 0).sum(-1) / number
+    within = xp.where(known, (harm - mean[..., None]) ** 2, 0).sum(-1) / xp.maximum(number - 1, 1) / number
     centre = mean.mean(1, keepdims=True)
     noise = within.mean(1, keepdims=True)
     total = ((mean - centre) ** 2).mean(1, keepdims=True)
-    signal = jnp.where(total > 0, jnp.maximum(total - noise, 0) / jnp.where(total > 0, total, 1), 0)
+    signal = xp.where(total > 0, xp.maximum(total - noise, 0) / xp.where(total > 0, total, 1), 0)
     return centre + signal * (mean - centre)

@@ -2,17 +2,15 @@
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from verax._errors import check, is_traced
 from verax._types import AnyArray
 
-from ._interval import Interval
+from ._interval import Interval, Status
+from ._numeric import Numeric, as_float, module_for, take, take_count, take_level
 from ._quantiles import binomial_limits
-from ._units import check_level, status_of
 
 
 def proportion(hits: Any, trials: Any, *, level: float = 0.95) -> Interval:
@@ -42,20 +40,25 @@ def proportion(hits: Any, trials: Any, *, level: float = 0.95) -> Interval:
     >>> print(np.asarray(found.lower).round(3), np.asarray(found.upper).round(3))
     0.897 0.956
     """
-    check_level(level)
-    dtype = jnp.result_type(float)
-    count, total = jnp.asarray(hits), jnp.asarray(trials)
-    for name, array in (("hits", count), ("trials", total)):
-        check(jnp.issubdtype(array.dtype, jnp.integer), name, f"dtype {array.dtype}", "whole numbers")
+    level = take_level(level)
+    count = take("hits", hits, trials, dtype="integer", within="[0, inf)", empty=True)
+    total = take("trials", trials, hits, dtype="integer", within="[0, inf)", empty=True)
+    xp = module_for(count, total)
+    try:
+        count, total = xp.broadcast_arrays(count, total)
+    except ValueError:
+        check(False, "trials", f"shape {total.shape}", f"a shape that broadcasts with that of hits, {count.shape}")
     if not is_traced((count, total)):
-        inside = bool(((np.asarray(count) >= 0) & (np.asarray(count) <= np.asarray(total))).all())
-        check(inside, "hits", np.asarray(hits).tolist(), f"between 0 and the {np.asarray(trials).tolist()} trials")
-    count, total = jnp.broadcast_arrays(count.astype(dtype), total.astype(dtype))
+        over = np.argwhere(count > total)
+        place = tuple(over[0]) if len(over) else ()
+        got = f"{count[place]} of {total[place]} trials" if len(over) else ""
+        check(not len(over), "hits", got, "at most as many as trials")
     lower, upper = binomial_limits(count, total, "clopper_pearson", level)
-    estimate = jnp.where(total > 0, count / jnp.where(total > 0, total, 1), jnp.nan)
-    error = jnp.sqrt(estimate * (1 - estimate) / jnp.where(total > 0, total, 1))
-    units = total.astype(jnp.int32)
-    return Interval(estimate, lower, upper, error, units, jnp.where(units == 0, status_of(units), 0))
+    some = total > 0
+    estimate = as_float(xp.where(some, count / xp.where(some, total, 1), xp.nan), xp)
+    error = xp.sqrt(estimate * (1 - estimate) / as_float(xp.where(some, total, 1), xp))
+    status = xp.where(some, int(Status.OK), int(Status.NO_VERDICT)).astype(np.int32)
+    return Interval(estimate, lower, upper, error, total, status)
 
 
 class HallucinationMetrics(NamedTuple):
@@ -65,7 +68,7 @@ class HallucinationMetrics(NamedTuple):
     hallucination_rate: Interval
     attempted: Interval
     accuracy_given_attempted: Interval
-    f_score: Array
+    f_score: Float[AnyArray, ""]
 
 
 def hallucination_metrics(grades: Int[AnyArray, "n"], *, level: float = 0.95) -> HallucinationMetrics:
@@ -103,11 +106,12 @@ def hallucination_metrics(grades: Int[AnyArray, "n"], *, level: float = 0.95) ->
     Wei et al. (2024), Measuring short-form factuality in large language models.
     """
     array = _values("grades", grades, 3)
-    right, wrong, total = (array == 0).sum(), (array == 1).sum(), jnp.int32(array.size)
+    xp = module_for(array)
+    right, wrong, total = (array == 0).sum(), (array == 1).sum(), array.size
     accuracy = proportion(right, total, level=level)
     given = proportion(right, right + wrong, level=level)
     together = accuracy.estimate + given.estimate
-    f_score = jnp.where(together > 0, 2 * accuracy.estimate * given.estimate / jnp.where(together > 0, together, 1), 0)
+    f_score = xp.where(together > 0, 2 * accuracy.estimate * given.estimate / xp.where(together > 0, together, 1), 0)
     return HallucinationMetrics(
         accuracy,
         proportion(wrong, total, level=level),
@@ -175,11 +179,11 @@ def bbq_metrics(
     Parrish et al. (2022), BBQ: a hand-built bias benchmark for question answering.
     """
     named = {"correct": correct, "ambiguous": ambiguous, "unknown": unknown, "stereotyped": stereotyped}
-    arrays = {name: jnp.asarray(value) for name, value in named.items()}
+    traced = tuple(named.values())
+    arrays = {"correct": take("correct", correct, traced, shape=("answer",), dtype="bool")}
     shape = arrays["correct"].shape
-    for name, array in arrays.items():
-        sound = array.dtype == bool and array.shape == shape and array.ndim == 1
-        check(sound, name, f"shape {array.shape}, dtype {array.dtype}", f"booleans, one an answer, {shape}")
+    for name, value in named.items():
+        arrays[name] = take(name, value, traced, shape=shape, dtype="bool")
     right, open_, none, typical = arrays.values()
     if not is_traced(tuple(arrays.values())):
         check(not bool((none & typical).any()), "stereotyped", "an answer that is unknown too", "one or the other")
@@ -229,19 +233,13 @@ def hierarchy_metrics(
     ----------
     Wallace et al. (2024), The instruction hierarchy.
     """
-    yes = jnp.asarray(followed)
-    check(yes.dtype == bool and yes.ndim == 1, "followed", f"shape {yes.shape}, dtype {yes.dtype}", "booleans [n]")
-    kind = _values("conflict", conflict, num_conflicts)
-    check(kind.shape == yes.shape, "conflict", f"shape {kind.shape}", f"one a case, {yes.shape}")
-    of_kind = kind[None] == jnp.arange(num_conflicts, dtype=kind.dtype)[:, None]
+    num_conflicts = take_count("num_conflicts", num_conflicts)
+    yes = take("followed", followed, conflict, shape=("case",), dtype="bool")
+    kind = _values("conflict", conflict, num_conflicts, followed)
+    check(kind.shape == yes.shape, "conflict", f"shape {kind.shape}", f"one per case, {yes.shape}")
+    of_kind = kind[None] == np.arange(num_conflicts, dtype=kind.dtype)[:, None]
     return proportion((of_kind & yes).sum(1), of_kind.sum(1), level=level)
 
 
-def _values(argument: str, values: Any, num: int) -> Array:
-    array = jnp.asarray(values)
-    sound = array.ndim == 1 and array.size > 0 and jnp.issubdtype(array.dtype, jnp.integer)
-    check(sound, argument, f"shape {array.shape}, dtype {array.dtype}", "integers [n], at least one")
-    if not is_traced(array):
-        low, high = int(np.asarray(array).min()), int(np.asarray(array).max())
-        check(low >= 0 and high < num, argument, f"values {low} to {high}", f"0 to {num - 1}")
-    return array
+def _values(argument: str, values: Any, num: int, *others: Any) -> Numeric:
+    return take(argument, values, *others, shape=("n",), dtype="integer", within=f"[0, {num - 1}]")

@@ -1,20 +1,21 @@
 """Rates read by a judge that errs: correction by its error rates, and prediction-powered inference."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.scipy.special import ndtri
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_finite, is_traced
+from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 
 from ._interval import Interval, Status
-from ._units import check_level
+from ._numeric import Numeric, as_float, module_for, take, take_level
+from ._quantiles import binomial_limits, t_quantile
+from ._units import alike_limits
 
 
+@result()
 class JudgeError(NamedTuple):
     """Error rates of a judge, with what they were measured on.
 
@@ -32,6 +33,10 @@ class JudgeError(NamedTuple):
     specificity: Float[AnyArray, ""]
     num_bad: Float[AnyArray, ""]
     num_good: Float[AnyArray, ""]
+
+
+_RATES, _NUMBERS = ("sensitivity", "specificity"), ("num_bad", "num_good")
+_FEW = 5
 
 
 def fit_judge_error(confusion: Int[AnyArray, "2 2"]) -> JudgeError:
@@ -59,14 +64,10 @@ def fit_judge_error(confusion: Int[AnyArray, "2 2"]) -> JudgeError:
     >>> print(np.asarray(error.sensitivity).round(2), np.asarray(error.specificity).round(2))
     0.9 0.97
     """
-    counts = jnp.asarray(confusion)
-    check(counts.shape == (2, 2), "confusion", f"shape {counts.shape}", "[2, 2]: truth by verdict, GOOD before BAD")
-    check(jnp.issubdtype(counts.dtype, jnp.integer), "confusion", f"dtype {counts.dtype}", "integer counts")
+    counts = take("confusion", confusion, shape=(2, 2), dtype="integer", within="[0, inf)")
     if not is_traced(counts):
-        table = np.asarray(counts)
-        check(int(table.min()) >= 0, "confusion", f"a count of {table.min()}", "counts >= 0")
-        check(bool((table.sum(1) > 0).all()), "confusion", table.sum(1).tolist(), "labelled responses of both kinds")
-    good, bad = counts.astype(jnp.result_type(float))
+        check(bool((counts.sum(1) > 0).all()), "confusion", counts.sum(1).tolist(), "labelled responses of both kinds")
+    good, bad = as_float(counts, module_for(counts))
     return JudgeError(bad[1] / bad.sum(), good[0] / good.sum(), bad.sum(), good.sum())
 
 
@@ -99,8 +100,9 @@ def correct_for_judge(observed: Interval, *, judge: JudgeError, level: float = 0
 
     Notes
     -----
-    The distance of each limit from the estimate, and the share that the error rates add, are combined as independent
-    errors: ``sqrt(a^2 + b^2)``.
+    The distances of the corrected rate when ``q``, ``Se`` or ``Sp`` alone moves to its own limit (Clopper-Pearson for
+    the error rates) are combined as independent errors, ``sqrt(a^2 + b^2 + c^2)``: a judge without an error among few
+    labelled responses is not taken for a perfect one.
 
     Examples
     --------
@@ -115,31 +117,46 @@ def correct_for_judge(observed: Interval, *, judge: JudgeError, level: float = 0
     ----------
     Rogan and Gladen (1978), Estimating prevalence from the results of a screening test.
     """
-    check_level(level)
-    for name in ("sensitivity", "specificity"):
-        value = getattr(judge, name)
-        inside = is_traced(value) or bool(0 <= float(value) <= 1)
-        check(inside, f"judge.{name}", value, "a rate in [0, 1]")
-    se, sp = jnp.asarray(judge.sensitivity), jnp.asarray(judge.specificity)
-    excess = se + sp - 1
-    slope = jnp.where(excess > 0, excess, 1)
+    level = take_level(level)
+    xp = module_for(observed, judge)
+    rates = (take(f"judge.{n}", getattr(judge, n), observed, judge, within="[0, 1]") for n in _RATES)
+    numbers = (
+        take(f"judge.{n}", getattr(judge, n), observed, judge, within="(0, inf]", finite=False) for n in _NUMBERS
+    )
+    (se, sp), (num_bad, num_good) = rates, numbers
+    se_low, se_high = _rate_limits(se, num_bad, level)
+    sp_low, sp_high = _rate_limits(sp, num_good, level)
+    q, q_low, q_high, q_error = (as_float(xp.asarray(part), xp) for part in observed[:4])
 
-    def corrected(q: AnyArray) -> Array:
-        return (jnp.asarray(q) + sp - 1) / slope
+    def corrected(q: Numeric, se: Numeric, sp: Numeric, otherwise: float) -> Numeric:
+        excess = se + sp - 1
+        return xp.where(excess > 0, (q + sp - 1) / xp.where(excess > 0, excess, 1), otherwise)
 
-    p = corrected(observed.estimate)
-    judged = p**2 * se * (1 - se) / judge.num_bad + (1 - p) ** 2 * sp * (1 - sp) / judge.num_good
-    error = jnp.sqrt(observed.standard_error**2 + judged) / slope
-    z = ndtri(jnp.asarray(1 - (1 - level) / 2, p.dtype))
-    wide = z * jnp.sqrt(judged) / slope
-    centre = jnp.where(jnp.isfinite(p), p, 0)
-    lower = centre - jnp.hypot(jnp.maximum(centre - corrected(observed.lower), 0), wide)
-    upper = centre + jnp.hypot(jnp.maximum(corrected(observed.upper) - centre, 0), wide)
-    known = excess > 0
-    lower, upper = jnp.where(known, jnp.clip(lower, 0, 1), 0), jnp.where(known, jnp.clip(upper, 0, 1), 1)
-    status = jnp.where(known & ~(observed.estimate < 1 - sp), observed.status, Status.NOT_IDENTIFIED)
-    status = jnp.where(observed.status == Status.OK, status, observed.status).astype(jnp.int32)
-    return Interval(jnp.where(known, p, jnp.nan), lower, upper, error, observed.num_units, status)
+    known = se + sp - 1 > 0
+    p = corrected(q, se, sp, xp.nan)
+    slope = xp.where(known, se + sp - 1, 1)
+    judged = p**2 * se * (1 - se) / num_bad + (1 - p) ** 2 * sp * (1 - sp) / num_good
+    error = xp.sqrt(q_error**2 + judged) / slope
+    centre = xp.where(xp.isfinite(p), p, 0)
+    down = (corrected(q_low, se, sp, -1), corrected(q, se_high, sp, -1), corrected(q, se, sp_low, -1))
+    up = (corrected(q_high, se, sp, 2), corrected(q, se_low, sp, 2), corrected(q, se, sp_high, 2))
+    lower = centre - xp.sqrt(sum(xp.maximum(centre - xp.nan_to_num(low), 0) ** 2 for low in down))
+    upper = centre + xp.sqrt(sum(xp.maximum(xp.nan_to_num(high) - centre, 0) ** 2 for high in up))
+    readable = known & xp.isfinite(p)
+    lower, upper = xp.where(readable, xp.clip(lower, 0, 1), 0), xp.where(readable, xp.clip(upper, 0, 1), 1)
+    before = xp.asarray(observed.status)
+    status = xp.where(known & ~(q < 1 - sp), before, int(Status.NOT_IDENTIFIED))
+    status = xp.where(before == int(Status.OK), status, before).astype(np.int32)
+    return Interval(p, lower, upper, error, observed.num_units, status)
+
+
+def _rate_limits(rate: Numeric, num: Numeric, level: float) -> tuple[Numeric, Numeric]:
+    """Clopper-Pearson limits of an error rate; the rate itself where it is known exactly."""
+    xp = module_for(rate, num)
+    exact = xp.isinf(num)
+    trials = xp.where(exact, 1, num)
+    low, high = binomial_limits(rate * trials, trials, "clopper_pearson", level)
+    return xp.where(exact, rate, low), xp.where(exact, rate, high)
 
 
 def ppi_rate(
@@ -167,7 +184,9 @@ def ppi_rate(
     Returns
     -------
     Interval
-        Scalars; never wider, for large n, than from the labels alone, however bad the judge.
+        Scalars. Labels and verdicts of 0 and 1 get limits from exact ones of the shares of agreement and disagreement
+        (Clopper-Pearson for the labels alone where there are fewer than five of one kind, since the judge cannot be
+        calibrated then); graded ones get limits by t.
 
     Raises
     ------
@@ -189,30 +208,55 @@ def ppi_rate(
     ----------
     Angelopoulos, Duchi, Zrnic (2023), PPI++: efficient prediction-powered inference.
     """
-    check_level(level)
-    dtype = jnp.result_type(float)
-    f, y, more = (_share(n, v).astype(dtype) for n, v in
+    level = take_level(level)
+    f, y, more = (take(name, value, judged, labelled, unlabelled, shape=("n",), within="[0, 1]") for name, value in
                   (("judged", judged), ("labelled", labelled), ("unlabelled", unlabelled)))  # fmt: skip
     check(f.shape == y.shape, "labelled", f"{y.shape[0]} labels", f"one for each of {f.shape[0]} verdicts")
     check(y.shape[0] >= 2, "labelled", f"{y.shape[0]} labels", "at least two")
-    n, num = y.shape[0], more.shape[0]
-    variance = jnp.var(jnp.concatenate([f, more]), ddof=1)
+    xp, n, num, tail = module_for(f, y, more), y.shape[0], more.shape[0], (1 - level) / 2
+    variance = xp.concatenate([f, more]).var(ddof=1)
     covariance = ((y - y.mean()) * (f - f.mean())).sum() / (n - 1)
-    lam = jnp.where(variance > 0, covariance / (jnp.where(variance > 0, variance, 1) * (1 + n / num)), 0)
-    estimate = y.mean() + lam * (more.mean() - f.mean())
-    error = jnp.sqrt(jnp.var(y - lam * f, ddof=1) / n + lam**2 * variance / num)
-    half = ndtri(jnp.asarray(1 - (1 - level) / 2, dtype)) * error
-    return Interval(
-        estimate, jnp.clip(estimate - half, 0, 1), jnp.clip(estimate + half, 0, 1), error, jnp.int32(n),
-        jnp.int32(Status.OK),
-    )  # fmt: skip
+    lam = xp.where(variance > 0, covariance / (xp.where(variance > 0, variance, 1) * (1 + n / num)), 0)
+    lam = xp.where(_both_kinds(y), xp.clip(lam, 0, 1), 0)
+    rest = y - lam * f
+    estimate = rest.mean() + lam * more.mean()
+    error = xp.sqrt(rest.var(ddof=1) / n + lam**2 * variance / num)
+    freedom = xp.asarray(n - 1.0)
+    by_t = t_quantile(tail, freedom) * error
+    spread = estimate - by_t, estimate + by_t
+    alike = alike_limits(y.mean(), xp.asarray(float(n)), tail, 0.0)  # without both kinds of labels, lam is 0
+    spread = tuple(xp.where(rest.max() - rest.min() < 1e-9, a, b) for a, b in zip(alike, spread, strict=True))
+    counted = _counted_limits(f, y, more, lam, level)
+    single = ((y == 0) | (y == 1)).all() & ((f == 0) | (f == 1)).all() & ((more == 0) | (more == 1)).all()
+    lower, upper = (xp.where(single, c, s) for c, s in zip(counted, spread, strict=True))
+    units, status = xp.asarray(n, np.int32), xp.asarray(int(Status.OK), np.int32)
+    return Interval(estimate, xp.clip(lower, 0, 1), xp.clip(upper, 0, 1), error, units, status)
 
 
-def _share(argument: str, values: Any) -> Array:
-    array = jnp.asarray(values)
-    check(array.ndim == 1 and array.size > 0, argument, f"shape {array.shape}", "a sequence, not empty")
-    check_finite(argument, array)
-    if not is_traced(array):
-        low, high = float(np.min(np.asarray(array))), float(np.max(np.asarray(array)))
-        check(low >= 0 and high <= 1, argument, f"values {low:g} to {high:g}", "values in [0, 1]")
-    return array
+def _both_kinds(y: Numeric) -> Numeric:
+    """Whether there are labels enough of either kind to learn from how the judge goes with them."""
+    return (y.sum() >= _FEW) & ((1 - y).sum() >= _FEW)
+
+
+def _counted_limits(f: Numeric, y: Numeric, more: Numeric, lam: Numeric, level: float) -> tuple[Numeric, Numeric]:
+    """Limits for verdicts and labels of 0 and 1: each share has its own exact limits, combined by square-and-add.
+
+    ``p = lam P(f) + P(y, not f) + (1 - lam) P(y, f) - lam P(f, not y)``.
+    """
+    xp, n, num = module_for(f, y, more, lam), y.shape[0], more.shape[0]
+    parts = [
+        (1.0, (y * (1 - f)).sum(), n),
+        (1 - lam, (y * f).sum(), n),
+        (-lam, (f * (1 - y)).sum(), n),
+        (lam, more.sum(), num),
+    ]
+    centre, down, up = 0.0, 0.0, 0.0
+    for factor, count, total in parts:
+        share = count / total
+        low, high = binomial_limits(count, xp.asarray(float(total)), "clopper_pearson", level)
+        centre = centre + factor * share
+        smaller, larger = share - low, high - share
+        down = down + (factor * xp.where(factor > 0, smaller, larger)) ** 2
+        up = up + (factor * xp.where(factor > 0, larger, smaller)) ** 2
+    low, high = binomial_limits(y.sum(), xp.asarray(float(n)), "clopper_pearson", level)
+    return xp.where(lam > 0, centre - xp.sqrt(down), low), xp.where(lam > 0, centre + xp.sqrt(up), high)

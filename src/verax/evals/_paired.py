@@ -1,36 +1,44 @@
-"""Two models on the same prompts: difference, tests, equivalence, and what could have been detected."""
+"""Two models on the same prompts: difference, tests, equivalence, and the difference that could have been detected."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.scipy.special import betainc
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_integer, check_option, fail
+from verax._arrays import to_number
+from verax._errors import check, check_option, fail
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
-from ._quantiles import t_quantile, t_tail
+from ._discordant import difference_limits, equivalence_p
+from ._interval import SENTENCES
+from ._numeric import Numeric, as_float, module_for, need_key, sums_by_group, take_count, take_level
+from ._quantiles import fair_tail, t_quantile, t_tail
 from ._table import Outcome, OutcomeTable
-from ._units import check_level, count_outcomes, mean_over_units, need_key, prompt_means, status_of
+from ._units import Mean, alike_limits, count_outcomes, mean_over_units, prompt_means, status_of
 
 TESTS = ("auto", "mcnemar", "permutation", "cluster_t")
 ADJUSTMENTS = ("holm", "bh", "none")
 _POWER = 0.8
 
 
+@result(SENTENCES)
 class PairedResult(NamedTuple):
-    """Differences ``model_a - model_b``, one an attack.
+    """Differences ``model_a - model_b``, one per attack.
 
     Attributes
     ----------
     difference, lower, upper, standard_error : [attack]
-        Of the rates, over prompts on which both have a verdict; limits by t over clusters.
+        Difference of the rates over the prompts on which both have a verdict. Limits come from the discordant prompts
+        where each prompt has one verdict, else from t over clusters; where no spread was seen, from what the number of
+        prompts excludes.
     p_value : [attack]
-        Of no difference, two-sided, adjusted for the number of attacks.
+        Two-sided p-value of the hypothesis of no difference, adjusted for the number of attacks.
     equivalence_p_value : [attack]
-        Of a difference of at least ``margin`` either way (two one-sided tests), adjusted; NaN without a margin.
+        P-value of a difference of at least ``margin`` either way (two one-sided tests), adjusted; NaN without a margin.
     minimum_detectable : [attack]
         Difference that this many prompts would show with 80 % power, given how much these vary.
     discordant : [attack, 2]
@@ -55,13 +63,15 @@ class PairedResult(NamedTuple):
     num_excluded: Int[AnyArray, "..."]
     status: Int[AnyArray, "..."]
 
+    raise_if_failed = raise_if_failed
+
 
 def paired_difference(
     table: OutcomeTable,
     *,
     model_a: int | str,
     model_b: int | str,
-    outcome: Outcome = Outcome.BAD,
+    outcome: Outcome | str = Outcome.BAD,
     test: str = "auto",
     margin: float | None = None,
     adjust: str = "holm",
@@ -81,11 +91,12 @@ def paired_difference(
     model_a, model_b
         Names or indices.
     outcome
-        GOOD or BAD.
+        GOOD or BAD; or ``"score"``: the difference of the mean ``scores``.
     test
-        - ``"mcnemar"``: exact binomial test on the discordant prompts; one sample a prompt, no clusters or weights.
+        - ``"mcnemar"``: exact binomial test on the discordant prompts; one sample per prompt, no clusters or weights.
         - ``"permutation"``: signs of clusters flipped at random; needs ``key``.
-        - ``"cluster_t"``: t over clusters.
+        - ``"cluster_t"``: t over clusters, whose p-value is never below ``2^(1 - clusters)``, the least that flipping
+          signs can attest.
         - ``"auto"``: McNemar where it applies, else ``"cluster_t"``.
     margin
         Largest difference that counts as none, for the test of equivalence.
@@ -94,7 +105,7 @@ def paired_difference(
     level
         Coverage of the limits, one attack at a time.
     num_resamples, key
-        Of the permutation test, whose smallest p-value is ``1 / (1 + num_resamples)``.
+        Number of random flips, and the key to draw them with; the smallest p-value is ``1 / (1 + num_resamples)``.
 
     Returns
     -------
@@ -123,87 +134,140 @@ def paired_difference(
     """
     check_option("test", test, TESTS)
     check_option("adjust", adjust, ADJUSTMENTS)
-    check_level(level)
+    level = take_level(level)
+    margin = None if margin is None else to_number("margin", margin, "(0, inf)")
     first, second = (int(table.models(m, argument=n)[0]) for n, m in (("model_a", model_a), ("model_b", model_b)))
     check(first != second, "model_b", repr(model_b), "another model than model_a")
-    check(margin is None or margin > 0, "margin", margin, "a positive difference")
-    simple = table.labels.shape[-1] == 1 and table.cluster is None and table.weight is None
+    simple = is_simple(table, outcome)
     if test == "mcnemar" and not simple:
-        fail("test", "'mcnemar'", "one sample a prompt, no clusters and no weights; or another test")
-    counts = count_outcomes(table, outcome, "exclude", "exclude")
-    x, weight = (part[0] for part in prompt_means(counts))
-    if table.weight is not None:
-        weight = weight * table.weight.astype(weight.dtype)
-    both = jnp.minimum(weight[first], weight[second])
-    d = jnp.where(both > 0, x[first] - x[second], 0)
+        fail("test", "'mcnemar'", "one verdict per prompt, no clusters and no weights; or another test")
+    if test == "permutation":
+        num_resamples, key = take_count("num_resamples", num_resamples, minimum=100), need_key(key, "for the signs")
+    d, both = differences(table, first, second, outcome)
+    xp = module_for(d, both)
     mean = mean_over_units(d, both, table.cluster)
-    freedom = jnp.maximum(mean.num_units - 1, 1).astype(d.dtype)
-    error, several = mean.standard_error, mean.num_units > 1
-    half = jnp.where(several, t_quantile(1 - (1 - level) / 2, freedom) * error, 1)
-    discordant = jnp.stack([((d > 0) & (both > 0)).sum(-1), ((d < 0) & (both > 0)).sum(-1)], axis=-1)
+    only_a, only_b = ((sign * d > 0) & (both > 0) for sign in (1, -1))
+    discordant = xp.stack([only_a.sum(-1), only_b.sum(-1)], axis=-1)
+    several = mean.num_units > 1
+    lower, upper = _counted_limits(discordant, mean, level) if simple else _spread_limits(mean, level)
     if test == "mcnemar" or (test == "auto" and simple):
-        p = _mcnemar(discordant.astype(d.dtype))
+        p = xp.minimum(2 * fair_tail(discordant.min(-1), discordant.sum(-1)), 1)
     elif test == "permutation":
-        check_integer("num_resamples", num_resamples, minimum=100)
-        p = _permutation(d * both, table.cluster, num_resamples, need_key(key, "for the permutation test"))
+        p = _permutation(d * both, table.cluster, num_resamples, key)
     else:
-        p = 2 * t_tail(_ratio(jnp.abs(mean.value), error), freedom)
-    p = jnp.where(several, jnp.minimum(p, 1), 1)
-    equivalence = jnp.full(p.shape, jnp.nan, p.dtype)
+        p = _t_test(mean)
+    equivalence = xp.full(p.shape, xp.nan, p.dtype)
     if margin is not None:
-        one_sided = t_tail(_ratio(margin - jnp.abs(mean.value), error), freedom)
-        equivalence = adjusted(jnp.where(several, one_sided, 1), adjust)
-    detectable = (t_quantile(1 - (1 - level) / 2, freedom) + t_quantile(_POWER, freedom)) * error
+        found = equivalence_p(discordant[..., 0], discordant[..., 1], mean.num_units, margin) if simple else (
+            _equivalence_t(mean, margin)
+        )  # fmt: skip
+        equivalence = adjusted(xp.where(several, found, 1), adjust)
     return PairedResult(
         difference=mean.value,
-        lower=jnp.clip(mean.value - half, -1, 1),
-        upper=jnp.clip(mean.value + half, -1, 1),
-        standard_error=error,
-        p_value=adjusted(p, adjust),
+        lower=xp.where(several, lower, -1),
+        upper=xp.where(several, upper, 1),
+        standard_error=mean.standard_error,
+        p_value=adjusted(xp.where(several, p, 1), adjust),
         equivalence_p_value=equivalence,
-        minimum_detectable=detectable,
-        discordant=discordant.astype(jnp.int32),
+        minimum_detectable=_detectable(mean, level, simple),
+        discordant=discordant.astype(np.int32),
         num_units=mean.num_units,
-        num_excluded=(both == 0).sum(-1).astype(jnp.int32),
+        num_excluded=(both == 0).sum(-1).astype(np.int32),
         status=status_of(mean.num_units),
     )
 
 
-def _ratio(value: Array, error: Array) -> Array:
-    """Value over error; infinite where the error is 0, with the value's sign, and 0 where both are."""
-    return jnp.where(error > 0, value / jnp.where(error > 0, error, 1), jnp.where(value == 0, 0, jnp.sign(value) * 1e6))
+def is_simple(table: OutcomeTable, outcome: Outcome | str) -> bool:
+    """Whether each prompt has one verdict, and all count alike."""
+    return table.labels.shape[-1] == 1 and table.cluster is None and table.weight is None and outcome != "score"
 
 
-def _mcnemar(discordant: Array) -> Array:
-    total, least = discordant.sum(-1), discordant.min(-1)
-    # P(X <= k) for X ~ Binomial(n, 1/2) is I_{1/2}(n - k, k + 1).
-    tail = betainc(jnp.maximum(total - least, 0.5), least + 1, jnp.full_like(total, 0.5))
-    return jnp.where(total > 0, jnp.minimum(2 * tail, 1), 1)
+def differences(table: OutcomeTable, first: int, second: int, outcome: Outcome | str) -> tuple[Numeric, Numeric]:
+    """Differences ``[attack, prompt]`` of the prompt means, and weights, 0 where one of the two has no verdict."""
+    x, weight = (part[0] for part in prompt_means(count_outcomes(table, outcome, "exclude", "exclude")))
+    xp = module_for(x, weight, table.weight)
+    if table.weight is not None:
+        weight = weight * as_float(table.weight, xp)
+    both = xp.minimum(weight[first], weight[second])
+    return xp.where(both > 0, x[first] - x[second], 0), both
 
 
-def _permutation(weighted: Array, cluster: Array | None, num: int, key: Array) -> Array:
+def _counted_limits(discordant: Numeric, mean: Mean, level: float) -> tuple[Numeric, Numeric]:
+    return difference_limits(discordant[..., 0], discordant[..., 1], mean.num_units, level)
+
+
+def _spread_limits(mean: Mean, level: float) -> tuple[Numeric, Numeric]:
+    """Limits by t, or, where no spread was seen, by what the number of units excludes."""
+    xp, tail = module_for(mean), (1 - level) / 2
+    num = as_float(mean.num_units, xp)
+    half = t_quantile(tail, xp.maximum(num - 1, 1)) * mean.standard_error
+    alike = alike_limits(mean.value, num, tail, -1.0)
+    lower = xp.where(mean.alike, alike[0], xp.clip(mean.value - half, -1, 1))
+    return lower, xp.where(mean.alike, alike[1], xp.clip(mean.value + half, -1, 1))
+
+
+def _t_test(mean: Mean) -> Numeric:
+    """Two-sided p by t, but no smaller than flipping the signs of the units can attest: ``2^(1 - units)``."""
+    xp = module_for(mean)
+    num = as_float(mean.num_units, xp)
+    sound = ~mean.alike & (mean.standard_error > 0)
+    ratio = xp.abs(mean.value) / xp.where(sound, mean.standard_error, 1)
+    floor = 2.0 ** xp.minimum(1 - num, 0)
+    by_t = xp.where(sound, 2 * t_tail(ratio, xp.maximum(num - 1, 1)), 0)
+    return xp.where(xp.abs(mean.value) > 0, xp.clip(by_t, floor, 1), 1)
+
+
+def _equivalence_t(mean: Mean, margin: float) -> Numeric:
+    """Two one-sided t-tests; where no spread was seen, the chance of that if the difference were ``margin``."""
+    xp = module_for(mean)
+    num, size = as_float(mean.num_units, xp), xp.abs(mean.value)
+    sound = ~mean.alike & (mean.standard_error > 0)
+    ratio = (margin - size) / xp.where(sound, mean.standard_error, 1)
+    # A mean of ``margin`` needs a share of at least (margin - size) / (1 - size) of units unlike those seen.
+    unlike = (margin - size) / xp.where(size < 1, 1 - size, 1)
+    unseen = xp.where(size < margin, xp.clip(1 - unlike, 0, 1) ** num, 1)
+    return xp.where(sound, t_tail(ratio, xp.maximum(num - 1, 1)), unseen)
+
+
+def _detectable(mean: Mean, level: float, simple: bool) -> Numeric:
+    """Difference that would be found with 80 % power.
+
+    A difference of delta between single verdicts has a variance of at least delta (1 - delta), even where the prompts
+    seen so far happen to agree.
+    """
+    xp = module_for(mean)
+    freedom = xp.maximum(as_float(mean.num_units, xp) - 1, 1)
+    quantiles = t_quantile((1 - level) / 2, freedom) + t_quantile(1 - _POWER, freedom)
+    by_spread = quantiles * mean.standard_error
+    least = quantiles**2 / (as_float(mean.num_units, xp) + quantiles**2)
+    floor = least if simple else xp.where(mean.alike, least, 0)
+    return xp.minimum(xp.maximum(by_spread, floor), 1)
+
+
+def _permutation(weighted: Numeric, cluster: Numeric | None, num: int, key: Array) -> Numeric:
     """Share of sign flips of clusters whose sum is as far from 0."""
-    if cluster is None:
-        units = weighted
-    else:
-        units = jax.vmap(lambda row: jax.ops.segment_sum(row, cluster, row.shape[0]))(weighted)
+    units = weighted if cluster is None else sums_by_group(weighted, cluster, weighted.shape[-1])
+    xp, units = module_for(units), jnp.asarray(units)
     signs = jax.random.rademacher(key, (num, units.shape[-1]), units.dtype)
     sums = jnp.abs(jnp.einsum("ru,au->ra", signs, units, precision="highest"))
     observed = jnp.abs(units.sum(-1))
     as_far = (sums >= observed - 1e-5 * jnp.maximum(observed, 1)).sum(0)
-    return (1 + as_far.astype(units.dtype)) / (1 + num)
+    p = (1 + as_far.astype(units.dtype)) / (1 + num)
+    return np.asarray(p, np.float64) if xp is np else p
 
 
-def adjusted(p: Array, method: str) -> Array:
+def adjusted(p: Numeric, method: str) -> Numeric:
     """P-values ``[m]`` for m tests at once, by Holm or by Benjamini and Hochberg."""
     if method == "none":
         return p
-    num = p.shape[-1]
-    order = jnp.argsort(p)
+    xp, num = module_for(p), p.shape[-1]
+    order = xp.argsort(p)
     sorted_p = p[order]
-    rank = jnp.arange(1, num + 1, dtype=p.dtype)
+    rank = xp.arange(1, num + 1, dtype=p.dtype)
     if method == "holm":
-        running = jax.lax.cummax(sorted_p * (num + 1 - rank))
+        scaled = sorted_p * (num + 1 - rank)
+        running = np.maximum.accumulate(scaled) if xp is np else jax.lax.cummax(scaled)
     else:
-        running = jax.lax.cummin(sorted_p * num / rank, reverse=True)
-    return jnp.zeros_like(p).at[order].set(jnp.minimum(running, 1).astype(p.dtype))
+        scaled = (sorted_p * num / rank)[::-1]
+        running = (np.minimum.accumulate(scaled) if xp is np else jax.lax.cummin(scaled))[::-1]
+    return xp.minimum(running, 1)[xp.argsort(order)]

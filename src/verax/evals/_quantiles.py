@@ -1,61 +1,67 @@
-"""Quantiles and binomial limits that can be traced: bisection on the incomplete beta function, and of replicates."""
+"""Quantiles, tails and binomial limits, exact to double precision; percentiles of replicates."""
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.scipy.special import betainc, ndtri
+from scipy import special
+
+from ._numeric import Numeric, module_for, on_host
 
 
-def beta_quantile(p: float | Array, a: Array, b: Array) -> Array:
-    """Inverse of the regularised incomplete beta function, to the rounding of the dtype."""
-    low = jnp.zeros(jnp.broadcast_shapes(jnp.shape(p), a.shape, b.shape), a.dtype)
-
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        below = betainc(a, b, middle) < p
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-    low, high = jax.lax.fori_loop(0, 60, halve, (low, jnp.ones_like(low)))
-    return (low + high) / 2
+def normal_quantile(tail: float) -> float:
+    """The z that a standard normal variable exceeds with probability ``tail``."""
+    return float(-special.ndtri(tail))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def t_quantile(p: float, df: Array) -> Array:
-    """Quantile ``p >= 1/2`` of Student's t with ``df > 0`` degrees of freedom."""
-    # y = t^2 / (df + t^2) is Beta(1/2, df/2), and small where 1 - y would round to 1.
-    y = beta_quantile(2 * p - 1, jnp.full_like(df, 0.5), df / 2)
-    return jnp.sqrt(df * y / (1 - y))
+def t_quantile(tail: float, df: Numeric) -> Numeric:
+    """The t that Student's t with ``df > 0`` degrees of freedom exceeds with probability ``tail < 1/2``."""
+
+    def quantile(df):
+        # df / (df + t^2) is Beta(df/2, 1/2), and small where t is large.
+        z = special.betaincinv(df / 2, 0.5, 2 * tail)
+        return (df * (1 - z) / z) ** 0.5
+
+    return on_host(quantile, df)
 
 
-def t_tail(t: Array, df: Array) -> Array:
+def t_tail(t: Numeric, df: Numeric) -> Numeric:
     """P(T > t)."""
-    both = betainc(df / 2, jnp.full_like(df, 0.5), df / (df + t**2))
-    return jnp.where(t > 0, both / 2, 1 - both / 2)
+    return on_host(lambda t, df: special.stdtr(df, -t), t, df)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def binomial_limits(count: Array, total: Array, method: str, level: float) -> tuple[Array, Array]:
-    """Limits for ``count`` of ``total``; 0 and 1 where there is no trial."""
-    tail, some = (1 - level) / 2, total > 0
-    total = jnp.where(some, total, 1)
+def fair_tail(count: Numeric, total: Numeric) -> Numeric:
+    """P(X <= count) for ``total`` tosses of a fair coin."""
+
+    def tail(count, total):
+        rest = total - count
+        return np.where(rest > 0, special.betainc(np.maximum(rest, 1), count + 1, 0.5), 1.0)
+
+    return on_host(tail, count, total)
+
+
+def binomial_limits(count: Numeric, total: Numeric, method: str, level: Numeric) -> tuple[Numeric, Numeric]:
+    """Limits for ``count`` of ``total``; 0 and 1 where there is no trial. Integers are exact, whatever their size.
+
+    The level may be an array for ``"clopper_pearson"``.
+    """
+    xp, tail, some = module_for(count, total, level), (1 - level) / 2, total > 0
     if method == "wilson":
-        z = ndtri(jnp.asarray(1 - tail, count.dtype))
-        p = count / total
-        centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
-        half = z * jnp.sqrt(p * (1 - p) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
+        z = normal_quantile(tail)
+        number = xp.where(some, total, 1)
+        p = count / number
+        centre = (p + z**2 / (2 * number)) / (1 + z**2 / number)
+        half = z * xp.sqrt(p * (1 - p) / number + z**2 / (4.0 * number * number)) / (1 + z**2 / number)
         lower, upper = centre - half, centre + half
     else:
+        # Clopper-Pearson, and Jeffreys's with half a success and half a failure in advance.
         prior, extra = (0.5, 0.5) if method == "jeffreys" else (0.0, 1.0)
-        hits = jnp.where(count > 0, count, 1)
-        rest = jnp.where(total > count, total - count, 1)
-        lower = beta_quantile(tail, hits + prior, total - hits + extra)
-        upper = beta_quantile(1 - tail, total - rest + extra, rest + prior)
-    lower, upper = jnp.where(count == 0, 0, lower), jnp.where(count == total, 1, upper)
-    return jnp.where(some, lower, 0), jnp.where(some, upper, 1)
+        lower = on_host(lambda k, m, t: special.betaincinv(k + prior, m + extra, t), count, total - count, tail)
+        upper = on_host(lambda k, m, t: special.betainccinv(k + extra, m + prior, t), count, total - count, tail)
+    lower, upper = xp.where(count == 0, 0, lower), xp.where(count == total, 1, upper)
+    return xp.where(some, lower, 0), xp.where(some, upper, 1)
 
 
 def percentile_limits(draws: Array, level: float) -> tuple[Array, Array]:

@@ -1,27 +1,30 @@
 """Several attempts at a problem: one succeeds, all succeed, most agree."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import gammaln
-from jaxtyping import Bool, Int
+from scipy import special
 
-from verax._errors import check, check_integer, check_option, is_traced
-from verax._types import AnyArray
+from verax._arrays import to_host, to_key, to_labels
+from verax._errors import check, check_option, is_traced
 
-from ._interval import Interval
-from ._units import check_level, interval_over_units
+from ._interval import Interval, Status
+from ._numeric import Numeric, as_float, module_for, on_host, take, take_count, take_level
+from ._quantiles import normal_quantile
+from ._table import take_cluster
+from ._units import interval_over_units
+
+_NOT_RUN = -1
 
 
 def pass_at_k(
-    correct: Bool[AnyArray, "... n s"] | Int[AnyArray, "... n s"],
+    correct: Any,
     *,
     k: int,
-    cluster: Int[AnyArray, "n"] | None = None,
+    cluster: Any = None,
     resample: str = "problem",
     level: float = 0.95,
 ) -> Interval:
@@ -32,14 +35,15 @@ def pass_at_k(
     Parameters
     ----------
     correct : [..., n, s]
-        Attempts ``s`` at problems ``n``, right or not.
+        Attempts ``s`` at problems ``n``, right or not. Problems may have unequal numbers of attempts: a list of lists,
+        or -1 or NaN for attempts that were not made.
     k
-        At most ``s``.
+        At most the number of attempts at each problem.
     cluster : [n]
         Problems that share one are not independent.
     resample
-        What the interval allows for: ``"problem"``, further problems of this kind; ``"attempt"``, further attempts at
-        these problems alone, which is too narrow for any claim beyond them.
+        The variation that the interval covers: ``"problem"``, further problems of this kind; ``"attempt"``, further
+        attempts at these problems alone, which is too narrow for any claim beyond them.
     level
         Coverage, in (0, 1).
 
@@ -66,14 +70,14 @@ def pass_at_k(
     ----------
     Chen et al. (2021), Evaluating large language models trained on code; Inspect's ``pass_at``.
     """
-    return _repeated(correct, k, cluster, resample, level, lambda c, s: 1 - _ratio(s - c, s, k))
+    return _repeated(*_counted(correct), k, cluster, resample, level)
 
 
 def pass_hat_k(
-    correct: Bool[AnyArray, "... n s"] | Int[AnyArray, "... n s"],
+    correct: Any,
     *,
     k: int,
-    cluster: Int[AnyArray, "n"] | None = None,
+    cluster: Any = None,
     resample: str = "problem",
     level: float = 0.95,
 ) -> Interval:
@@ -94,75 +98,110 @@ def pass_hat_k(
     ----------
     Yao et al. (2024), tau-bench; Inspect's ``pass_k``.
     """
-    return _repeated(correct, k, cluster, resample, level, lambda c, s: _ratio(c, s, k))
+    right, made = _counted(correct)
+    # All attempts are right unless one is wrong.
+    some_wrong = _repeated(made - right, made, k, cluster, resample, level)
+    lower, upper = 1 - some_wrong.upper, 1 - some_wrong.lower
+    return some_wrong._replace(estimate=1 - some_wrong.estimate, lower=lower, upper=upper)
 
 
-def _ratio(part: Array, total: int, k: int) -> Array:
-    """``C(part, k) / C(total, k)`` as a product, exact, and 0 for ``part < k``."""
-    step = jnp.arange(k, dtype=part.dtype)
-    return jnp.maximum((part[..., None] - step) / (total - step), 0).prod(-1)
+def _counted(correct: Any) -> tuple[Numeric, Numeric]:
+    """Numbers of right attempts and of attempts ``[..., n]``."""
+    if is_traced(correct):
+        attempts = take("correct", correct, shape=("...", "problem", "attempt"), dtype="integer")
+        return (attempts == 1).sum(-1), (attempts >= 0).sum(-1)
+    attempts = to_host("correct", _padded(correct), dtype="any", finite=False)
+    check(attempts.ndim >= 2, "correct", f"shape {attempts.shape}", "[..., problem, attempt]")
+    attempts = np.where(np.isnan(attempts), _NOT_RUN, attempts)
+    known = np.isin(attempts, (_NOT_RUN, 0, 1))
+    wrong = attempts[~known][:3].tolist()
+    check(not wrong, "correct", f"values such as {wrong}", "0 and 1, or -1 for an attempt that was not made")
+    return (attempts == 1).sum(-1), (attempts >= 0).sum(-1)
 
 
-def _repeated(
-    correct: Any, k: int, cluster: Any, resample: str, level: float, value_fn: Callable[[Array, int], Array]
-) -> Interval:
+def _padded(correct: Any) -> Any:
+    """A list of lists of unequal lengths as one array, filled with -1."""
+    if not isinstance(correct, list | tuple) or not all(hasattr(row, "__len__") for row in correct):
+        return correct
+    lengths = {len(row) for row in correct}
+    if len(lengths) < 2:
+        return correct
+    width = max(lengths)
+    rows = [to_host("correct", row, shape=("attempt",), finite=False, empty=True) for row in correct]
+    return np.stack([np.concatenate([row, np.full(width - len(row), _NOT_RUN)]) for row in rows])
+
+
+def _repeated(right: Numeric, made: Numeric, k: int, cluster: Any, resample: str, level: float) -> Interval:
     check_option("resample", resample, ("problem", "attempt"))
-    check_level(level)
-    attempts = jnp.asarray(correct)
-    check(attempts.ndim >= 2 and attempts.size > 0, "correct", f"shape {attempts.shape}", "[..., problem, attempt]")
-    kind = attempts.dtype == bool or jnp.issubdtype(attempts.dtype, jnp.integer)
-    check(kind, "correct", f"dtype {attempts.dtype}", "right or not, as booleans or 0 and 1")
-    if not is_traced(attempts):
-        values = np.unique(np.asarray(attempts))
-        check(set(values.tolist()) <= {0, 1}, "correct", values.tolist(), "0 and 1")
-    samples = attempts.shape[-1]
-    check_integer("k", k, minimum=1)
-    check(k <= samples, "k", k, f"at most the {samples} attempts at each problem")
-    unit = as_clusters(cluster, attempts.shape[-2])
-    count = attempts.astype(jnp.result_type(float)).sum(-1)
-    x = value_fn(count, samples)
-    weight = jnp.ones(x.shape, x.dtype)
-    three = jnp.broadcast_to(x, (3, *x.shape))
-    found = interval_over_units(three, jnp.broadcast_to(weight, three.shape), unit, level)
-    if resample == "problem":
-        return found
-    # Exact variance of the estimator if each problem's attempts were drawn again at its observed rate.
-    outcomes = jnp.arange(samples + 1, dtype=x.dtype)
-    p = (count / samples)[..., None]
+    level = take_level(level)
+    k = take_count("k", k)
+    if not is_traced(made):
+        place = np.unravel_index(made.argmin(), made.shape)
+        check(k <= made[place], "k", k, f"at most the {made[place]} attempts at problem {place[-1]}")
+    xp = module_for(right, made)
+    right, made = as_float(right, xp), as_float(made, xp)
+    x = on_host(lambda c, s: _ratio_of_any(c, s, k), right, made)
+    three = xp.broadcast_to(x, (3, *x.shape))
+    unit = None if cluster is None else take_cluster(cluster, right.shape[-1])
+    enough = xp.broadcast_to(as_float(made >= k, xp), three.shape)
+    found = interval_over_units(three, enough, unit, level)
+    return found if resample == "problem" else _further_attempts(found, right, made, k, level)
+
+
+def _further_attempts(found: Interval, right: Numeric, made: Numeric, k: int, level: float) -> Interval:
+    """Limits if each problem's attempts were made again.
+
+    Problems with both kinds of attempts vary as binomial counts do. Problems with one kind show no spread: the rate of
+    success of those that never succeeded is at most ``1 - tail^(1/attempts)``, and likewise for the others.
+    """
+    xp, tail = module_for(right, made), (1 - level) / 2
+    never, always = right == 0, right == made
+    num = right.shape[-1]
+    variance = on_host(lambda c, s: _variance(c, s, k), right, made)
+    error = xp.sqrt(xp.where(never | always, 0, variance).sum(-1)) / num
+    half = normal_quantile(tail) * error
+
+    def unseen(which: Numeric) -> Numeric:
+        attempts = xp.where(which, made, 0).sum(-1)
+        return xp.where(attempts > 0, 1 - tail ** (1 / xp.maximum(attempts, 1)), 0)
+
+    more = as_float(never.sum(-1), xp) / num * (1 - (1 - unseen(never)) ** k)
+    less = as_float(always.sum(-1), xp) / num * unseen(always)
+    lower = xp.clip(found.estimate - xp.sqrt(half**2 + less**2), 0, 1)
+    upper = xp.clip(found.estimate + xp.sqrt(half**2 + more**2), 0, 1)
+    status = xp.full(found.status.shape, int(Status.OK), np.int32)
+    return found._replace(lower=lower, upper=upper, standard_error=error, status=status)
+
+
+def _ratio_of_any(right: np.ndarray, made: np.ndarray, k: int) -> np.ndarray:
+    """``1 - C(made - right, k) / C(made, k)`` as a product, exact."""
+    step = np.arange(k)
+    left = np.maximum((made - right)[..., None] - step, 0)
+    return 1 - (left / np.maximum(made[..., None] - step, 1)).prod(-1)
+
+
+def _variance(right: np.ndarray, made: np.ndarray, k: int) -> np.ndarray:
+    """Variance of the estimator if each problem's attempts were drawn again at its observed rate."""
+    outcomes = np.arange(made.max() + 1)
+    made = made[..., None]
+    p, inside = right[..., None] / made, outcomes <= made
+    wrong = np.where(inside, made - outcomes, 0)
     log_pmf = (
-        gammaln(samples + 1.0) - gammaln(outcomes + 1) - gammaln(samples - outcomes + 1)
-        + jax.scipy.special.xlogy(outcomes, p) + jax.scipy.special.xlogy(samples - outcomes, 1 - p)
+        special.gammaln(made + 1) - special.gammaln(outcomes + 1) - special.gammaln(wrong + 1)
+        + special.xlogy(outcomes, p) + special.xlog1py(wrong, -p)
     )  # fmt: skip
-    pmf, values = jnp.exp(log_pmf), value_fn(outcomes, samples)
+    pmf = np.where(inside, np.exp(log_pmf), 0)
+    values = _ratio_of_any(np.where(inside, outcomes, 0), np.broadcast_to(made, inside.shape), k)
     first = (pmf * values).sum(-1)
-    variance = jnp.maximum((pmf * values**2).sum(-1) - first**2, 0)
-    error = jnp.sqrt(variance.sum(-1)) / x.shape[-1]
-    half = jax.scipy.special.ndtri(jnp.asarray(1 - (1 - level) / 2, x.dtype)) * error
-    estimate = found.estimate
-    return found._replace(
-        lower=jnp.clip(estimate - half, 0, 1), upper=jnp.clip(estimate + half, 0, 1), standard_error=error,
-        status=jnp.zeros_like(found.status),
-    )  # fmt: skip
-
-
-def as_clusters(cluster: Any, num: int) -> Array | None:
-    """Cluster numbers from 0, or None."""
-    if cluster is None:
-        return None
-    array = jnp.asarray(cluster)
-    check(array.shape == (num,), "cluster", f"shape {array.shape}", f"one a unit, ({num},)")
-    check(jnp.issubdtype(array.dtype, jnp.integer), "cluster", f"dtype {array.dtype}", "integers")
-    if is_traced(array):
-        return array
-    return jnp.asarray(np.unique(np.asarray(array), return_inverse=True)[1], jnp.int32)
+    return np.maximum((pmf * values**2).sum(-1) - first**2, 0)
 
 
 def cons_at_k(
-    answers: Int[AnyArray, "n s"],
-    reference: Int[AnyArray, "n"],
+    answers: Any,
+    reference: Any,
     *,
     k: int,
-    cluster: Int[AnyArray, "n"] | None = None,
+    cluster: Any = None,
     num_resamples: int = 200,
     level: float = 0.95,
     key: Array,
@@ -171,16 +210,16 @@ def cons_at_k(
 
     Parameters
     ----------
-    answers : [n, s], int
-        Answers as numbers, any integers; equal answers are equal numbers.
-    reference : [n], int
-        The right ones.
+    answers : [n, s]
+        Answers as numbers or text; a missing one (None, NaN) is an answer that is never right.
+    reference : [n]
+        The right answers.
     k
         At most ``s``; ``k`` of the ``s`` are drawn without replacement.
     cluster : [n]
         Problems that share one are not independent.
     num_resamples
-        Draws for each problem; their noise is part of the interval.
+        Number of draws per problem; their noise is part of the interval.
     level
         Coverage, in (0, 1).
     key
@@ -201,24 +240,21 @@ def cons_at_k(
     >>> import jax, numpy as np
     >>> from verax.evals import cons_at_k
     >>> answers = np.array([[4, 4, 4, 7], [1, 2, 2, 2], [5, 6, 5, 5]])
-    >>> print(cons_at_k(answers, np.array([4, 1, 5]), k=3, key=jax.random.key(0)).estimate)  # a majority of any three
-    0.6666667
+    >>> found = cons_at_k(answers, np.array([4, 1, 5]), k=3, key=jax.random.key(0))  # a majority of any three
+    >>> print(found.estimate.round(4))
+    0.6667
 
     References
     ----------
     Wang et al. (2023), Self-consistency improves chain of thought reasoning.
     """
-    check_level(level)
-    given, right = jnp.asarray(answers), jnp.asarray(reference)
-    sound = given.ndim == 2 and given.size > 0 and jnp.issubdtype(given.dtype, jnp.integer)
-    check(sound, "answers", f"shape {given.shape}, dtype {given.dtype}", "integers [problem, attempt]")
-    check(
-        right.shape == given.shape[:1], "reference", f"shape {right.shape}", f"one answer a problem, {given.shape[:1]}"
-    )
+    level = take_level(level)
+    given, right = _answers(answers, reference)
     samples = given.shape[1]
-    check_integer("k", k, minimum=1)
+    k = take_count("k", k)
     check(k <= samples, "k", k, f"at most the {samples} attempts at each problem")
-    check_integer("num_resamples", num_resamples, minimum=1)
+    num_resamples = take_count("num_resamples", num_resamples)
+    unit = None if cluster is None else take_cluster(cluster, given.shape[0])
     dtype = jnp.result_type(float)
 
     def one(key: Array) -> Array:
@@ -233,6 +269,25 @@ def cons_at_k(
         place = jnp.where(votes == most, jax.random.uniform(tie_key, votes.shape, dtype), -1).argmax(1)
         return (jnp.take_along_axis(drawn, place[:, None], 1)[:, 0] == right).astype(dtype)
 
-    x = jax.lax.map(one, jax.random.split(key, num_resamples)).mean(0)
-    three = jnp.broadcast_to(x, (3, *x.shape))
-    return interval_over_units(three, jnp.ones_like(three), as_clusters(cluster, given.shape[0]), level)
+    x = jax.lax.map(one, jax.random.split(to_key("key", key), num_resamples)).mean(0)
+    x = x if is_traced((answers, reference, key)) else np.asarray(x, np.float64)
+    three = module_for(x).broadcast_to(x, (3, *x.shape))
+    return interval_over_units(three, module_for(x).ones_like(three), unit, level)
+
+
+def _answers(answers: Any, reference: Any) -> tuple[Array, Array]:
+    """Answers and references as numbers, equal where they are equal."""
+    if is_traced((answers, reference)):
+        given = take("answers", answers, reference, shape=("problem", "attempt"), dtype="integer")
+        return given, take("reference", reference, answers, shape=given.shape[:1], dtype="integer")
+    shape = np.shape(answers)
+    check(len(shape) == 2 and 0 not in shape, "answers", f"shape {shape}", "[problem, attempt]")
+    check(
+        np.shape(reference) == shape[:1], "reference", f"shape {np.shape(reference)}", f"one per problem, {shape[:1]}"
+    )
+    given, classes = to_labels("answers", np.asarray(answers).reshape(-1))
+    right, named = to_labels("reference", reference)
+    check(bool((right >= 0).all()), "reference", "missing answers", "an answer for each problem")
+    place = {answer: number for number, answer in enumerate(classes.tolist())}
+    right = np.array([place.get(answer, -2) for answer in named[right].tolist()])
+    return jnp.asarray(given.reshape(shape), jnp.int32), jnp.asarray(right, jnp.int32)

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from verax._errors import check, check_option
+from verax._results import result
 
 from ._interval import Interval
 
 
 class Level(enum.IntEnum):
-    """Of risk."""
+    """Level of risk."""
 
     LOW = 0
     MEDIUM = 1
@@ -21,6 +22,7 @@ class Level(enum.IntEnum):
     CRITICAL = 3
 
 
+@result()
 class Indicator(NamedTuple):
     """A measured rate that points to a risk.
 
@@ -39,15 +41,17 @@ class Indicator(NamedTuple):
     mitigated: bool = True
 
 
+@result()
 class Scorecard(NamedTuple):
     """Levels by indicator and category.
 
     Attributes
     ----------
     level, conservative : dict
-        Of each indicator: from its estimate, and from its upper limit.
+        For each indicator the level of its estimate, and that of its upper limit.
     probability : dict
-        Of each indicator: probabilities of being at least MEDIUM, HIGH and CRITICAL, its error taken as normal.
+        For each indicator the probabilities of at least MEDIUM, HIGH and CRITICAL, from Jeffreys's distribution of its
+        rate (a Beta distribution with the rate's own error): a rate of 0 in n units is no certainty of a rate of 0.
     category, category_pre_mitigation : dict
         Conservative level of each category, the largest of its indicators, with and without mitigations.
     overall, overall_pre_mitigation : Level
@@ -125,9 +129,7 @@ def scorecard(
         check(inside, "indicators", f"{name!r} with estimate {estimate} and limit {upper}", "rates in [0, 1]")
         level[name] = Level(int((estimate >= edges).sum()))
         conservative[name] = Level(int((upper >= edges).sum()))
-        error = float(np.asarray(indicator.rate.standard_error))
-        above = stats.norm.sf(edges, estimate, error) if error > 0 else (estimate >= edges).astype(float)
-        probability[name] = tuple(float(value) for value in above)
+        probability[name] = _probabilities(indicator.rate, edges)
     chosen = conservative if decide_by == "upper_limit" else level
 
     def by_category(mitigated: bool) -> dict[str, Level]:
@@ -144,3 +146,16 @@ def scorecard(
         level, conservative, probability, post, pre, overall, max(pre.values()), overall <= Level.MEDIUM,
         overall <= Level.HIGH,
     )  # fmt: skip
+
+
+def _probabilities(rate: Interval, edges: np.ndarray) -> tuple[float, float, float]:
+    """Probabilities that the rate is at least each edge.
+
+    They rest on the number of independent trials with the rate's standard error; on that of units where no spread was
+    seen.
+    """
+    p, error = float(np.asarray(rate.estimate)), float(np.asarray(rate.standard_error))
+    trials = p * (1 - p) / error**2 if error > 0 else float(np.asarray(rate.num_units))
+    above = special.betaincc(p * trials + 0.5, (1 - p) * trials + 0.5, np.clip(edges, 0, 1))
+    above = np.where(edges <= 0, 1.0, np.where(edges > 1, 0.0, above))
+    return float(above[0]), float(above[1]), float(above[2])

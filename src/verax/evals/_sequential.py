@@ -4,22 +4,21 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.scipy.special import betainc, betaln, xlog1py, xlogy
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
+from scipy import special
 
-from verax._errors import check, is_traced
+from verax._arrays import to_number
+from verax._errors import check
 from verax._types import AnyArray
 
 from ._interval import Interval
-from ._units import check_level
+from ._numeric import Numeric, as_float, module_for, on_host, take, take_level
+
+_HALVINGS = 60
 
 
-def confidence_sequence(
-    stream: Bool[AnyArray, "t"] | Int[AnyArray, "t"], *, level: float = 0.95, prior: tuple[float, float] = (0.5, 0.5)
-) -> Interval:
+def confidence_sequence(stream: Any, *, level: float = 0.95, prior: tuple[float, float] = (0.5, 0.5)) -> Interval:
     r"""Limits for a rate after each of a sequence of trials, all of which hold at once with probability ``level``.
 
     After :math:`n` trials with :math:`S` successes a rate :math:`p` stays as long as
@@ -57,40 +56,35 @@ def confidence_sequence(
     ----------
     Robbins (1970), Statistical methods related to the law of the iterated logarithm; Ville (1939).
     """
-    check_level(level)
+    level = take_level(level)
     a, b = _check_prior(prior)
-    trials = _trials(stream)
-    success, failure = jnp.cumsum(trials), jnp.cumsum(1 - trials)
+    success, failure = _totals(stream)
+    xp = module_for(success)
     total = success + failure
-    evidence = betaln(a + success, b + failure) - betaln(a, b)
     centre = success / total
 
-    def excluded(p: Array) -> Array:
-        return evidence - xlogy(success, p) - xlog1py(failure, -p) >= math.log(1 / (1 - level))
-
-    def search(end: float) -> Array:
+    def search(success: np.ndarray, failure: np.ndarray, end: float) -> np.ndarray:
         """The last rate that stays, on the way from the observed one, which always stays, to an end."""
-
-        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            inside, outside = ends
+        evidence = special.betaln(a + success, b + failure) - special.betaln(a, b) - math.log(1 / (1 - level))
+        inside = success / (success + failure)
+        outside = np.full_like(inside, end)
+        for _ in range(_HALVINGS):
             middle = (inside + outside) / 2
-            out = excluded(middle)
-            return jnp.where(out, inside, middle), jnp.where(out, middle, outside)
+            out = evidence >= special.xlogy(success, middle) + special.xlog1py(failure, -middle)
+            inside, outside = np.where(out, inside, middle), np.where(out, middle, outside)
+        return outside
 
-        return jax.lax.fori_loop(0, 50, halve, (centre, jnp.full_like(centre, end)))[1]
+    lower = xp.where(success == 0, 0, on_host(lambda s, f: search(s, f, 0.0), success, failure))
+    upper = xp.where(failure == 0, 1, on_host(lambda s, f: search(s, f, 1.0), success, failure))
+    if xp is np:
+        lower, upper = np.maximum.accumulate(lower), np.minimum.accumulate(upper)
+    else:
+        lower, upper = jax.lax.cummax(lower), jax.lax.cummin(upper)
+    error = xp.sqrt(centre * (1 - centre) / total)
+    return Interval(centre, lower, upper, error, total.astype(np.int32), xp.zeros(total.shape, np.int32))
 
-    lower = jnp.where(success == 0, 0, search(0.0))
-    upper = jnp.where(failure == 0, 1, search(1.0))
-    error = jnp.sqrt(centre * (1 - centre) / total)
-    return Interval(
-        centre, jax.lax.cummax(lower), jax.lax.cummin(upper), error, total.astype(jnp.int32),
-        jnp.zeros(total.shape, jnp.int32),
-    )  # fmt: skip
 
-
-def e_value(
-    stream: Bool[AnyArray, "t"] | Int[AnyArray, "t"], *, p0: float, prior: tuple[float, float] = (0.5, 0.5)
-) -> Float[Array, "t"]:
+def e_value(stream: Any, *, p0: float, prior: tuple[float, float] = (0.5, 0.5)) -> Float[AnyArray, "t"]:
     r"""Evidence against a rate of at most ``p0`` after each trial: stop and reject as soon as it reaches ``1/alpha``.
 
     .. math:: E_n = \frac{\int_{p_0}^1 p^S (1 - p)^{n - S}\,dB_{a,b}(p)}{B_{a,b}(p > p_0)\; p_0^S (1 - p_0)^{n - S}}
@@ -124,27 +118,26 @@ def e_value(
     ----------
     Ramdas, Grünwald, Vovk, Shafer (2023), Game-theoretic statistics and safe anytime-valid inference.
     """
-    check(isinstance(p0, float | int) and 0 < p0 < 1, "p0", p0, "a rate in (0, 1)")
+    p0 = to_number("p0", p0, "(0, 1)")
     a, b = _check_prior(prior)
-    trials = _trials(stream)
-    success, failure = jnp.cumsum(trials), jnp.cumsum(1 - trials)
-    above = jnp.log1p(-betainc(a + success, b + failure, jnp.full_like(success, p0)))
-    prior_above = jnp.log1p(-betainc(a, b, jnp.asarray(p0, success.dtype)))
-    mixture = betaln(a + success, b + failure) - betaln(a, b) + above - prior_above
-    return jnp.exp(mixture - xlogy(success, p0) - xlog1py(failure, -p0))
+
+    def evidence(success: np.ndarray, failure: np.ndarray) -> np.ndarray:
+        above = np.log(special.betaincc(a + success, b + failure, p0)) - math.log(special.betaincc(a, b, p0))
+        mixture = special.betaln(a + success, b + failure) - special.betaln(a, b) + above
+        return np.exp(mixture - special.xlogy(success, p0) - special.xlog1py(failure, -p0))
+
+    return on_host(evidence, *_totals(stream))
 
 
-def _trials(stream: Any) -> Array:
-    array = jnp.asarray(stream)
-    check(array.ndim == 1 and array.size > 0, "stream", f"shape {array.shape}", "trials [t], at least one")
-    if not is_traced(array):
-        values = np.unique(np.asarray(array))
-        check(set(values.tolist()) <= {0, 1}, "stream", values.tolist()[:5], "0 and 1")
-    return array.astype(jnp.result_type(float))
+def _totals(stream: Any) -> tuple[Numeric, Numeric]:
+    """Successes and failures up to each trial."""
+    trials = take("stream", stream, shape=("trial",), dtype="integer", within="[0, 1]")
+    xp = module_for(trials)
+    return as_float(trials.cumsum(0), xp), as_float((1 - trials).cumsum(0), xp)
 
 
-def _check_prior(prior: Any) -> tuple[Array, Array]:
-    sound = len(prior) == 2 and all(isinstance(one, float | int) and one > 0 for one in prior)
-    check(sound, "prior", prior, "two positive numbers")
-    dtype = jnp.result_type(float)
-    return jnp.asarray(prior[0], dtype), jnp.asarray(prior[1], dtype)
+def _check_prior(prior: Any) -> tuple[float, float]:
+    sound = isinstance(prior, tuple | list) and len(prior) == 2
+    check(sound, "prior", repr(prior), "two positive numbers")
+    first, second = (to_number("prior", one, "(0, inf)") for one in prior)
+    return first, second

@@ -6,24 +6,27 @@ from collections.abc import Mapping
 from verax._errors import check
 from verax.evals._table import Outcome, OutcomeTable
 
-from ._records import Record, as_paths, build_table, entry_field, outcome_of, read_json
+from ._records import Record, as_paths, build_table, entry_field, read_json
+from ._verdicts import verdict_of
 
 _VALUES = {1: Outcome.BAD, 0: Outcome.GOOD, -1: Outcome.MISSING}
 
 
-def from_harmbench(paths: Mapping[tuple[str, str], str | pathlib.Path]) -> OutcomeTable:
+def from_harmbench(paths: Mapping[tuple[str, str], str | pathlib.Path], *, missing: str = "error") -> OutcomeTable:
     """Read ``{behavior: [{..., "label": 0 or 1}, ...]}``; test cases and generations are not kept.
 
     Parameters
     ----------
     paths
         A results file for each (model, attack).
+    missing
+        ``"error"``, or ``"fill"`` for attacks that were run on different behaviours: those left out are NOT_RUN.
 
     Returns
     -------
     OutcomeTable
-        Behaviours as prompts, their test cases as samples; label 1 is BAD, 0 is GOOD, -1 (the classifier failed) is
-        MISSING.
+        Behaviours as prompts, their test cases as samples, as many as each has; label 1 is BAD, 0 is GOOD, -1 or null
+        (the classifier failed) is MISSING.
 
     Raises
     ------
@@ -52,6 +55,6 @@ def from_harmbench(paths: Mapping[tuple[str, str], str | pathlib.Path]) -> Outco
             for number, case in enumerate(cases):
                 where = f"{file}, behaviour {behaviour}, record {number}"
                 check(isinstance(case, dict), "paths", f"{where}: {type(case).__name__}", "an object")
-                outcome = outcome_of(entry_field(case, "label", where, "paths"), _VALUES, where, "paths")
-                records.append(Record(str(key[0]), str(key[1]), str(behaviour), number, outcome, where))
-    return build_table(records, argument="paths", provenance="HarmBench")
+                outcome = verdict_of(entry_field(case, "label", where, "paths"), _VALUES, where, "paths")
+                records.append(Record(str(key[0]), str(key[1]), str(behaviour), number, int(outcome), where))
+    return build_table(records, argument="paths", provenance="HarmBench", missing=missing)

@@ -1,5 +1,7 @@
-"""From single verdicts to a table: nothing repeated, nothing missing that is not said to be."""
+"""From single verdicts to a table: nothing repeated, and nothing missing that is not said to be."""
 
+import glob
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,8 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from verax._errors import check, fail
+from verax._errors import check, check_option, fail
 from verax.evals._table import Outcome, OutcomeTable
+
+MISSING_TREATMENTS = ("error", "fill")
+_SPARSEST = 100  # cells per record beyond which names of models, attacks or prompts are taken for a mistake
 
 
 class Record(NamedTuple):
@@ -25,37 +30,46 @@ class Record(NamedTuple):
     weight: float | None = None
 
 
-def build_table(records: Sequence[Record], *, argument: str, provenance: str) -> OutcomeTable:
-    """Fill ``[model, attack, prompt, sample]``, in the order in which names first occur."""
+def build_table(records: Sequence[Record], *, argument: str, provenance: str, missing: str = "error") -> OutcomeTable:
+    """Fill ``[model, attack, prompt, sample]``, in the order in which names first occur.
+
+    Cells may hold unequal numbers of samples: the rest of a row is ``NOT_RUN``. A model, attack and prompt without any
+    record is an error that lists it, unless ``missing="fill"``.
+    """
+    check_option("missing", missing, MISSING_TREATMENTS)
     check(len(records) > 0, argument, "no record", "at least one verdict")
-    models, attacks, prompts = (
-        list(dict.fromkeys(getattr(record, name) for record in records)) for name in ("model", "attack", "prompt")
-    )
-    samples = sorted({record.sample for record in records})
-    place = {
-        name: {value: index for index, value in enumerate(values)}
-        for name, values in (("model", models), ("attack", attacks), ("prompt", prompts), ("sample", samples))
-    }
-    shape = tuple(map(len, (models, attacks, prompts, samples)))
-    labels = np.full(shape, -1, np.int8)
-    scores = np.zeros(shape, np.float32)
+    cells: dict[tuple[str, str, str], dict[int, Record]] = {}
     for record in records:
-        cell = tuple(place[name][getattr(record, name)] for name in ("model", "attack", "prompt", "sample"))
-        if labels[cell] >= 0:
-            fail(argument, f"{record.where}: a second verdict for {_cell(record)}", "one verdict a cell")
-        labels[cell] = record.outcome
-        scores[cell] = 0 if record.score is None else record.score
-    holes = np.argwhere(labels < 0)
-    if len(holes):
-        names = [f"({models[m]}, {attacks[a]}, {prompts[p]}, sample {samples[s]})" for m, a, p, s in holes[:5]]
-        more = f" and {len(holes) - 5} more" if len(holes) > 5 else ""
-        got = f"no record for {', '.join(names)}{more}"
-        fail(argument, got, "every model, attack, prompt and sample; a failed judgement is a record with MISSING")
-    graded = [record.score is not None for record in records]
+        cell = cells.setdefault((record.model, record.attack, record.prompt), {})
+        if record.sample in cell:
+            got = f"{record.where}: a second verdict for {_cell(record)}"
+            fail(argument, got, "one verdict per cell; several runs of one model read apart, or under other names")
+        cell[record.sample] = record
+    models, attacks, prompts = (list(dict.fromkeys(key[axis] for key in cells)) for axis in range(3))
+    size, samples = len(models) * len(attacks) * len(prompts), max(map(len, cells.values()))
+    if size > len(cells) and missing == "error":
+        holes = itertools.islice((c for c in itertools.product(models, attacks, prompts) if c not in cells), 5)
+        names = ", ".join(f"({', '.join(hole)})" for hole in holes)
+        more = f" and {size - len(cells) - 5} more" if size - len(cells) > 5 else ""
+        need = "every model, attack and prompt, or missing='fill'; a failed judgement is a record with MISSING"
+        fail(argument, f"no record for {names}{more}", need)
+    dense = size * samples <= max(_SPARSEST * len(records), 1_000_000)
+    axes = f"{len(models)} models, {len(attacks)} attacks, {len(prompts)} prompts"
+    got = f"{len(records)} records for {size} cells ({axes})"
+    check(dense, argument, got, f"at least one record per {_SPARSEST} cells")
+    labels = np.full((len(models), len(attacks), len(prompts), samples), Outcome.NOT_RUN, np.int8)
+    scores = np.zeros(labels.shape, np.float64)
+    place = [{value: index for index, value in enumerate(names)} for names in (models, attacks, prompts)]
+    for key, cell in cells.items():
+        row = tuple(index[name] for index, name in zip(place, key, strict=True))
+        for number, sample in enumerate(sorted(cell)):
+            labels[(*row, number)] = cell[sample].outcome
+            scores[(*row, number)] = cell[sample].score or 0
+    graded = [record.score is not None for record in records if record.outcome != Outcome.MISSING]
     check(all(graded) or not any(graded), argument, "scores on some records", "a score on each record, or on none")
     return OutcomeTable(
         labels,
-        scores=scores if all(graded) else None,
+        scores=scores if graded and all(graded) else None,
         cluster=_by_prompt(records, prompts, "cluster", argument),
         weight=_by_prompt(records, prompts, "weight", argument),
         model_names=models,
@@ -74,7 +88,8 @@ def _by_prompt(records: Sequence[Record], prompts: list[str], field: str, argume
     for record in records:
         value = getattr(record, field)
         if found.setdefault(record.prompt, value) != value:
-            fail(argument, f"{record.where}: another {field} for prompt {record.prompt}", f"one {field} a prompt")
+            got = f"{record.where}: another {field} for prompt {record.prompt}"
+            fail(argument, got, f"the same {field} in each record of a prompt")
     values = [found[prompt] for prompt in prompts]
     if all(value is None for value in values):
         return None
@@ -84,47 +99,72 @@ def _by_prompt(records: Sequence[Record], prompts: list[str], field: str, argume
     return np.unique(np.array(values, str), return_inverse=True)[1]
 
 
-def outcome_of(value: Any, mapping: Mapping[Any, Any], where: str, argument: str) -> int:
-    """The outcome that a value of a log stands for."""
-    if isinstance(value, float) and value.is_integer() and value not in mapping:
+def as_name(value: Any) -> str:
+    """The text of an identifier: whole numbers alike, whether a tool kept them as integers or as floats."""
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, list | dict) or value not in mapping:
-        fail(argument, f"{where}: value {value!r}", f"one of {list(mapping)}, or a mapping= that holds it")
-    return int(Outcome(mapping[value]))
+    return str(value)
 
 
-def as_paths(path: Any, argument: str) -> list[pathlib.Path]:
-    """One file or several, each of which exists."""
+def as_paths(path: Any, argument: str, patterns: Sequence[str] = ()) -> list[pathlib.Path]:
+    """Existing files: one or several paths, folders (searched for ``patterns``) or globs, sorted within each."""
     several = [path] if isinstance(path, str | pathlib.Path) else list(path)
     check(len(several) > 0, argument, "no file", "at least one")
-    paths = [pathlib.Path(one) for one in several]
-    for one in paths:
+    found: list[pathlib.Path] = []
+    for given in several:
+        one = pathlib.Path(given)
+        if one.is_dir() and patterns:
+            inside = sorted({file for pattern in patterns for file in one.rglob(pattern)})
+            check(bool(inside), argument, f"{one}, a folder without logs", " or ".join(patterns))
+            found += inside
+        elif not one.exists() and glob.has_magic(str(given)):
+            inside = sorted(map(pathlib.Path, glob.glob(str(given), recursive=True)))
+            check(bool(inside), argument, f"{given}, which no file matches", "a log")
+            found += inside
+        else:
+            found.append(one)
+    for one in found:
         check(one.is_file(), argument, f"{one}, which is no file", "a log")
         check(one.stat().st_size > 0, argument, f"{one}, which is empty", "a complete log")
-    return paths
+    return list(dict.fromkeys(found))
 
 
 def read_json(path: pathlib.Path, argument: str) -> Any:
     """A JSON file, or an error that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        fail(argument, f"{path}, which is no JSON ({error})", "a complete JSON file")
+        return parse_json(path.read_bytes(), str(path), argument)
+    except OSError as error:
+        fail(argument, f"{path}, which cannot be read ({error})", "a complete JSON file")
+
+
+def parse_json(content: bytes | str, where: str, argument: str) -> Any:
+    """Parsed JSON, or an error that says where it came from."""
+    try:
+        return json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+    except (ValueError, RecursionError) as error:
+        fail(argument, f"{where}, which is no JSON ({error})", "a complete JSON file")
 
 
 def read_json_lines(path: pathlib.Path, argument: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a file of JSON lines, each with its place."""
+    """Objects of a file of JSON lines, or of a list of objects, each with its place."""
     number = 0
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
+        if file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+            for number, entry in enumerate(read_json(path, argument), start=1):
+                yield _object(entry, f"{path}, record {number}", argument)
+            check(number > 0, argument, f"{path}, an empty list", "a complete log")
+            return
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             where = f"{path}, line {number}"
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                fail(argument, f"{where}, which is no JSON ({error})", "a complete file of JSON lines")
-            check(isinstance(entry, dict), argument, f"{where}: {type(entry).__name__}", "an object")
-            yield where, entry
+            if line.strip():
+                yield _object(parse_json(line, where, argument), where, argument)
     check(number > 0, argument, f"{path}, which has no lines", "a complete log")
+
+
+def _object(entry: Any, where: str, argument: str) -> tuple[str, dict[str, Any]]:
+    check(isinstance(entry, dict), argument, f"{where}: {type(entry).__name__}", "an object")
+    return where, entry
 
 
 def entry_field(entry: Mapping[str, Any], name: str, where: str, argument: str) -> Any:

@@ -9,7 +9,7 @@ import pathlib
 import jax
 
 from verax._errors import check
-from verax.evals.interop import from_frame
+from verax.evals import from_frame
 from verax.papers._cache import Cache
 from verax.papers._run import Steps, make_report
 from verax.report import Report

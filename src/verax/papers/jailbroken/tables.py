@@ -11,7 +11,7 @@ from verax.report import Table
 from .measure import Answers
 
 LOGS = "jailbroken.csv"
-"""Verdicts that a user brings in the data folder: long form, as ``verax.evals.interop.from_frame`` reads it."""
+"""Verdicts that a user brings in the data folder: long form, as ``verax.evals.from_frame`` reads it."""
 
 
 def make_tables(found: dict[str, Answers], by_width: dict[int, dict[str, Answers]]) -> dict[str, tuple[Table, str]]:
