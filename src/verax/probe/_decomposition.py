@@ -1,12 +1,11 @@
 """What a fit takes from the features: one decomposition, leave-one-out predictions, and fits to parts of the rows."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from verax.spectral import Spectrum
+from verax.spectral import RiskPath, Spectrum
 
 # Rows of the folds that make a half, a quarter and an eighth. Eighths lie in quarters, quarters in halves.
 PARTS: dict[int, tuple[tuple[int, ...], ...]] = {
@@ -37,7 +36,18 @@ class PartPrediction(NamedTuple):
     predictions: np.ndarray
 
 
-SelectRidge = Callable[[Spectrum], float]
+SelectRidge = Callable[[Spectrum], tuple[RiskPath, float]]
+"""The path of a spectrum and the ridge chosen on it."""
+
+
+class FittedPart(NamedTuple):
+    """Fit to the rows of some folds."""
+
+    folds: tuple[int, ...]
+    path: RiskPath
+    ridge: float
+    fit: Any
+    """What the decomposition that made it needs for predictions."""
 
 
 @runtime_checkable
@@ -58,15 +68,10 @@ class Decomposition(Protocol):
         """Mean squared leave-one-out error at each ridge, summed over targets."""
         ...
 
-    def part_spectrum(self, folds: tuple[int, ...]) -> Spectrum | None:
-        """Spectrum of the rows in these folds; None where they hold nothing to fit."""
+    def fit_part(self, folds: tuple[int, ...], select: SelectRidge) -> FittedPart | None:
+        """Fit to the rows in these folds at their own ridge; None where they hold nothing to fit."""
         ...
 
-    def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
-        """Predictions of fits (folds, ridge) for the rows outside their folds, block by block, with the fit's index."""
+    def held_out(self, fits: list[FittedPart]) -> Iterator[tuple[int, PartPrediction]]:
+        """Predictions of fits to parts for the rows outside their folds, block by block, with the fit's index."""
         ...
-
-
-def solve_positive(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve with a symmetric positive definite matrix, which is overwritten."""
-    return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), right, check_finite=False)

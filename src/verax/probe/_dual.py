@@ -8,7 +8,7 @@ from verax._errors import check
 from verax.spectral import Spectrum, kernel_spectrum, risk_path
 
 from ._blocks import Work, check_block, column_blocks
-from ._decomposition import LeaveOneOut, PartPrediction, Predictor, solve_positive
+from ._decomposition import FittedPart, LeaveOneOut, PartPrediction, Predictor, SelectRidge
 
 
 class Dual:
@@ -26,9 +26,7 @@ class Dual:
         check(bool(np.trace(self._kernel) > 0), "X", "constant columns only", "a column that varies")
         self._target_mean = y.mean(0)
         self._full = kernel_spectrum(self._kernel, y, method="eigh")
-        self.spectrum: Spectrum = self._full._replace(
-            eigenvectors=None, coefficients=None, null_residual=None, null_leverage=None
-        )
+        self.spectrum: Spectrum = self._full.without_eigenvectors()
 
     def predictor(self, ridge: float) -> Predictor:
         """Fit to all rows; the coefficients are put together from blocks of columns."""
@@ -56,27 +54,26 @@ class Dual:
         assert loo is not None
         return loo
 
-    def part_spectrum(self, folds: tuple[int, ...]) -> Spectrum | None:
-        """Spectrum of the rows in these folds; None where they hold nothing to fit."""
+    def fit_part(self, folds: tuple[int, ...], select: SelectRidge) -> FittedPart | None:
+        """Fit to the rows in these folds at their own ridge; None where they hold nothing to fit."""
         rows = np.flatnonzero(np.isin(self._folds, folds))
         part = self._kernel[np.ix_(rows, rows)]
         if not np.trace(part) - part.sum() / len(rows) > 0:
             return None
-        return kernel_spectrum(part, self._y[rows], method="eigh", keep_eigenvectors=False)
+        found = kernel_spectrum(part, self._y[rows], method="eigh")
+        path, ridge = select(found.without_eigenvectors())
+        assert found.eigenvectors is not None and found.coefficients is not None  # noqa: PT018
+        weights = 1 / (len(rows) * (found.eigenvalues + ridge))
+        dual = found.eigenvectors @ (weights[:, None] * found.coefficients)
+        return FittedPart(folds, path, ridge, dual)
 
-    def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
-        """Predictions of fits (folds, ridge) for the rows outside their folds."""
-        for index, (folds, ridge) in enumerate(fits):
+    def held_out(self, fits: list[FittedPart]) -> Iterator[tuple[int, PartPrediction]]:
+        """Predictions of fits to parts for the rows outside their folds."""
+        for index, (folds, _, _, dual) in enumerate(fits):
             inside = np.isin(self._folds, folds)
             rows, others = np.flatnonzero(inside), np.flatnonzero(~inside)
-            part = self._kernel[np.ix_(rows, rows)]
-            mean, target_mean = part.mean(0), self._y[rows].mean(0)
-            part = part - mean - mean[:, None] + mean.mean()
-            part[np.diag_indices_from(part)] += len(rows) * ridge
-            dual = solve_positive(part, self._y[rows] - target_mean)
-            dual -= dual.mean(0)  # as centring the columns of the cross kernel would
-            cross = self._kernel[np.ix_(others, rows)] - mean
-            yield index, PartPrediction(others, cross @ dual + target_mean)
+            cross = self._kernel[np.ix_(others, rows)] - self._kernel[np.ix_(rows, rows)].mean(0)
+            yield index, PartPrediction(others, cross @ dual + self._y[rows].mean(0))
 
     def _kept(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         vectors, coefficients, null = self._full.eigenvectors, self._full.coefficients, self._full.null_residual

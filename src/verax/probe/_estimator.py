@@ -18,14 +18,16 @@ from ._calibration import fit_scale, probabilities
 from ._compare import compare
 from ._dual import Dual
 from ._duplicates import count_duplicates
-from ._forecast import PartFit, forecast
+from ._forecast import PartFit, fit_curve, forecast
 from ._independence import check_independence
 from ._intervals import error_of_share, interval, mean_estimate, wilson
 from ._law import SORTED_SCORE, row_order
-from ._measure import backtest, choose_ridge, fit_curve, fit_parts, measure_law
+from ._link import REGRESSION, SEVERAL_CLASSES, TWO_CLASSES, Link
+from ._measure import backtest, choose_ridge, fit_parts, measure_law
 from ._needed import samples_needed
 from ._primal import Primal
 from ._results import Comparison, Estimate, Forecast, IndependenceCheck, PerClass, SamplesNeeded
+from ._tuned_risk import risk_curve
 
 
 def _classifies(probe: "RidgeProbe") -> bool:
@@ -194,8 +196,13 @@ class RidgeProbe(BaseEstimator):
             standard_error = float(anchor_losses.std(ddof=1) / np.sqrt(n))
         anchor = PartFit(float(n), value, standard_error)
         parts = fit_parts(decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), losses, smooth=smooth)
-        expected = float("nan") if parts is None else backtest(parts, n)
-        self._curve = None if parts is None else fit_curve(path, ridge, anchor, parts)
+        self._curve, expected = None, float("nan")
+        if parts is not None:
+            link = self._link(targets)
+            loss_error = self.risk_.standard_error / self.risk_.value
+            expected = backtest(link, parts, anchor, loss_error)
+            fits = [parts.fits[divisor] for divisor in parts.fits]
+            self._curve = fit_curve(link, risk_curve(path), parts.curves, loss_error, anchor, fits)
         self.law_ = measure_law(
             path=path,
             parts=parts,
@@ -240,11 +247,12 @@ class RidgeProbe(BaseEstimator):
     def learning_curve(self, num_samples: Any) -> Forecast:
         r"""Forecast the error on new data of a probe fitted to ``num_samples`` examples of the same kind.
 
-        .. math:: e(n') = e(n) \left(\frac{R(n')}{R(n)}\right)^g
+        .. math:: R(n') = \min_\kappa \frac{B(\kappa) + \sigma^2}{1 - \mathrm{df}_2(\kappa) / n'}
 
-        ``R`` is the squared risk at the best ridge, from this fit's spectrum (`verax.spectral.learning_curve`). The
-        exponent ``g``, about 1 where errors and risk fall alike, is fitted to the errors that fits to eighths, quarters
-        and halves of the rows make on the rows left out. A regression has ``e = R`` up to that exponent.
+        is the squared risk at the best ridge, over the effective ridges that this sample shows reliably (``df2 <= n /
+        2``). A line in coordinates in which errors and risks fall alike, fitted to the leave-one-out error and to the
+        errors of fits to eighths, quarters and halves of the rows, carries it to the error. At the present number of
+        examples the forecast is a fit through all of these, not ``error_`` itself.
 
         Parameters
         ----------
@@ -254,8 +262,8 @@ class RidgeProbe(BaseEstimator):
         Returns
         -------
         Forecast
-            The band holds the error's own uncertainty, that of the exponent, and 5 % for each factor of four in the
-            number of examples.
+            The band holds the error's own uncertainty, that of the line, the disagreement of parts of the data about
+            the risk, and the theory's own error. It is wide where the examples are fewer than the features.
 
         Raises
         ------
@@ -458,6 +466,15 @@ class RidgeProbe(BaseEstimator):
         if self.law_.label_order_score > SORTED_SCORE:
             found.append("the rows are sorted by label: shuffle before any split by position")
         return tuple(found)
+
+    def _link(self, targets: np.ndarray) -> Link:
+        """Coordinates in which errors and risks fall alike."""
+        null_risk, none = float(targets.var(0).sum()), np.empty(0)
+        if not _classifies(self):
+            return Link(REGRESSION, null_risk, none, float(len(targets)))
+        if targets.shape[1] == 2 and self.class_weight is None:
+            return Link(TWO_CLASSES, null_risk, targets.mean(0), float(len(targets)))
+        return Link(SEVERAL_CLASSES, null_risk, none, float(len(targets)))
 
     def _need_curve(self) -> Any:
         if self._curve is None:

@@ -1,7 +1,6 @@
-"""Forecasts: the theory gives the squared risk at every sample size, parts of the data its link to the error.
+"""Forecasts of the error at other numbers of samples, with a band.
 
-The link is ``error(n') = error(n) (R(n') / R(n))^g``. ``R`` comes from one decomposition and the exponent ``g`` from
-the errors that fits to eighths, quarters and halves of the rows make on the rows left out.
+The theory gives the squared risk, a fitted line its link to the error, and the parts of the data the error of both.
 """
 
 from collections.abc import Sequence
@@ -10,17 +9,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from verax.spectral import RiskPath, learning_curve
-
+from ._link import FittedLine, Link, fit_line
 from ._results import Forecast
+from ._tuned_risk import RiskCurve, tuned_risk
 
-# Relative error that the theory's ratio of risks is granted for each factor of four.
-THEORY_ERROR = 0.05
 FACTOR = 4.0
+_MOST_STEPS = 6.0
+"""The theory's error stops growing at this many factors of four: what is uncertain there is the end of the curve."""
+_CENTER = np.array([0.6, 0.0])
+"""Coordinates at which a prior of the level holds: errors of about 10 % for two equal classes."""
 
 
 class PartFit(NamedTuple):
-    """Mean over the fits to parts of one size: their errors on the rows that they left out."""
+    """Errors of the fits to parts of one size on the rows that they left out: mean, and its standard error."""
 
     num_samples: float
     value: float
@@ -30,68 +31,128 @@ class PartFit(NamedTuple):
 class Curve(NamedTuple):
     """All that a forecast needs."""
 
-    path: RiskPath
-    ridge: float
+    link: Link
+    line: FittedLine
+    whole: RiskCurve
+    parts: dict[int, list[RiskCurve]]
+    """Of the fits to halves, quarters and eighths."""
+    loss_error: float
+    """Relative standard error of the risk now, from the spread of the losses."""
     anchor: PartFit
-    exponent: float
-    exponent_error: float
+    """The leave-one-out error."""
 
 
-def tuned_risk(
-    path: RiskPath, ridge: float, num_samples: Sequence[float] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Risk that the theory gives at the best ridge for each number of samples, and whether it was extrapolated."""
-    ridges = ridge * np.geomspace(1e-3, 30.0, 24)
-    sizes = np.asarray(num_samples, np.float64)
-    found = learning_curve(path, sizes[:, None], ridges[None, :])
-    best = np.argmin(found.risk, axis=1)[:, None]
-    return np.take_along_axis(found.risk, best, 1)[:, 0], np.take_along_axis(found.extrapolated, best, 1)[:, 0]
+class Ahead(NamedTuple):
+    """Forecasts in the link's coordinates, and what they were made from; each [S]."""
 
-
-def fit_link(path: RiskPath, ridge: float, anchor: PartFit, parts: Sequence[PartFit]) -> tuple[float, float]:
-    """Exponent of the link and its standard error: least squares through the anchor, with the prior N(1, 1)."""
-    risks, _ = tuned_risk(path, ridge, [part.num_samples for part in parts] + [anchor.num_samples])
-    x = np.log(risks[:-1] / risks[-1])
-    y = np.log([part.value / anchor.value for part in parts])
-    # The errors of a link come from the few training sets; those of test rows are shared and cancel in the ratio.
-    variance = max(float(np.mean([(part.standard_error / part.value) ** 2 for part in parts])), 1e-6)
-    precision = float(x @ x) / variance + 1
-    exponent = (float(x @ y) / variance + 1) / precision
-    scatter = float(np.sum((y - exponent * x) ** 2)) / max(len(parts) - 1, 1)
-    return exponent, float(np.sqrt(max(scatter / variance, 1.0) / precision))
-
-
-class _Ahead(NamedTuple):
-    """Forecasts, their relative standard errors, and the risks that they were made from."""
-
-    value: np.ndarray
-    relative_error: np.ndarray
+    coordinate: np.ndarray
+    standard_error: np.ndarray
+    theory_error: np.ndarray
+    """The part of the standard error that more examples would not lower."""
     risk: np.ndarray
+    risk_error: np.ndarray
+    """Relative."""
     extrapolated: np.ndarray
 
 
-def _ahead(curve: Curve, sizes: np.ndarray) -> _Ahead:
-    """Forecasts at ``sizes [L]``; their errors are those of the anchor, the exponent and the theory."""
-    risks, extrapolated = tuned_risk(curve.path, curve.ridge, np.append(sizes, curve.anchor.num_samples))
-    log_ratio = np.log(risks[:-1] / risks[-1])
-    steps = np.log(sizes / curve.anchor.num_samples) / np.log(FACTOR)
-    anchor = curve.anchor.standard_error / curve.anchor.value
-    error = np.sqrt(anchor**2 + (curve.exponent_error * log_ratio) ** 2 + (THEORY_ERROR * steps) ** 2)
-    return _Ahead(curve.anchor.value * np.exp(curve.exponent * log_ratio), error, risks[:-1], extrapolated[:-1])
+def fit_curve(
+    link: Link,
+    whole: RiskCurve,
+    parts: dict[int, list[RiskCurve]],
+    loss_error: float,
+    anchor: PartFit,
+    fits: Sequence[PartFit],
+) -> Curve:
+    """Fit the line through the errors of the parts and of the whole."""
+    points = [*fits, anchor]
+    sizes = np.array([point.num_samples for point in points])
+    smallest = 0.25 / anchor.num_samples
+    errors = np.array([min(max(point.value, smallest), link.most) for point in points])
+    risk, relative, _ = _risks(whole, parts, loss_error, sizes, link.null_risk)
+    slopes = link.slope(errors)
+    # All errors are measured on the same rows: that uncertainty is one, and each fit has its own beside it.
+    shared = slopes * anchor.standard_error / max(anchor.value, smallest)
+    own = slopes * np.array([max(fit.standard_error / max(fit.value, smallest), 0.03) for fit in fits] + [0.02])
+    covariance = np.outer(shared, shared) + np.diag(own**2)
+    if len(link.class_shares):  # the level is informed by the risk, whose error all points share too
+        moved = _risk_spread(link, risk, relative)
+        covariance += np.outer(moved, moved)
+    design = link.design(risk, sizes)
+    line = fit_line(link.prior, design, link.from_error(errors), covariance, center=_CENTER[: design.shape[1] - 1])
+    return Curve(link, line, whole, parts, loss_error, anchor)
+
+
+def look_ahead(curve: Curve, sizes: np.ndarray) -> Ahead:
+    """Forecasts at ``sizes`` [S]."""
+    link, line, now = curve.link, curve.line, curve.anchor.num_samples
+    risk, relative, extrapolated = _risks(
+        curve.whole, curve.parts, curve.loss_error, np.append(sizes, now), link.null_risk
+    )
+    design = link.design(risk, np.append(sizes, now))
+    shifted = design - np.concatenate([[0.0], _CENTER[: design.shape[1] - 1]])
+    coordinate = shifted @ line.mean
+    fitted = np.einsum("ij,jk,ik->i", shifted, line.covariance, shifted)
+    if len(link.class_shares):
+        moved = (link.prior.mean[1] * _risk_spread(link, risk, relative)) ** 2
+    else:  # the level is that of the errors: only the ratio to the risk now counts
+        moved = link.prior.mean[1] ** 2 * (np.maximum(relative**2 - relative[-1] ** 2, 0) + relative[-1] ** 2 / 4)
+        moved = moved * np.minimum(np.abs(np.log(np.append(sizes, now) / now)) / np.log(FACTOR), 1)
+    steps = np.minimum(np.abs(np.log(np.append(sizes, now) / now)) / np.log(FACTOR), _MOST_STEPS)
+    change = design[:, 1:] @ line.mean[1:]
+    theory = np.hypot(link.prior.per_step * steps, link.prior.per_change * (change - change[-1]))
+    error = np.sqrt(fitted + moved + theory**2)
+    found = Ahead(coordinate, error, link.prior.per_step * steps, risk, relative, extrapolated)
+    return Ahead(*(field[:-1] for field in found))
 
 
 def forecast(curve: Curve, num_samples: np.ndarray, *, level: float, at_most: float = np.inf) -> Forecast:
     """Errors at other numbers of samples with their band, whose ends are cut at ``at_most`` (1 for a 0-1 error)."""
-    sizes = np.asarray(num_samples, np.float64)
-    found = _ahead(curve, sizes.ravel())
-    value = np.minimum(found.value, at_most)
-    reach = float(norm.ppf((1 + level) / 2)) * found.relative_error
-    upper = np.minimum(value * np.exp(reach), at_most)
-    fields = (sizes.ravel(), value, value * np.exp(-reach), upper, found.risk, found.extrapolated)
+    sizes, now = np.asarray(num_samples, np.float64), curve.anchor.num_samples
+    found = look_ahead(curve, np.append(sizes.ravel(), now))
+    reach = float(norm.ppf((1 + level) / 2)) * found.standard_error
+    # Coordinates of two classes rise as errors fall.
+    values = [np.minimum(curve.link.to_error(found.coordinate + sign * reach), at_most) for sign in (0, -1, 1)]
+    lower, value, upper = np.sort(values, axis=0)
+    # More examples do no harm, so that what bounds the error now bounds it ahead, and the reverse.
+    upper = np.where(sizes.ravel() > now, np.minimum(upper[:-1], upper[-1]), upper[:-1])
+    lower = np.where(sizes.ravel() < now, np.maximum(lower[:-1], lower[-1]), lower[:-1])
+    fields = (sizes.ravel(), value[:-1], lower, upper, found.risk[:-1], found.extrapolated[:-1])
     return Forecast(*(field.reshape(sizes.shape) for field in fields))
 
 
-def error_ahead(curve: Curve) -> tuple[float, float]:
-    """Forecast at four times the number of samples, and its relative standard error."""
-    found = _ahead(curve, np.array([FACTOR * curve.anchor.num_samples]))
-    return float(found.value[0]), float(found.relative_error[0])
+def error_ahead(curve: Curve) -> tuple[float, float, float]:
+    """Standard error of the forecast at four times the examples, the part that stays at any number, and the value."""
+    found = look_ahead(curve, np.array([FACTOR * curve.anchor.num_samples]))
+    value = float(curve.link.to_error(found.coordinate)[0])
+    per_coordinate = value / max(float(curve.link.slope(np.array([value]))[0]), 1e-9)
+    return float(found.standard_error[0]) * per_coordinate, float(found.theory_error[0]) * per_coordinate, value
+
+
+def _risks(
+    whole: RiskCurve, parts: dict[int, list[RiskCurve]], loss_error: float, sizes: np.ndarray, null_risk: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Risk at each size, its relative standard error, and whether it was extrapolated.
+
+    The error has three parts: how far the parts of the data disagree about the same risk, carried to the whole as ``1 /
+    sqrt(n)``; how far halves are from the whole on average, since a bias that halves have is not gone at twice their
+    size; and the spread of the losses.
+    """
+
+    def logarithm(curve: RiskCurve) -> np.ndarray:
+        return np.log(np.clip(tuned_risk(curve, sizes)[0], 0.01 * null_risk, 1.2 * null_risk))
+
+    _, extrapolated = tuned_risk(whole, sizes)
+    log_risk = logarithm(whole)
+    scatter, count = np.zeros(len(sizes)), 0
+    for divisor, curves in parts.items():
+        found = np.stack([logarithm(curve) for curve in curves])
+        scatter += np.sum((found - found.mean(0)) ** 2, axis=0) / divisor
+        count += len(curves) - 1
+    drift = np.mean([logarithm(curve) for curve in parts[2]], axis=0) - log_risk
+    return np.exp(log_risk), np.sqrt(scatter / count + drift**2 / 2 + loss_error**2), extrapolated
+
+
+def _risk_spread(link: Link, risk: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Standard error of the risk's coordinate."""
+    low, high = (link.from_risk(risk * np.exp(sign * relative)) for sign in (-1, 1))
+    return np.abs(high - low) / 2

@@ -24,6 +24,8 @@ MAX_GCV_LOO_GAP = 0.15
 MAX_DIMENSION_GAP = 0.1
 MAX_BACKTEST_MISS = 0.02
 MAX_BACKTEST_MISS_RISK = 0.1
+# The parts of the data and the spread of the losses leave the risk at four times the examples this uncertain.
+MAX_RISK_SPREAD = 0.15
 # Consecutive labels that agree this many standard errors more often than by chance: sorted.
 SORTED_SCORE = 10.0
 
@@ -90,11 +92,14 @@ def judge(
     classifier: bool,
     error_now: float,
     error_ahead: float,
+    error_remaining: float,
     near_duplicate_share: float,
     order: RowOrder,
     gcv_loo_gap: float,
     gap: float,
     backtest_miss: float,
+    risk_spread: float,
+    extrapolated: bool,
 ) -> LawStatus:
     """Return the first reason against the forecasts."""
     now, ahead, miss = MAX_RISK_SE, MAX_RISK_SE, MAX_BACKTEST_MISS_RISK
@@ -102,14 +107,27 @@ def judge(
         now, ahead, miss = MAX_ERROR_SE, MAX_FORECAST_SE, MAX_BACKTEST_MISS
     if not (error_now <= now and np.isfinite(backtest_miss)):
         return LawStatus.TOO_FEW_SAMPLES
-    if near_duplicate_share > MAX_DUPLICATES:
+    if not near_duplicate_share <= MAX_DUPLICATES:
         return LawStatus.DUPLICATES
     if abs(order.correlation) > MAX_ROW_CORRELATION and abs(order.score) > MAX_ROW_SCORE:
         return LawStatus.DEPENDENT_ROWS
-    if abs(gcv_loo_gap) > MAX_GCV_LOO_GAP:
+    if not abs(gcv_loo_gap) <= MAX_GCV_LOO_GAP:
         return LawStatus.UNEQUAL_LEVERAGE
-    if gap > MAX_DIMENSION_GAP:
+    if gap > MAX_DIMENSION_GAP:  # NaN where samples share no effective ridge at which to compare
         return LawStatus.INCONSISTENT_DIMENSION
-    if abs(backtest_miss) > miss:
+    if not abs(backtest_miss) <= miss:
         return LawStatus.BACKTEST_MISSED
+    if not risk_spread <= MAX_RISK_SPREAD:
+        return LawStatus.UNSTABLE
+    if extrapolated:
+        return LawStatus.EXTRAPOLATED
+    if not error_remaining <= ahead:
+        return LawStatus.ERROR_TOO_HIGH
     return LawStatus.OK if error_ahead <= ahead else LawStatus.TOO_FEW_SAMPLES
+
+
+def promise_samples(error_now: float, error_ahead: float, num_samples: float, *, classifier: bool) -> float:
+    """Number of examples at which the standard errors would meet their limits; they fall as ``1 / sqrt(n)``."""
+    now, ahead = (MAX_ERROR_SE, MAX_FORECAST_SE) if classifier else (MAX_RISK_SE, MAX_RISK_SE)
+    ratio = max(error_now / now, error_ahead / ahead if np.isfinite(error_ahead) else 0.0, 1.0)
+    return num_samples * ratio**2

@@ -1,4 +1,4 @@
-"""How many examples would be enough, and where more of them end."""
+"""How many examples would be enough, and where more of them end: decided by the band."""
 
 import numpy as np
 
@@ -10,19 +10,21 @@ _UNLIMITED = 1e8
 
 
 def samples_needed(curve: Curve, target: float, *, level: float) -> SamplesNeeded:
-    """Invert the forecast on a grid from 2 examples to 1,000 times those at hand; linear in the logarithms between."""
+    """Invert the band on a grid from 2 examples to 1,000 times those at hand; linear in the logarithms between."""
     n = curve.anchor.num_samples
     grid = np.geomspace(2, _HORIZON * n, 64)
     found = forecast(curve, np.append(grid, _UNLIMITED * n), level=level)
-    asymptote = float(found.value[-1])
     middle, low, high = (_first_below(grid, values[:-1], target) for values in (found.value, found.lower, found.upper))
-    if np.isfinite(middle):
+    if np.isfinite(high):
         status = NeedStatus.REACHED
-    elif target < asymptote:
-        status = NeedStatus.NOT_REACHABLE
+    elif np.isfinite(low):
+        status = NeedStatus.UNDECIDED
+    elif target >= found.lower[-1]:
+        status, low = NeedStatus.BEYOND_HORIZON, float(grid[-1])
     else:
-        status, middle = NeedStatus.BEYOND_HORIZON, float(grid[-1])
-    return SamplesNeeded(status, middle, low, high, asymptote, target)
+        status = NeedStatus.NOT_REACHABLE
+    ends = (float(values[-1]) for values in (found.value, found.lower, found.upper))
+    return SamplesNeeded(status, middle, low, high, *ends, target, int(n))
 
 
 def _first_below(sizes: np.ndarray, values: np.ndarray, target: float) -> float:

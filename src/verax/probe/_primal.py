@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from verax._errors import check
-from verax.spectral import Spectrum, moment_spectrum
+from verax.spectral import moment_spectrum
 
 from ._blocks import Work, check_block, row_blocks
-from ._decomposition import LeaveOneOut, PartPrediction, Predictor, solve_positive
+from ._decomposition import FittedPart, LeaveOneOut, PartPrediction, Predictor, SelectRidge
 
 
 class Primal:
@@ -84,27 +84,25 @@ class Primal:
                 total[index] += np.sum(np.sum(residual**2, axis=1) / outside[:, index] ** 2)
         return total / n
 
-    def part_spectrum(self, folds: tuple[int, ...]) -> Spectrum | None:
-        """Spectrum of the rows in these folds; None where they hold nothing to fit."""
-        _, gram, _, cross = self._moments(folds)
+    def fit_part(self, folds: tuple[int, ...], select: SelectRidge) -> FittedPart | None:
+        """Fit to the rows in these folds at their own ridge; None where they hold nothing to fit."""
+        mean, gram, target_mean, cross = self._moments(folds)
         if not np.trace(gram) > 0:
             return None
-        return moment_spectrum(gram, cross, self._energy(folds), num_samples=self._size(folds))[0]
+        size = self._size(folds)
+        spectrum, vectors = moment_spectrum(gram, cross, self._energy(folds), num_samples=size)
+        path, ridge = select(spectrum)
+        weights = 1 / (size * (spectrum.eigenvalues + ridge))
+        coefficients = vectors @ (weights[:, None] * (vectors.T @ cross))
+        return FittedPart(folds, path, ridge, Predictor(coefficients, target_mean - mean @ coefficients))
 
-    def held_out(self, fits: list[tuple[tuple[int, ...], float]]) -> Iterator[tuple[int, PartPrediction]]:
-        """Predictions of fits (folds, ridge) for the rows outside their folds, in one pass."""
-        predictors = [self._part_predictor(folds, ridge) for folds, ridge in fits]
+    def held_out(self, fits: list[FittedPart]) -> Iterator[tuple[int, PartPrediction]]:
+        """Predictions of fits to parts for the rows outside their folds, in one pass."""
         for part, block in row_blocks(self._x, self._work.block_rows):
-            for index, ((folds, _), fit) in enumerate(zip(fits, predictors, strict=True)):
-                outside = ~np.isin(self._folds[part], folds)
+            for index, fitted in enumerate(fits):
+                outside = ~np.isin(self._folds[part], fitted.folds)
                 rows = np.flatnonzero(outside) + part.start
-                yield index, PartPrediction(rows, block[outside] @ fit.coefficients + fit.intercept)
-
-    def _part_predictor(self, folds: tuple[int, ...], ridge: float) -> Predictor:
-        mean, gram, target_mean, cross = self._moments(folds)
-        gram[np.diag_indices_from(gram)] += self._size(folds) * ridge
-        coefficients = solve_positive(gram, cross)
-        return Predictor(coefficients, target_mean - mean @ coefficients)
+                yield index, PartPrediction(rows, block[outside] @ fitted.fit.coefficients + fitted.fit.intercept)
 
     def _size(self, folds: tuple[int, ...]) -> int:
         return int(self._count[list(folds)].sum())

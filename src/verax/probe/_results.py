@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from verax._results import raise_if_failed, result
 
+
+@result()
 class Estimate(NamedTuple):
-    """A number with its uncertainty.
+    """Number with its uncertainty.
 
     Attributes
     ----------
@@ -21,6 +24,7 @@ class Estimate(NamedTuple):
     upper: float
 
 
+@result()
 class PerClass(NamedTuple):
     """Leave-one-out errors by true class; arrays [C] in the order of ``classes``.
 
@@ -43,6 +47,7 @@ class PerClass(NamedTuple):
     upper: np.ndarray
 
 
+@result()
 class Forecast(NamedTuple):
     """A learning curve; arrays of the shape of ``num_samples``.
 
@@ -58,7 +63,8 @@ class Forecast(NamedTuple):
     risk
         Squared risk that the theory gives, on one-hot labels for a classifier.
     extrapolated : bool
-        Where the theory had to continue power laws below the smallest effective ridge that this sample shows.
+        Where the best effective ridge is at or below the smallest one that this sample shows reliably: the risk there
+        is an upper estimate, and the band is wide.
     """
 
     num_samples: np.ndarray
@@ -75,24 +81,36 @@ class NeedStatus(enum.IntEnum):
     REACHED = 0
     NOT_REACHABLE = 1
     BEYOND_HORIZON = 2
+    UNDECIDED = 3
 
 
+_NEED_SENTENCES = {
+    NeedStatus.NOT_REACHABLE: "the whole band ends above the target: other features, or another target",
+    NeedStatus.BEYOND_HORIZON: "the band does not reach the target within 1,000 times the examples at hand",
+    NeedStatus.UNDECIDED: "only the lower end of the band reaches the target: label more examples and ask again",
+}
+
+
+@result(_NEED_SENTENCES)
 class SamplesNeeded(NamedTuple):
-    """How many examples would be enough.
+    """How many examples would be enough, decided by the band.
 
     Attributes
     ----------
     status : NeedStatus
-        REACHED, NOT_REACHABLE (the asymptote lies above the target) or BEYOND_HORIZON (more than 1,000 times the
-        examples at hand: the number is a lower bound).
+        REACHED: the whole band falls below the target, between ``lower`` and ``upper`` examples. UNDECIDED: only its
+        lower end does, at ``lower``. NOT_REACHABLE: not even its lower end does with unlimited examples.
+        BEYOND_HORIZON: not within 1,000 times the examples at hand.
     num_samples : float
-        Infinite where it is not reachable.
+        Where the forecast itself reaches the target; infinite where it does not within the horizon.
     lower, upper : float
         Where the band's ends reach the target; infinite where they do not within the horizon.
-    asymptote : float
-        Error with these features and unlimited examples.
+    asymptote, asymptote_lower, asymptote_upper : float
+        Error with these features and unlimited examples, and the band there.
     target : float
-        What was asked for.
+        The error that was asked for.
+    num_samples_now : int
+        Examples of the fit.
     """
 
     status: NeedStatus
@@ -100,21 +118,37 @@ class SamplesNeeded(NamedTuple):
     lower: float
     upper: float
     asymptote: float
+    asymptote_lower: float
+    asymptote_upper: float
     target: float
+    num_samples_now: int
+
+    raise_if_failed = raise_if_failed
 
     @property
     def message(self) -> str:
         """The answer in a sentence."""
+        target, ends = f"{self.target:.4g}", f"between {self.asymptote_lower:.3g} and {self.asymptote_upper:.3g}"
         if self.status == NeedStatus.NOT_REACHABLE:
-            return f"{self.target:.4g} is not reachable with these features: they end at {self.asymptote:.4g}"
+            return f"{target} is not reachable with these features: they end {ends}"
+        if self.status == NeedStatus.REACHED and self.upper <= self.num_samples_now:
+            return f"{target} is reached with the {self.num_samples_now:,} examples at hand"
+        if self.status == NeedStatus.REACHED:
+            return (
+                f"between {self.lower:,.0f} and {self.upper:,.0f} examples for {target} (about {self.num_samples:,.0f})"
+            )
+        start = f"{target} not before {self.lower:,.0f} examples"
+        if self.lower <= self.num_samples_now:
+            start = f"{target} may be reached already"
+        if np.isfinite(self.num_samples) and self.status == NeedStatus.UNDECIDED:
+            start += f" (about {self.num_samples:,.0f} examples by the forecast itself)"
         if self.status == NeedStatus.BEYOND_HORIZON:
-            return f"more than {self.num_samples:,.0f} examples for {self.target:.4g}"
-        high = "beyond the horizon" if np.isinf(self.upper) else f"{self.upper:,.0f}"
-        return f"about {self.num_samples:,.0f} examples ({self.lower:,.0f} to {high}) for {self.target:.4g}"
+            return start
+        return f"{start}, or never: with these features the error ends {ends}"
 
 
 class LawStatus(enum.IntEnum):
-    """Whether the forecasts may be believed: the first reason against it."""
+    """Whether the forecasts may be believed within two points: the first reason against it."""
 
     OK = 0
     TOO_FEW_SAMPLES = 1
@@ -123,8 +157,35 @@ class LawStatus(enum.IntEnum):
     UNEQUAL_LEVERAGE = 4
     INCONSISTENT_DIMENSION = 5
     BACKTEST_MISSED = 6
+    ERROR_TOO_HIGH = 7
+    EXTRAPOLATED = 8
+    UNSTABLE = 9
 
 
+_LAW_SENTENCES = {
+    LawStatus.OK: "nothing speaks against the forecasts",
+    LawStatus.TOO_FEW_SAMPLES: "too few labelled examples now for a forecast within 2 points (regression: 10 %); the "
+    "band holds, so decide by the band or label more",
+    LawStatus.DUPLICATES: "over 1 % of the rows are copies or near-copies of others, so every error is too small; "
+    "remove them, or pass groups=",
+    LawStatus.DEPENDENT_ROWS: "neighbouring rows have similar residuals (frames of one video, sentences of one text), "
+    "so the error on new groups is larger than leave-one-out says; pass groups=",
+    LawStatus.UNEQUAL_LEVERAGE: "generalized cross-validation and leave-one-out differ by over 15 % (rows of very "
+    "different size or difficulty); the error stands, the forecasts do not",
+    LawStatus.INCONSISTENT_DIMENSION: "halves and quarters of the data see another effective dimension at the same "
+    "effective ridge, so the theory behind the forecasts does not hold here",
+    LawStatus.BACKTEST_MISSED: "halves of the data, asked for the error at the present size, missed it by over 2 "
+    "points (regression: 10 %), and forecasts from here would miss likewise",
+    LawStatus.ERROR_TOO_HIGH: "an error this high cannot be forecast within 2 points (regression: 10 %) from any "
+    "number of examples; the band holds, so decide by the band",
+    LawStatus.EXTRAPOLATED: "four times the examples would resolve more of the features than this sample shows, so the "
+    "forecast is an upper estimate within a wide band; decide by the band or label more",
+    LawStatus.UNSTABLE: "parts of the data disagree about the risk at four times the examples by over 15 %; the band "
+    "holds, so decide by the band or label more",
+}
+
+
+@result(_LAW_SENTENCES)
 class ProbeLaw(NamedTuple):
     """Diagnostics of the assumptions behind the estimates and the forecasts.
 
@@ -152,10 +213,19 @@ class ProbeLaw(NamedTuple):
         Largest ``|df1(half) / df1(all) - 1|`` at the same effective ridge, that of the fit or larger, over halves and
         quarters; NaN where it could not be compared.
     backtest : float
-        What the halves of the data forecast for all of it.
+        Error that the halves of the data forecast for all of it.
     backtest_miss : float
         ``backtest`` minus the leave-one-out error (regression: relative to the leave-one-out risk); NaN where there
         were too few examples.
+    forecast_error : float
+        Standard error of the forecast at four times the examples (regression: relative).
+    risk_spread : float
+        Relative standard error of the risk there, from the disagreement of the parts of the data.
+    extrapolated : bool
+        Whether that forecast rests on effective ridges below those that this sample shows reliably.
+    promise_samples : float
+        Number of examples at which the standard errors would allow a forecast within 2 points, if they fall as
+        ``1 / sqrt(n)``.
     """
 
     status: LawStatus
@@ -170,32 +240,23 @@ class ProbeLaw(NamedTuple):
     dimension_gap: float
     backtest: float
     backtest_miss: float
+    forecast_error: float
+    risk_spread: float
+    extrapolated: bool
+    promise_samples: float
+
+    raise_if_failed = raise_if_failed
 
     @property
     def message(self) -> str:
         """What the status means and what to do."""
-        return _LAW_MESSAGES[self.status]
+        text = _LAW_SENTENCES[self.status]
+        if self.status == LawStatus.TOO_FEW_SAMPLES and np.isfinite(self.promise_samples):
+            text += f" (about {max(self.promise_samples, 64):,.0f} would do)"
+        return text
 
 
-_LAW_MESSAGES = {
-    LawStatus.OK: "nothing speaks against the forecasts",
-    LawStatus.TOO_FEW_SAMPLES: "too few examples (fewer than 64, or for this error) to promise that forecasts at four "
-    "times as many are within 2 points: their standard error is over 1 point, or that of the error now over 1.2 "
-    "(regression: 10 % of the risk); read the band, or label more examples",
-    LawStatus.DUPLICATES: "over 1 % of the rows are copies or near-copies of others: every error is too small; remove "
-    "or group them",
-    LawStatus.DEPENDENT_ROWS: "neighbouring rows have similar residuals (frames of one video, sentences of one text, "
-    "one writer's digits): the error on new groups is larger than leave-one-out says; keep one row a group, or hold "
-    "whole groups out",
-    LawStatus.UNEQUAL_LEVERAGE: "generalized cross-validation and leave-one-out differ by over 15 %: rows of very "
-    "different size or difficulty; the error stands (it is leave-one-out), the forecasts do not",
-    LawStatus.INCONSISTENT_DIMENSION: "halves and quarters of the data see another effective dimension at the same "
-    "effective ridge: the deterministic equivalent does not hold, so forecasts are not to be trusted",
-    LawStatus.BACKTEST_MISSED: "halves of the data, asked for the error at the present size, missed it by over 2 "
-    "points (regression: 10 %): forecasts from here would miss likewise",
-}
-
-
+@result()
 class IndependenceCheck(NamedTuple):
     """Whether the features were trained on these labels, by fresh data.
 
@@ -221,6 +282,7 @@ class IndependenceCheck(NamedTuple):
     num_fresh: int
 
 
+@result()
 class Comparison(NamedTuple):
     """Two representations of the same examples, paired; negative differences favour the probe that was asked.
 

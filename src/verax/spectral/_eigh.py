@@ -4,6 +4,8 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal, get_lapack_funcs
 
 _BLOCK = 64
+_SAME_SCALE = 1e3
+"""Ratio of the columns' scales up to which a plain decomposition of their second moments is accurate enough."""
 
 
 def symmetric_eigh(
@@ -25,6 +27,29 @@ def symmetric_eigh(
     values, inner = eigh_tridiagonal(diagonal, off_diagonal, lapack_driver="stevd", check_finite=False)
     coefficients = inner.T @ _reflect(reflectors, tau, y, "T")
     return values, coefficients, _reflect(reflectors, tau, inner, "N") if with_vectors else None
+
+
+def graded_eigh(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Descending eigenvalues and eigenvectors of a matrix of second moments, and the uncertainty of an eigenvalue.
+
+    Columns of very different scale (a time in seconds beside a ratio) leave every entry of the moments accurate, but
+    not a plain decomposition, whose error is that of the largest. Scaled to unit diagonal, ``D C D`` with ``C = W c
+    W^T``, the matrix is ``B^T B`` for ``B = c^(1/2) W^T D``, and the singular values of ``B`` are accurate to its own
+    largest singular value, not to the square of it.
+    """
+    scale = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+    size, eps = len(gram), np.finfo(np.float64).eps
+    varying = scale > 0
+    if not varying.any() or scale.max() <= _SAME_SCALE * scale[varying].min():
+        values, _, vectors = symmetric_eigh(gram, np.zeros((size, 1)), with_vectors=True)
+        assert vectors is not None
+        return values[::-1], vectors[:, ::-1], size * eps * max(float(values[-1]), 0.0)
+    inverse = np.where(varying, 1 / np.where(varying, scale, 1), 0)
+    shares, rotation = np.linalg.eigh(inverse[:, None] * gram * inverse)
+    root = np.sqrt(np.where(shares > size * eps * shares[-1], shares, 0))[:, None] * rotation.T * scale
+    _, singular, right = np.linalg.svd(root)
+    largest = float(singular[0])
+    return singular**2, right.T, (size * eps * largest) ** 2
 
 
 def _reflect(reflectors: np.ndarray, tau: np.ndarray, block: np.ndarray, transpose: str) -> np.ndarray:

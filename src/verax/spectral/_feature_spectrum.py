@@ -9,7 +9,7 @@ from verax._types import AnyArray
 
 from ._checks import check_center, check_targets
 from ._moments import streamed_spectrum
-from ._spectrum import Spectrum, assemble, centered_targets, check_concrete, without_eigenvectors
+from ._spectrum import Spectrum, assemble, centered_targets, check_concrete
 
 
 def feature_spectrum(
@@ -89,4 +89,4 @@ def feature_spectrum(
     floor = size * (8 * eps) ** 2 if eps > 1e-10 else size * (max(x.shape) * eps) ** 2
     y = centered_targets(targets, center=bool(center))
     spectrum = assemble(values, vectors.T @ y, vectors, y, center=bool(center), floor=floor, argument="features")
-    return spectrum if keep_eigenvectors else without_eigenvectors(spectrum)
+    return spectrum if keep_eigenvectors else spectrum.without_eigenvectors()

@@ -56,7 +56,7 @@ def check_ridges(spectrum: Spectrum, ridges: Any) -> np.ndarray:
 def default_ridges(spectrum: Spectrum, num_ridges: int = 100) -> np.ndarray:
     """Geometric grid from well below the smallest eigenvalue (or the precision floor) to ten times the largest."""
     largest = float(spectrum.eigenvalues[0])
-    smallest = max(30 * spectrum.precision_floor, 0.1 * float(spectrum.eigenvalues[-1]), 1e-12 * largest)
+    smallest = max(30 * spectrum.precision_floor, 0.1 * float(spectrum.eigenvalues[-1]))
     return np.geomspace(min(smallest, 1e-3 * largest), 10 * largest, num_ridges)
 
 

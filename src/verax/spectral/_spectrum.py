@@ -78,6 +78,10 @@ class Spectrum(NamedTuple):
     radau_nodes: np.ndarray | None = None
     radau_energy: np.ndarray | None = None
 
+    def without_eigenvectors(self) -> "Spectrum":
+        """Drop what only leave-one-out errors need."""
+        return self._replace(eigenvectors=None, coefficients=None, null_residual=None, null_leverage=None)
+
 
 _LARGEST_EIGH = 20_000
 
@@ -314,8 +318,3 @@ def assemble(
         null_residual=null_residual,
         null_leverage=null_leverage,
     )
-
-
-def without_eigenvectors(spectrum: Spectrum) -> Spectrum:
-    """Drop what only leave-one-out needs."""
-    return spectrum._replace(eigenvectors=None, coefficients=None, null_residual=None, null_leverage=None)
