@@ -11,7 +11,7 @@ import scipy.stats
 
 import verax.spectral as vs
 from verax.papers import gcv
-from verax.papers._cache import Cache, content_hash
+from verax.papers._cache import Cache
 from verax.papers._estimate import jackknife, over_seeds
 from verax.papers.gcv import claims
 from verax.papers.gcv.images import Images, draw_sample, load_images
@@ -100,7 +100,6 @@ def test_other_images_do_not_meet_the_kept_results(tmp_path):
     assert (first["kernel"] == again["kernel"]).all()
     assert (other["kernel"] == 0).all()
     assert (cache.computed, cache.read) == (2, 1)
-    assert content_hash([np.zeros(2, np.float32)]) != content_hash([np.zeros(1, np.float64)])
     with pytest.raises(RuntimeError, match="interrupted"):
         cache.get("kernel1", ["another"], interrupt)
     assert len(list(tmp_path.iterdir())) == 2  # nothing half-written

@@ -10,9 +10,10 @@ import pytest
 from verax._numpy_random import numpy_generator
 from verax.models import mlp
 from verax.papers import projection_norm as paper
+from verax.papers._measurements import Measurements
 from verax.papers.projection_norm import measure as measuring
 from verax.papers.projection_norm import scores, sets, text, text_claims, text_network, texts
-from verax.papers.projection_norm.passes import make_anchors
+from verax.papers.projection_norm.passes import make_anchors, passes_of
 from verax.papers.projection_norm.setting import Setting
 
 WORDS = "a stirring , funny and finally transporting film it's"
@@ -65,7 +66,7 @@ def measured(offset: float) -> dict[str, np.ndarray]:
     error = np.concatenate([np.linspace(0.1, 0.3, 20), np.full(6, 0.2)])
     natural = np.arange(26) >= 20
     return {
-        "family": family, "strength": np.zeros(26), "error": error, "predicted": np.zeros((26, 4)),
+        "family": family, "strength": np.zeros(26), "error": error, "class_counts": np.full((26, 2), 2),
         "average confidence": error + 0.05 * natural, "retrained, function": 2 * error + offset * natural,
         "kernel": np.stack([np.ones(26), error]), "kernel, p-value": np.ones(26), "dispersion": np.full(26, np.nan),
     }  # fmt: skip
@@ -109,7 +110,7 @@ def few(monkeypatch):
 
 
 def test_draws_share_no_image_and_repeat_themselves(stored, few):
-    draws = [sets.corrupted_sets(stored, few, jax.random.key(1), number) for number in (0, 1, 1)]
+    draws = [sets.corrupted_sets(stored, few.target_sets, jax.random.key(1), number) for number in (0, 1, 1)]
     assert draws[0].family.tolist() == ["brightness", "clean"]
     clean = [{image.tobytes() for image in draw.images[1]} for draw in draws]
     assert len(clean[0]) == 30
@@ -121,38 +122,95 @@ def test_other_sizes_are_parts_and_unions(stored, few, tmp_path):
     few = dataclasses.replace(few, cache=str(tmp_path))
     key, anchors = jax.random.key(1), make_anchors(stored, initial=False)
     extent = measuring.Extent(retrained=False, adversarial=False, tangents=False, initial=False)
-    found = [measuring.measure_draw(stored, anchors, few, key, number, extent) for number in range(3)]
+    kept = Measurements(tmp_path / "rows")
+
+    def measured_draw(number):
+        return measuring.measure_draw(stored, anchors, few, key, number, extent, {"seed": number}, kept)
+
+    found = [measured_draw(number) for number in range(3)]
     assert [sorted(m.sized) for m in found] == [[20, 90], [20], [20]]
-    union = np.concatenate([m.corrupted.predicted for m in found], axis=1)
-    np.testing.assert_array_equal(found[0].sized[90].predicted, union)
+    union = np.sum([m.corrupted.class_counts for m in found], axis=0)
+    np.testing.assert_array_equal(found[0].sized[90].class_counts, union)
     np.testing.assert_allclose(found[0].sized[90].error, np.mean([m.corrupted.error for m in found], axis=0))
-    np.testing.assert_array_equal(found[1].sized[20].predicted, found[1].corrupted.predicted[:, :20])
+    assert (found[1].sized[20].class_counts.sum(1) == 20).all()
+    assert (found[1].sized[20].class_counts <= found[1].corrupted.class_counts).all()
+    assert [len(labels) for labels in found[1].corrupted.predicted()] == [30, 30]
     assert found[0].adversarial is None
     assert "kernel, initial features" not in found[0].corrupted.scores
-    rebuilt = sets.label_shifted_sets(stored, few, numpy_generator(jax.random.fold_in(key, 0), 1))
-    assert found[0].label_shifted.error.tolist() == [
-        np.mean(predicted != labels)
-        for predicted, labels in zip(found[0].label_shifted.predicted, rebuilt.labels, strict=True)
+    rebuilt = sets.label_shifted_sets(stored, few.target_sets, numpy_generator(jax.random.fold_in(key, 0), 1))
+    wrong = [
+        np.mean(passes_of(stored, images, False).logits.argmax(1) != labels)
+        for images, labels in zip(rebuilt.images, rebuilt.labels, strict=True)
     ]
-    again = measuring.measure_draw(stored, anchors, few, key, 0, extent)
+    np.testing.assert_allclose(found[0].label_shifted.error, wrong)
+    computed = kept.computed
+    again = measured_draw(0)
+    assert kept.computed == computed
     np.testing.assert_array_equal(again.corrupted.scores["COT"], found[0].corrupted.scores["COT"])
 
 
-def test_stored_networks_agree_on_the_sets_that_they_share():
-    def measurement(labels):
-        own = measuring.Sets(
-            np.array(["blur", "clean"]), np.zeros(2), np.zeros(2), np.array(labels), {"COT": np.ones(2)}
-        )
-        return measuring.Measurement(own, own, None, np.zeros(4), 0.0, {})
+def test_retraining_takes_the_recipe_of_the_held_out_corruptions_and_another_rate_is_measured_anew(
+    stored, few, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sets, "NAMES", ("brightness", measuring.EXTRA[0]))
+    trained = []
 
-    one, other = measurement([[0, 1, 2, 3], [0, 0, 0, 0]]), measurement([[0, 1, 3, 2], [0, 0, 0, 1]])
-    found = measuring.with_agreement({"a": [one], "cnn": [one], "b": [other]}, ["a", "b"])
+    def retrained(setting, retraining, images, key, *, nulls):
+        del setting, key, nulls
+        trained.append((retraining.learning_rate, len(images)))
+        value = np.array([float(image.mean()) ** 2 for image in images])  # a score that tells sets apart
+        noise = np.arange(len(images)) if retraining.learning_rate > 0.01 else value
+        return {"value": np.stack([noise, value, value, value]), "null": np.zeros(4)}
+
+    monkeypatch.setattr(measuring, "retrained", retrained)
+    recipes = (("constant", 0.05, 4), ("constant", 0.005, 4))
+    few = dataclasses.replace(few, other_sizes=(), severities=(1, 3, 5), size=20, recipes=recipes)
+    extent = measuring.Extent(retrained=True, adversarial=False, tangents=False, initial=False)
+    anchors, kept = make_anchors(stored, initial=False), Measurements(tmp_path / "rows")
+
+    def corrupted(config, kept):
+        return measuring.measure_draw(stored, anchors, config, jax.random.key(1), 0, extent, {}, kept).corrupted
+
+    found = corrupted(few, kept)
+    held_out = np.isin(found.family, (measuring.EXTRA[0], "clean"))
+    assert found.recipe == measuring.best_row(
+        np.stack([np.arange(9.0), found.scores["retrained, softmax"]]), found.error, held_out
+    )
+    tried = [rate for rate, _ in trained]
+    assert set(tried) == {0.05, 0.005}
+    assert [number for _, number in trained] == [6, 6, 3, 9]  # both on the held-out sets, then one on the others
+    assert len(set(tried[2:])) == 1
+    assert corrupted(few, Measurements(tmp_path / "rows")).recipe == found.recipe
+    assert len(trained) == 4  # a run that resumes trains nothing
+    other = dataclasses.replace(few, recipes=(("constant", 0.05, 4), ("constant", 0.004, 4)))
+    corrupted(other, Measurements(tmp_path / "rows"))
+    assert [rate for rate, _ in trained[4:5]] == [0.004]
+
+
+def test_stored_networks_agree_on_the_sets_that_they_share():
+    own = measuring.Sets(np.array(["blur", "clean"]), np.zeros(2), np.zeros(2), np.full((2, 2), 2), {"COT": np.ones(2)})
+    one = measuring.Measurement(own, own, None, np.zeros(4), 0.0, {})
+    other = one._replace(holdout_error=1.0)
+    apart = {"corrupted": np.array([0.5, 0.25]), "label-shifted": np.array([0.5, 0.25])}
+    asked = []
+
+    def kept(first, second, number):
+        asked.append((first, second, number))
+        return apart
+
+    found = measuring.with_agreement({"a": [one], "cnn": [one], "b": [other]}, {"a": "b", "b": "a"}, kept)
+    assert asked == [("a", "b", 0)] * 2
     for name, partner in (("a", "b"), ("b", "a")):
         for part in (found[name][0].corrupted, found[name][0].label_shifted):
             assert part.scores[f"agreement with {partner}"].tolist() == [0.5, 0.25]
             assert set(part.scores) == {"COT", f"agreement with {partner}"}
     assert found["cnn"] == [one]
-    assert measuring.with_agreement({"a": [one]}, ["a"]) == {"a": [one]}
+    assert measuring.with_agreement({"a": [one]}, {}, kept) == {"a": [one]}
+
+
+def test_agreement_of_a_network_with_itself_is_complete(stored, few):
+    found = measuring.measure_agreement(stored, stored, few.target_sets, jax.random.key(1), 0)
+    assert {kind: part.tolist() for kind, part in found.items()} == {"corrupted": [0, 0], "label-shifted": [0] * 9}
 
 
 @pytest.mark.bad_input

@@ -10,6 +10,7 @@ import pytest
 from verax.data import load
 from verax.papers import tct
 from verax.papers.tct import claims
+from verax.papers.tct.config import Division
 from verax.papers.tct.layers import layer_names
 from verax.papers.tct.problem import divide, make_problem
 from verax.report import load_report
@@ -87,8 +88,9 @@ def test_every_criterion_of_the_module_is_in_the_table():
 
 
 def problem(setting="Dir(0.5)", **changes):
-    options = {"num_clients": 4, "per_client": 50, "num_validation": 60, "num_test": 70, "pool": 1, **changes}
-    return make_problem(load("digits"), "mlp", setting, key=jax.random.key(3), **options)
+    division = Division("digits", "mlp", 4, 50, num_validation=60, num_test=70, pool=1)
+    division = dataclasses.replace(division, **changes)
+    return make_problem(load("digits"), division, setting, key=jax.random.key(3))
 
 
 def test_training_validation_and_test_images_are_apart():

@@ -1,6 +1,5 @@
-"""Results of a paper's steps kept by the content of what they depend on, so that an interrupted run resumes."""
+"""Arrays of a paper's steps kept by the content of what they depend on, so that an interrupted run resumes."""
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -10,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import verax
+from verax._digest import digest, versions
 from verax._types import PyTree
 
 
 class Cache:
-    """Arrays kept in a folder under a hash of all they were computed from; without a folder nothing is kept.
+    """Arrays kept in a folder under a digest of all that they were computed from; without a folder nothing is kept.
 
     A file is written under another name and then renamed, so that an interrupted run leaves none half-written.
     """
@@ -33,7 +32,7 @@ class Cache:
         if self._folder is None:
             self.computed += 1
             return compute()
-        path = self._folder / f"{kind}-{content_hash([kind, *inputs])}.npz"
+        path = self._folder / f"{kind}-{digest(versions()['verax'], kind, *inputs)[:32]}.npz"
         if path.exists():
             self.read += 1
             with np.load(path, allow_pickle=False) as file:
@@ -57,15 +56,3 @@ class Cache:
         return jax.tree.unflatten(
             jax.tree.structure(template), [jnp.asarray(kept[f"leaf{i}"]) for i in range(len(kept))]
         )
-
-
-def content_hash(inputs: list[Any]) -> str:
-    """SHA-256 of arrays, by dtype, shape and bytes, and of anything else, by its ``repr``; and of the version."""
-    digest = hashlib.sha256(verax.__version__.encode())
-    for item in inputs:
-        if isinstance(item, np.ndarray):
-            digest.update(f"{item.dtype} {item.shape}".encode())
-            digest.update(np.ascontiguousarray(item).data)
-        else:
-            digest.update(repr(item).encode())
-    return digest.hexdigest()[:32]

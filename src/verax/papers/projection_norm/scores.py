@@ -12,7 +12,7 @@ import verax.shift as vs
 from verax import ntk
 from verax.models import Network
 
-from .config import Config
+from .config import Scoring
 from .passes import Anchors, Passes, forward, stacked
 from .sets import Draw
 from .setting import Setting
@@ -34,7 +34,7 @@ LOGIT_SCORES = {
 
 
 def score(
-    setting: Setting, anchors: Anchors, config: Config, key: jax.Array, sets: Draw, outputs: Passes | None = None, *,
+    setting: Setting, anchors: Anchors, scoring: Scoring, key: jax.Array, sets: Draw, outputs: Passes | None = None, *,
     brief: bool = False, tangents: bool = False,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Every score but retraining, those of the closed form at every budget; in brief, closed forms and confidence."""
@@ -53,9 +53,10 @@ def score(
         scores[name] = np.array([float(score_fn(val_z / scale, val_y, one / scale)) for one in z])
     if not brief:
         scores |= _feature_scores(setting, sets.images, anchors.holdout, outputs)
-    scores |= _closed_forms(setting, anchors, config, key, sets.images if tangents else None, outputs)
+    scores |= _closed_forms(setting, anchors, scoring, key, sets.images if tangents else None, outputs)
     error = np.array([np.mean(p != y) for p, y in zip(predicted, sets.labels, strict=True)])
-    return {"family": sets.family, "strength": sets.strength, "error": error, "predicted": predicted, **scores}
+    counts = np.stack([np.bincount(p, minlength=z.shape[2]) for p in predicted])
+    return {"family": sets.family, "strength": sets.strength, "error": error, "class_counts": counts, **scores}
 
 
 def _feature_scores(
@@ -89,7 +90,12 @@ def _feature_scores(
 
 
 def _closed_forms(
-    setting: Setting, anchors: Anchors, config: Config, key: jax.Array, images: list[np.ndarray] | None, outputs: Passes
+    setting: Setting,
+    anchors: Anchors,
+    scoring: Scoring,
+    key: jax.Array,
+    images: list[np.ndarray] | None,
+    outputs: Passes,
 ) -> dict[str, np.ndarray]:
     """Projection Norm in closed form at every budget: on features of the last layer, and on the images' tangents."""
     reference, holdout = anchors.reference, anchors.holdout
@@ -99,8 +105,11 @@ def _closed_forms(
         found["kernel, initial features"] = (reference.logits, reference.initial, outputs.initial, holdout.initial)
     if images is not None:
         # Gradients cost a backward pass each: of the reference as many as its draws and the sets are made of.
-        rows = slice((config.num_references + 1) * len(images[0]))
-        features, normalise = _tangents(setting.network, setting.params, config.num_tangent_features), setting.normalise
+        rows = slice((scoring.num_references + 1) * len(images[0]))
+        features, normalise = (
+            _tangents(setting.network, setting.params, scoring.num_tangent_features),
+            setting.normalise,
+        )
         found["kernel, deployed tangents"] = (
             reference.logits[rows], features(normalise(setting.reference[rows])),
             np.stack([features(normalise(x)) for x in images]), features(normalise(setting.holdout)),
@@ -110,7 +119,7 @@ def _closed_forms(
         # Null draws are new to the network, as target sets are; where the holdout is too small, of the reference.
         nulls: dict[str, Any] = {"null_features": held[~apart], "null_logits": holdout.logits[~apart]}
         result = vs.kernel_projection_norm(
-            features, labels, sets, outputs.logits, budget=list(config.budgets), holdout_features=held[apart],
+            features, labels, sets, outputs.logits, budget=list(scoring.budgets), holdout_features=held[apart],
             key=key, **(nulls if sets.shape[1] <= np.sum(~apart) else {}),
         )  # fmt: skip
         scores[name] = np.asarray(result.excess)

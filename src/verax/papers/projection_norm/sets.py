@@ -11,7 +11,7 @@ import optax
 from verax._numpy_random import numpy_generator
 from verax.shift.corruptions import NAMES, corrupt
 
-from .config import Config
+from .config import TargetSets
 from .passes import BATCH
 from .setting import Setting
 
@@ -30,7 +30,7 @@ class Draw(NamedTuple):
     labels: list[np.ndarray]
 
 
-def corrupted_sets(setting: Setting, config: Config, key: jax.Array, number: int) -> Draw:
+def corrupted_sets(setting: Setting, plan: TargetSets, key: jax.Array, number: int) -> Draw:
     """Every corruption and severity on its own draw of images, and as many clean sets as severities.
 
     Draws of other numbers have none of these images, as long as the pool lasts.
@@ -38,10 +38,10 @@ def corrupted_sets(setting: Setting, config: Config, key: jax.Array, number: int
     names = [n for n in NAMES if not (n == "saturate" and setting.pool.shape[3] == 1)]
     family, strength, images, labels = [], [], [], []
     for name in (*names, "clean"):
-        for severity in config.severities:
+        for severity in plan.severities:
             own = jax.random.fold_in(key, zlib.crc32(f"{name}{severity}".encode()))
             rows = numpy_generator(own).permutation(len(setting.pool))
-            picked = rows[number * config.size : (number + 1) * config.size]
+            picked = rows[number * plan.size : (number + 1) * plan.size]
             one = jax.random.fold_in(own, number)
             pixels = setting.pool[picked]
             images.append(pixels if name == "clean" else corrupt(pixels, name, severity, key=one))
@@ -51,14 +51,14 @@ def corrupted_sets(setting: Setting, config: Config, key: jax.Array, number: int
     return Draw(np.array(family), np.array(strength, float), images, labels)
 
 
-def label_shifted_sets(setting: Setting, config: Config, rng: np.random.Generator) -> Draw:
+def label_shifted_sets(setting: Setting, plan: TargetSets, rng: np.random.Generator) -> Draw:
     """Clean images of all, of four and of one class."""
     family, strength, images, labels = [], [], [], []
     for count in (10, 4, 1):
         for _ in range(3):
             classes = rng.permutation(setting.num_classes)[:count]
             inside = np.flatnonzero(np.isin(setting.pool_labels, classes))
-            rows = rng.permutation(inside)[: config.small_size]
+            rows = rng.permutation(inside)[: plan.small_size]
             family.append({10: "small, all classes", 4: "four classes", 1: "one class"}[count])
             strength.append(count)
             images.append(setting.pool[rows])
@@ -66,7 +66,7 @@ def label_shifted_sets(setting: Setting, config: Config, rng: np.random.Generato
     return Draw(np.array(family), np.array(strength, float), images, labels)
 
 
-def adversarial_sets(setting: Setting, config: Config, rows: np.ndarray) -> Draw:
+def adversarial_sets(setting: Setting, plan: TargetSets, rows: np.ndarray) -> Draw:
     """Images moved within a radius by projected gradient ascent on the deployed network's own loss."""
     images, labels = setting.pool[rows], setting.pool_labels[rows]
     low, high = (setting.normalise(np.full((1, *images.shape[1:]), v, np.uint8)) for v in (0, 255))
@@ -82,7 +82,7 @@ def adversarial_sets(setting: Setting, config: Config, rows: np.ndarray) -> Draw
         return jnp.clip(jnp.clip(moved, clean - radius * unit, clean + radius * unit), low, high)
 
     sets = [images]
-    for radius in config.radii:
+    for radius in plan.radii:
         moved = []
         for start in range(0, len(images), BATCH):
             clean = x = jnp.asarray(setting.normalise(images[start : start + BATCH]))
@@ -93,4 +93,4 @@ def adversarial_sets(setting: Setting, config: Config, rows: np.ndarray) -> Draw
             moved.append(pixels.astype(np.uint8))
         sets.append(np.concatenate(moved))
     family = np.array(["adversarial"] * len(sets))
-    return Draw(family, np.array([0.0, *config.radii]), sets, [labels] * len(sets))
+    return Draw(family, np.array([0.0, *plan.radii]), sets, [labels] * len(sets))

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from verax._digest import digest
 from verax._errors import check, fail
 from verax._numpy_random import numpy_generator
 from verax._types import PyTree
@@ -50,6 +51,17 @@ class Setting(NamedTuple):
     num_classes: int
     stored: bool = False
     """Whether the weights are not trained here: one split of the images then serves all seeds."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether retraining is quick enough for many sets side by side."""
+        return self.pool.ndim < 4 or self.pool.shape[1] < 28
+
+    def identity(self) -> str:
+        """Digest of all images and labels and of where training starts, and of weights that are not trained here."""
+        given = self.params if self.stored else None
+        parts = (self.reference, self.holdout, self.holdout_labels, self.pool, self.pool_labels)
+        return digest(self.init_params, given, *parts)
 
 
 def load_setting(name: str, data: str | pathlib.Path | None, config: Config, key: jax.Array) -> Setting:

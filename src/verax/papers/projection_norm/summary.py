@@ -7,7 +7,7 @@ import numpy as np
 from verax.shift import ErrorCalibration, Validation
 
 from .config import Config
-from .measure import Measurement, Sets
+from .measure import Measurement, Sets, best_row
 from .sets import EXTRA, FAMILIES
 
 KERNEL = "kernel, initial features"
@@ -64,7 +64,7 @@ def judge(config: Config, measurement: Measurement, name: str, sets: Sets | None
     calibrating = np.isin(sets.family, FAMILIES)
     if not np.all(np.isfinite(values[calibrating])):
         return Judged(values, None, None, budget)
-    predicted = [labels for labels, inside in zip(sets.predicted, calibrating, strict=True) if inside]
+    predicted = [labels for labels, inside in zip(sets.predicted(), calibrating, strict=True) if inside]
     calibration = ErrorCalibration.fit(
         values[calibrating], sets.error[calibrating], sets.family[calibrating], level=LEVEL,
         reference_labels=measurement.holdout_predicted, calibration_labels=predicted,
@@ -73,10 +73,8 @@ def judge(config: Config, measurement: Measurement, name: str, sets: Sets | None
 
 
 def choose_budget(sets: Sets, name: str) -> int:
-    """The rule, fixed before any run: the largest R^2 on the families that are held out of calibration and claims."""
-    outside = np.isin(sets.family, (*EXTRA, "clean"))
-    fits = [np.corrcoef(row[outside], sets.error[outside])[0, 1] for row in sets.scores[name]]
-    return int(np.argmax(np.square(np.nan_to_num(fits))))
+    """The budget that fits the held-out families best."""
+    return best_row(sets.scores[name], sets.error, np.isin(sets.family, (*EXTRA, "clean")))
 
 
 def at_budget(summary: Summary, judged: Judged, sets: Sets, name: str) -> np.ndarray:
@@ -105,7 +103,9 @@ def label_shift(summary: Summary, seed: int, name: str) -> tuple[float, float]:
     assert judged.calibration is not None
     predicted = line_of(judged, at_budget(summary, judged, sets, name))[0]
     single, few = sets.strength == 1, sets.strength < 10
-    flagged = [judged.calibration.label_shift(labels) for labels in sets.predicted[few]]
+    flagged = [
+        judged.calibration.label_shift(labels) for labels, skewed in zip(sets.predicted(), few, strict=True) if skewed
+    ]
     return float((predicted - sets.error)[single].mean()), float(np.mean(flagged))
 
 

@@ -91,10 +91,11 @@ def _failures(summary: Summary, network: str) -> tuple[Table, str]:
                 if one is None or one.calibration is None:
                     continue
                 values = at_budget(summary, one, m.label_shifted, name)[inside]
+                skewed = [labels for labels, wanted in zip(m.label_shifted.predicted(), inside, strict=True) if wanted]
                 predictions.append(line_of(one, values)[0].mean())
                 found = [
                     int(one.calibration.estimate(v, predicted_labels=p).status)
-                    for v, p in zip(values, m.label_shifted.predicted[inside], strict=True)
+                    for v, p in zip(values, skewed, strict=True)
                 ]
                 refused.append(np.mean([status != Status.OK for status in found]))
             if predictions and np.all(np.isfinite(predictions)):

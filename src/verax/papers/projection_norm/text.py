@@ -6,11 +6,10 @@ import jax
 import numpy as np
 
 from verax._numpy_random import numpy_generator
-from verax.papers._cache import Cache
 
-from .config import Config
+from .config import Retraining, Scoring
 from .passes import make_anchors
-from .retraining import retrained
+from .retraining import NORMS, retrained
 from .scores import score
 from .sets import Draw
 from .setting import Setting, fit_network
@@ -23,8 +22,16 @@ TEXT_NETWORKS = ("embeddings", "transformer")
 SIZE, HOLDOUT, DRAWS = 400, 1300, 2
 
 
-def measure_text(texts: Texts, name: str, config: Config, key: jax.Array) -> dict[str, np.ndarray]:
-    """Train a network on SST-2, and score every shifted set; as ``_score`` returns them."""
+class TextExperiment(NamedTuple):
+    """A trained classifier, the shifted sets, and the key of their scores."""
+
+    setting: Setting
+    sets: Draw
+    key: jax.Array
+
+
+def make_experiment(texts: Texts, name: str, key: jax.Array) -> TextExperiment:
+    """Train a network on SST-2, and draw every shifted set."""
     init_key, fit_key, score_key = jax.random.split(key, 3)
     network, init = make_network(name, len(texts.ids) + 2, init_key)
     train = texts.encode([words_of(s) for s in texts.sentences["sst2_train"]])
@@ -57,9 +64,24 @@ def measure_text(texts: Texts, name: str, config: Config, key: jax.Array) -> dic
         for draw in range(DRAWS):
             rows = order[draw * SIZE : (draw + 1) * SIZE]
             add(source, 0.0, [words[i] for i in rows], texts.labels[source][rows])
-    draw = Draw(np.array(family), np.array(strength), sets, truths)
-    found = score(setting, make_anchors(setting, initial=True), config, score_key, draw, tangents=True)
-    return found | retrained(setting, config, score_key, sets, Cache(None), [])
+    return TextExperiment(setting, Draw(np.array(family), np.array(strength), sets, truths), score_key)
+
+
+def score_texts(experiment: TextExperiment, scoring: Scoring) -> dict[str, np.ndarray]:
+    """Every score but retraining, as ``score`` returns them."""
+    setting, sets, key = experiment
+    return score(setting, make_anchors(setting, initial=True), scoring, key, sets, tangents=True)
+
+
+def retrain_texts(experiment: TextExperiment, retraining: Retraining) -> dict[str, np.ndarray]:
+    """Distances of all sets by one recipe, as ``retrained`` returns them."""
+    return retrained(experiment.setting, retraining, experiment.sets.images, experiment.key)
+
+
+def with_retraining(scores: dict[str, np.ndarray], results: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join scores with those by retraining, [recipes, S]."""
+    excess = np.stack([result["value"] - result["null"][:, None] for result in results], axis=1)
+    return scores | {f"retrained, {norm}": rows for norm, rows in zip(NORMS, excess, strict=True)}
 
 
 class Judged(NamedTuple):
@@ -76,9 +98,9 @@ def judge_text(found: dict[str, np.ndarray]) -> dict[str, Judged]:
     error = found["error"]
     judged = {}
     for name, values in found.items():
-        if name in ("family", "strength", "error", "predicted") or name.endswith("p-value"):
+        if name in ("family", "strength", "error", "class_counts") or name.endswith("p-value"):
             continue
-        if values.ndim == 2:  # of the budgets the one that fits the synthetic sets best
+        if values.ndim == 2:  # of the budgets or recipes the one that fits the synthetic sets best
             values = values[int(np.argmax([_fit(row[~natural], error[~natural]) for row in values]))]
         if not np.isfinite(values).all() or np.ptp(values[~natural]) == 0:
             judged[name] = Judged(np.nan, np.nan)
@@ -91,5 +113,5 @@ def judge_text(found: dict[str, np.ndarray]) -> dict[str, Judged]:
 
 
 def _fit(values: np.ndarray, error: np.ndarray) -> float:
-    """Squared correlation, 0 for a constant score."""
+    """Squared correlation, 0 for a constant or missing score."""
     return float(np.corrcoef(values, error)[0, 1] ** 2) if np.ptp(values) > 0 else 0.0

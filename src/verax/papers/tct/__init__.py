@@ -4,25 +4,27 @@ Federated averaging and its rivals against Train-Convexify-Train with both of it
 behind it: what fails, what the early layers have learned, what stage 1 adds to the random initialisation.
 """
 
+import functools
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 
+from verax._digest import digest
 from verax._errors import check
 from verax.data import Dataset, load, load_cifar10
-from verax.papers._cache import Cache
+from verax.papers._measurements import Measurements
 from verax.papers._run import Steps, make_report
 from verax.report import Report
 
 from .claims import make_claims
 from .config import Config as Config
-from .experiment import Plan, run_baseline, run_tct
+from .experiment import run_baseline
 from .figures import make_figures
 from .layers import run_layers
-from .problem import Problem, make_problem
+from .problem import make_problem
 from .results import Results
+from .stage2 import Bootstrapped, bootstrap, run_second_stage, run_tct
 from .tables import make_tables
 
 _TITLE = "TCT: Convexifying Federated Learning using Bootstrapped Neural Tangent Kernels"
@@ -63,98 +65,100 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
 
     Notes
     -----
-    With ``config.cache`` every method's results on one setting and seed are kept under a hash of what they depend on.
+    With ``config.cache`` the results of every method, setting and seed are kept as rows of a readable file.
     """
     check(isinstance(config, Config), "config", type(config).__name__, "a Config of this module")
     source = load_cifar10(data) if config.dataset == "cifar10" else load(config.dataset, data)
-    plan = Plan(
-        config.rounds1,
-        config.rounds2,
-        config.local_epochs,
-        config.batch_size,
-        config.local_steps,
-        config.num_features,
-        config.long_rounds,
-    )
-    cache = Cache(config.cache or None)
+    kept = Measurements(config.cache or None)
+    content = digest(source.x_train, source.y_train, source.x_test, source.y_test)
     cells: dict[tuple[str, str, int], dict[str, np.ndarray]] = {}
-    tcts = ["tct", *(["tct, random"] if "initialisation" in config.ablations else [])]
-    total = config.num_seeds * len(config.settings) * (len(config.methods) + len(tcts)) + 1
-    with Steps("TCT", total, show=progress) as steps:
-        rates: dict[tuple[str, str], float] = {}
+    rates: dict[tuple[str, str], float] = {}
+    per_setting = len(config.methods) + 2 * len(_rounds_of_stage1(config))
+    with Steps("TCT", config.num_seeds * len(config.settings) * per_setting + 1, show=progress) as steps:
         for seed in range(config.num_seeds):
             for setting in config.settings:
-                seed_key = jax.random.fold_in(key, seed)
-                problem = _problem(config, source, setting, seed_key)
-                data_key = np.asarray(jax.random.key_data(seed_key))
-                context = [setting, plan, data_key, *(getattr(config, name) for name in _DATA_FIELDS)]
+                experiment = _Experiment(config, source, content, setting, seed, jax.random.fold_in(key, seed), kept)
                 for method in config.methods:
                     steps(f"{method}, {setting}, seed {seed + 1}")
-
-                    def curves(
-                        rate: float,
-                        method: str = method,
-                        problem: Problem = problem,
-                        seed_key: Any = seed_key,
-                        context: list[Any] = context,
-                    ) -> dict[str, np.ndarray]:
-                        return cache.get(
-                            "tct-baseline1",
-                            [*context, method, rate],
-                            lambda: run_baseline(problem, method, rate, plan, jax.random.fold_in(seed_key, 10)),
-                        )
-
                     if seed == 0:
                         scores = {
-                            rate: float(np.mean(curves(rate)["validation"][-5:])) for rate in config.learning_rates
+                            rate: float(np.mean(experiment.baseline(method, rate)["validation"][-5:]))
+                            for rate in config.learning_rates
                         }
                         rates[setting, method] = max(scores, key=lambda rate: scores[rate])
-                    cells[setting, method, seed] = curves(rates[setting, method])
-                rate = rates[setting, "fedavg"]
-                for name in tcts:
+                    cells[setting, method, seed] = experiment.baseline(method, rates[setting, method])
+                for name, rounds1 in _rounds_of_stage1(config).items():
                     steps(f"{name}, {setting}, seed {seed + 1}")
-                    bootstrapped = name == "tct"
-                    cells[setting, name, seed] = cache.get(
-                        "tct-both1", [*context, rate, bootstrapped],
-                        lambda problem=problem, rate=rate, seed_key=seed_key, bootstrapped=bootstrapped: run_tct(
-                            problem, rate, plan, jax.random.fold_in(seed_key, 10), bootstrapped=bootstrapped
-                        ),
-                    )  # fmt: skip
+                    cells[setting, name, seed] = experiment.tct(name, rates[setting, "fedavg"], rounds1)
+                    steps(f"{name}, {setting}, seed {seed + 1}: stage 2 by local steps and rounds")
+                    if name == "tct":
+                        cells[setting, "stage 2", seed] = experiment.second_stage(rates[setting, "fedavg"], rounds1)
                 if "layers" in config.ablations and setting == config.settings[0]:
                     chosen = {method: rates[setting, method] for method in ("fedavg", "centralized")}
-                    cells[setting, "layers", seed] = cache.get(
-                        "tct-layers1", [*context, sorted(chosen.items())],
-                        lambda problem=problem, chosen=chosen, seed_key=seed_key: run_layers(
-                            problem, chosen, plan, jax.random.fold_in(seed_key, 11)
-                        ),
-                    )  # fmt: skip
+                    cells[setting, "layers", seed] = experiment.layers(chosen)
         steps("tables and figures")
         results = Results(config, cells, rates)
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
-_DATA_FIELDS = (
-    "dataset",
-    "network",
-    "num_clients",
-    "examples_per_client",
-    "num_validation",
-    "num_test",
-    "pool",
-)
-"""Fields on which the data and the network of a seed depend."""
+def _rounds_of_stage1(config: Config) -> dict[str, int]:
+    """Rounds of stage 1 by the name of the variant."""
+    return {"tct": config.rounds1} | ({"tct, random": 0} if "initialisation" in config.ablations else {})
 
 
-def _problem(config: Config, source: Dataset, setting: str, key: jax.Array) -> Problem:
-    return make_problem(
-        source,
-        config.network,
-        setting,
-        num_clients=config.num_clients,
-        per_client=config.examples_per_client,
-        num_validation=config.num_validation,
-        num_test=config.num_test,
-        pool=config.pool,
-        key=key,
-    )
+class _Experiment:
+    """One rule of division and one seed; every result is kept as a row of measurements."""
+
+    def __init__(
+        self, config: Config, source: Dataset, content: str, setting: str, seed: int, key: jax.Array, kept: Measurements
+    ) -> None:
+        self._training, self._stage2, self._table_steps = config.training, config.second_stage, config.table_steps
+        self._key, self._kept = key, kept
+        self._labels = {
+            "data": config.dataset, "network": config.network, "pool": config.pool, "setting": setting, "seed": seed,
+        }  # fmt: skip
+        self._inputs = [content, config.division, setting, key]
+        # Built when it is first needed: a run that resumes may need none.
+        self._problem = functools.cache(lambda: make_problem(source, config.division, setting, key=key))
+        self._bootstrapped = functools.lru_cache(maxsize=1)(self._bootstrap)
+
+    def baseline(self, method: str, rate: float) -> dict[str, np.ndarray]:
+        labels = {**self._labels, "measurement": "baseline", "method": method, "learning rate": rate}
+        key = jax.random.fold_in(self._key, 10)
+        return self._kept.get(
+            labels,
+            [*self._inputs, self._training],
+            lambda: run_baseline(self._problem(), method, rate, self._training, key),
+        )
+
+    def tct(self, name: str, rate: float, rounds1: int) -> dict[str, np.ndarray]:
+        labels = {**self._labels, "measurement": "tct", "method": name, "learning rate": rate}
+        return self._kept.get(
+            labels,
+            [*self._inputs, self._training, self._stage2],
+            lambda: run_tct(self._problem(), self._bootstrapped(rate, rounds1), self._stage2),
+        )
+
+    def second_stage(self, rate: float, rounds1: int) -> dict[str, np.ndarray]:
+        labels = {**self._labels, "measurement": "second stage", "method": "tct", "learning rate": rate}
+        return self._kept.get(
+            labels,
+            [*self._inputs, self._training, self._stage2, self._table_steps],
+            lambda: run_second_stage(
+                self._problem(), self._bootstrapped(rate, rounds1), self._stage2, self._table_steps
+            ),
+        )
+
+    def layers(self, rates: dict[str, float]) -> dict[str, np.ndarray]:
+        labels = {**self._labels, "measurement": "layers"}
+        key = jax.random.fold_in(self._key, 11)
+        return self._kept.get(
+            labels,
+            [*self._inputs, self._training, rates],
+            lambda: run_layers(self._problem(), rates, self._training, key),
+        )
+
+    def _bootstrap(self, rate: float, rounds1: int) -> Bootstrapped:
+        key = jax.random.fold_in(self._key, 10)
+        return bootstrap(self._problem(), rate, self._training, self._stage2, key, rounds1=rounds1)

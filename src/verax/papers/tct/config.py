@@ -6,8 +6,41 @@ from verax._errors import check, check_integer, check_option
 
 
 @dataclasses.dataclass(frozen=True)
+class Division:
+    """Data of one experiment and the network trained on them: all that a problem is drawn from but rule and key."""
+
+    dataset: str
+    network: str
+    num_clients: int
+    examples_per_client: int
+    num_validation: int
+    num_test: int
+    pool: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Training of the network: all that a baseline depends on but method and learning rate."""
+
+    rounds1: int
+    rounds2: int
+    local_epochs: int
+    batch_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondStage:
+    """Stage 2 of TCT."""
+
+    local_steps: int
+    num_features: int
+    long_rounds: int
+    ridge_grid: int = 40
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
-    """What a run depends on.
+    """All that a run depends on.
 
     Attributes
     ----------
@@ -34,18 +67,20 @@ class Config:
     learning_rates
         The grid for every method; chosen with the first seed on validation images.
     local_steps
-        Of stage 2.
+        Local steps per round in the curve of stage 2 beside the baselines' curves.
+    judged_steps, table_steps
+        Local steps per round of the stage 2 that is judged after ``long_rounds``, and of the table.
     num_features
         Size of the sketch of the gradient.
     long_rounds
-        Rounds after which the distance from the pooled optimum is judged.
+        Rounds of the stage 2 that is judged.
     num_seeds
         Draws of images, division, initial weights and heads.
     ablations
         Of "initialisation" (one-shot TCT on the features of the initial weights) and "layers" (retraining of the last
         layers, in the first setting).
     cache
-        Folder for results, by a hash of what they depend on, so that an interrupted run resumes; "" for none.
+        Stem of the JSON file of measurements from which an interrupted run resumes; "" for none.
     stand_in
         Whether the data are only an analogue of the paper's.
     """
@@ -68,6 +103,8 @@ class Config:
     local_epochs: int = 1
     batch_size: int = 50
     local_steps: int = 500
+    judged_steps: int = 50
+    table_steps: tuple[int, ...] = (10, 50, 200, 500)
     long_rounds: int = 100
     ablations: tuple[str, ...] = ("initialisation", "layers")
     cache: str = ""
@@ -84,6 +121,31 @@ class Config:
             check_option("ablations", name, ("initialisation", "layers"))
         for name in ("num_clients", "num_seeds", "rounds1", "rounds2", "num_features", "pool", "num_validation"):
             check_integer(name, getattr(self, name), minimum=1)
+        inside = self.judged_steps in self.table_steps
+        check(inside, "judged_steps", self.judged_steps, f"one of table_steps, {self.table_steps}")
+
+    @property
+    def division(self) -> Division:
+        """Data and network."""
+        return Division(
+            dataset=self.dataset,
+            network=self.network,
+            num_clients=self.num_clients,
+            examples_per_client=self.examples_per_client,
+            num_validation=self.num_validation,
+            num_test=self.num_test,
+            pool=self.pool,
+        )
+
+    @property
+    def training(self) -> Training:
+        """Rounds and batches of stage 1 and the baselines."""
+        return Training(self.rounds1, self.rounds2, self.local_epochs, self.batch_size)
+
+    @property
+    def second_stage(self) -> SecondStage:
+        """Stage 2."""
+        return SecondStage(self.local_steps, self.num_features, self.long_rounds)
 
     @classmethod
     def demo(cls) -> "Config":

@@ -10,7 +10,8 @@ import verax.federated as vf
 from verax._types import PyTree
 from verax.models import Network
 
-from .experiment import Plan, algorithm_of, judge_of, loss_of
+from .config import Training
+from .experiment import algorithm_of, judge_of, loss_of
 from .problem import Problem
 
 
@@ -24,7 +25,7 @@ def layer_names(params: PyTree) -> list[str]:
     return [name for name in names if name != "head"] + ["head"]
 
 
-def run_layers(problem: Problem, rates: dict[str, float], plan: Plan, key: jax.Array) -> dict[str, np.ndarray]:
+def run_layers(problem: Problem, rates: dict[str, float], plan: Training, key: jax.Array) -> dict[str, np.ndarray]:
     """Accuracy after retraining the last l layers on pooled data, from FedAvg's, random and centralized parameters."""
     evaluate = judge_of(problem)
     train = functools.partial(vf.run, clients=problem.clients, key=key)
@@ -45,7 +46,7 @@ def run_layers(problem: Problem, rates: dict[str, float], plan: Plan, key: jax.A
 
 
 @functools.cache
-def retraining_of(count: int, network: Network, learning_rate: float, plan: Plan) -> vf.FederatedAlgorithm:
+def retraining_of(count: int, network: Network, learning_rate: float, plan: Training) -> vf.FederatedAlgorithm:
     """Centralized training of the last ``count`` layers, the others fixed.
 
     The fixed ones stay arguments (`split_parameters` would make them constants), so that all starts share a program.

@@ -15,6 +15,8 @@ from verax._types import PyTree
 from verax.data import Dataset
 from verax.models import Network, mlp, resnet18, small_cnn
 
+from .config import Division
+
 
 class Problem(NamedTuple):
     """Data of one experiment, and the network to train on it."""
@@ -57,24 +59,20 @@ def divide(labels: np.ndarray, setting: str, num_clients: int, key: jax.Array) -
 
 def make_problem(
     data: Dataset,
-    network: str,
+    plan: Division,
     setting: str,
     *,
-    num_clients: int,
-    per_client: int,
-    num_validation: int,
-    num_test: int,
-    pool: int,
     key: jax.Array,
 ) -> Problem:
-    """Draw images, divide them, and initialise the network; ``per_client`` 0 takes all that are left."""
+    """Draw images, divide them by a rule, and initialise the network."""
+    num_clients, num_validation, pool = plan.num_clients, plan.num_validation, plan.pool
     image_key, division_key, network_key = (jax.random.fold_in(key, number) for number in range(3))
     rng = numpy_generator(image_key)
-    num_train = num_clients * per_client or len(data.x_train) - num_validation
+    num_train = num_clients * plan.examples_per_client or len(data.x_train) - num_validation
     needed = num_train + num_validation
     check(needed <= len(data.x_train), "examples_per_client", f"{needed} images", f"at most {len(data.x_train)}")
     order = rng.permutation(len(data.x_train))[:needed]
-    chosen = rng.permutation(len(data.x_test))[:num_test]
+    chosen = rng.permutation(len(data.x_test))[: plan.num_test]
 
     def images(raw: np.ndarray) -> np.ndarray:
         x = data.normalise(raw)
@@ -83,7 +81,7 @@ def make_problem(
 
     x, y = images(data.x_train[order]), data.y_train[order]
     partition = divide(y[:num_train], setting, num_clients, division_key)
-    net, init = network_of(network, x.shape[1:], data.num_classes)
+    net, init = network_of(plan.network, x.shape[1:], data.num_classes)
     return Problem(
         net,
         init(network_key),
