@@ -7,6 +7,7 @@
 :func:`read_json_lines`  values of a file with one JSON value per line
 :func:`read_csv`         columns of a CSV file
 :func:`read_parquet`     columns of a Parquet file
+:func:`read_bytes`       contents of a file, unpacked if it is gzip
 :func:`read_text`        text of a file, in UTF-8 or UTF-16 with its mark
 :func:`write_file`       a file that is there whole or not at all
 =======================  ====================================================================================
@@ -20,6 +21,7 @@ among text.
 import codecs
 import contextlib
 import csv
+import gzip
 import io
 import json
 import math
@@ -104,6 +106,21 @@ def parse_json(argument: str, place: str, text: str) -> Any:
         reason = "with a number of too many digits"
     check(reason is None, argument, f"{place}, {reason}", "sound JSON")
     return value
+
+
+def read_bytes(argument: str, path: str | os.PathLike[str]) -> bytes:
+    """Return the contents of a file, unpacked if it is gzip."""
+    path = _file(argument, path)
+    size = path.stat().st_size
+    _fits(argument, path, size)
+    contents = path.read_bytes()
+    if contents[:2] == b"\x1f\x8b":
+        most = max(_SMALL, _RATIO * size)
+        with _guarded(argument, path, "a sound gzip file"), gzip.open(path) as file:
+            contents = file.read(most + 1)
+        got = f"{path} of {_bytes(size)}, which unpacks to more than {_bytes(most)}"
+        check(len(contents) <= most, argument, got, "data of a usual ratio: unpack it first")
+    return contents
 
 
 def read_text(argument: str, path: str | os.PathLike[str]) -> str:

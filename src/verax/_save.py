@@ -2,13 +2,16 @@
 
 import json
 import os
-import pathlib
-import tempfile
+from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ._errors import fail
+from ._array_likes import is_key
+from ._errors import check, fail
+from ._files import parse_json, read_archive, write_file
 
 _REGISTRY: dict[str, type] = {}
 _FORMAT = 1
@@ -53,17 +56,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
     arrays: dict[str, np.ndarray] = {}
     tree = _encode(result, arrays, "result")
     header = json.dumps({"format": _FORMAT, "tree": tree})
-    path = pathlib.Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(header), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, lambda file: np.savez(file, allow_pickle=False, header=np.array(header), **arrays))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -81,15 +74,26 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     ValueError
-        For a file that ``save`` did not write, or a class that is not known (import its room first).
+        For a file that ``save`` did not write, that is damaged, or whose class is not known (import its package first).
+    FileNotFoundError
+        If there is no such file.
     """
-    with np.load(path, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive:
-            fail("path", f"{os.fspath(path)}, which has no header", "a file written by verax's save")
-        header = json.loads(str(archive["header"]))
-        if header.get("format") != _FORMAT:
-            fail("path", f"format {header.get('format')}", f"format {_FORMAT}")
-        return _decode(header["tree"], archive)
+    arrays = read_archive("path", path)
+    place, need = os.fspath(path), "a file written by verax's save"
+    check("header" in arrays, "path", f"{place}, which has no header", need)
+    header = parse_json("path", f"{place}, header", str(arrays["header"]))
+    found = header.get("format") if isinstance(header, dict) else None
+    check(found == _FORMAT, "path", f"{place} of format {found!r}", f"format {_FORMAT}")
+    unknown = sorted(_classes(header.get("tree")) - set(_REGISTRY))
+    known = ", ".join(sorted(_REGISTRY))
+    check(not unknown, "path", f"{place}, a {', '.join(unknown)}", f"one of {known} (import its package first)")
+    value = reason = None
+    try:
+        value = _decode(header["tree"], arrays)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        reason = error  # a structure that save does not write
+    check(reason is None, "path", f"{place}, whose structure is damaged ({type(reason).__name__})", need)
+    return value
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> dict[str, Any]:
@@ -105,7 +109,13 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> dict[str, A
         return {type(value).__name__: [_encode(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(item, arrays, f"{name}.{key}") for key, item in value.items()}}
+    if is_key(value):
+        arrays[name] = np.asarray(jax.random.key_data(value))
+        return {"array": name, "key": str(jax.random.key_impl(value))}
     array = np.asarray(value) if hasattr(value, "__array__") else None
+    if array is not None and array.dtype.kind == "V" and jnp.issubdtype(array.dtype, jnp.floating):
+        arrays[name] = array.view(f"u{array.dtype.itemsize}")  # NumPy's format does not know bfloat16 and its like
+        return {"array": name, "dtype": array.dtype.name}
     if array is None or array.dtype.kind not in "biufcUS":
         fail(
             name,
@@ -116,19 +126,33 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> dict[str, A
     return {"array": name}
 
 
-def _decode(node: dict[str, Any], archive: Any) -> Any:
+def _decode(node: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     if "value" in node:
         return node["value"]
+    if "key" in node:
+        return jax.random.wrap_key_data(jnp.asarray(arrays[node["array"]]), impl=node["key"])
     if "array" in node:
-        return archive[node["array"]]
+        array = arrays[node["array"]]
+        return array.view(jnp.dtype(node["dtype"])) if "dtype" in node else array
     if "dict" in node:
-        return {key: _decode(item, archive) for key, item in node["dict"].items()}
+        return {key: _decode(item, arrays) for key, item in node["dict"].items()}
     for kind in (tuple, list):
         if kind.__name__ in node:
-            return kind(_decode(item, archive) for item in node[kind.__name__])
-    if node["class"] not in _REGISTRY:
-        fail("path", f"a {node['class']}", "one of " + ", ".join(sorted(_REGISTRY)) + " (import its room first)")
-    return _REGISTRY[node["class"]](**{name: _decode(item, archive) for name, item in node["fields"].items()})
+            return kind(_decode(item, arrays) for item in node[kind.__name__])
+    return _REGISTRY[node["class"]](**{name: _decode(item, arrays) for name, item in node["fields"].items()})
+
+
+def _classes(tree: Any) -> set[str]:
+    """Return the names of all classes in a stored structure."""
+    found, waiting = set(), [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            found |= {str(node["class"])} if "class" in node and "fields" in node else set()
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return found
 
 
 def _fields(cls: Any) -> tuple[str, ...]:

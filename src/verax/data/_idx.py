@@ -1,9 +1,7 @@
 """IDX files, the format of MNIST: a big-endian header, then bytes."""
 
-import gzip
 import math
 import pathlib
-import zlib
 
 import numpy as np
 
@@ -17,17 +15,6 @@ def find_idx(folder: pathlib.Path, name: str) -> pathlib.Path | None:
         if (folder / candidate).is_file():
             return folder / candidate
     return None
-
-
-def read_bytes(path: pathlib.Path) -> bytes:
-    """Contents of a file, decompressed if it is gzip."""
-    data = path.read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged gzip file ({error}); download it again") from error
 
 
 def parse_idx(contents: bytes, path: pathlib.Path, *, ndim: int) -> np.ndarray:

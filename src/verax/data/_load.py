@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 
 from verax._errors import check
+from verax._files import read_bytes
 
 from ._cifar import parse_cifar
 from ._dataset import Dataset
-from ._idx import find_idx, parse_idx, read_bytes
+from ._idx import find_idx, parse_idx
 from ._npz import read_npz
 from ._registry import SOURCES, CifarSource, IdxSource
 
@@ -100,7 +101,7 @@ def _read_published(
     if missing:
         looked.append(f"{base}: no {', '.join(missing)}")
         return None
-    contents = {file: read_bytes(path) for file, path in found.items()}
+    contents = {file: read_bytes("name", path) for file, path in found.items()}
     if isinstance(source, IdxSource):
         images, labels = _parse_idx_set(contents, found)
     else:

@@ -1,9 +1,11 @@
 """NumPy archives with ``x_train``, ``y_train``, ``x_test``, ``y_test``."""
 
 import pathlib
-import zipfile
 
 import numpy as np
+
+from verax._errors import check
+from verax._files import read_archive
 
 from ._dataset import Dataset
 from ._registry import CifarSource, IdxSource
@@ -13,11 +15,7 @@ _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
 def read_npz(path: pathlib.Path, name: str, source: IdxSource | CifarSource | None) -> Dataset:
     """Read the data set in an archive; what it holds beside images and labels becomes ``extra``."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz archive of plain arrays ({error})") from error
+    arrays = read_archive("name", path)
     missing = [key for key in _REQUIRED if key not in arrays]
     if missing:
         raise ValueError(f"{path}: got arrays {sorted(arrays)}; need {', '.join(missing)} too")
@@ -40,15 +38,15 @@ def read_npz(path: pathlib.Path, name: str, source: IdxSource | CifarSource | No
 
 
 def _images(array: np.ndarray, what: str) -> np.ndarray:
-    if array.dtype != np.uint8 or array.ndim not in (3, 4):
-        raise ValueError(
-            f"{what}: got {array.dtype} {array.shape}; need uint8 [n, height, width] or [n, h, w, channels]"
-        )
+    fits = array.dtype == np.uint8 and array.ndim in (3, 4)
+    check(fits, what, f"{array.dtype} {array.shape}", "uint8 [n, height, width] or [n, h, w, channels]")
     return array if array.ndim == 4 else array[..., None]
 
 
 def _labels(array: np.ndarray, what: str) -> np.ndarray:
     flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
-    if not np.issubdtype(flat.dtype, np.integer) or flat.ndim != 1:
-        raise ValueError(f"{what}: got {array.dtype} {array.shape}; need integers [n]")
+    fits = np.issubdtype(flat.dtype, np.integer) and flat.ndim == 1
+    check(fits, what, f"{array.dtype} {array.shape}", "integers [n]")
+    low, high = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
+    check(low >= -(2**31) and high < 2**31, what, f"labels {low} to {high}", "integers of 32 bits")
     return flat.astype(np.int32)
