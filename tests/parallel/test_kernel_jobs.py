@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,10 +96,10 @@ def test_a_damaged_tile_is_found_and_computed_again(tmp_path, damage):
 def test_several_workers_share_the_work(tmp_path, monkeypatch):
     write, written = _jobs.write_tile, []
 
-    def counted(path, values):
+    def counted(path, job, values):
         written.append(path.name)
         time.sleep(0.02)
-        write(path, values)
+        write(path, job, values)
 
     monkeypatch.setattr(_jobs, "write_tile", counted)
     with ThreadPoolExecutor(3) as pool:
@@ -157,8 +158,8 @@ def test_folders_that_are_no_job(tmp_path):
     for name, message in (
         ("other", r"a folder with other files \(notes.txt\)"),
         ("file", "a file; need a folder"),
-        ("broken", "a damaged"),
-        ("newer", "format 99; need format 1"),
+        ("broken", r"manifest\.json, which is no JSON"),
+        ("newer", "format 99; need format 2"),
     ):
         with pytest.raises(ValueError, match=f"path: got .*{message}"):
             ntk_job(network, PARAMS, X1, path=tmp_path / name)
@@ -172,6 +173,48 @@ def test_folders_that_are_no_job(tmp_path):
         kernel.product(np.ones(3))
     with pytest.raises(ValueError, match="3 indices"):
         kernel[0, 0, 0]
+
+
+def copy_over(source, target):
+    return lambda folder: (folder / target).write_bytes((folder / source).read_bytes())
+
+
+def rewrite(**changes):
+    def change(folder):
+        path = folder / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.bad_input
+def test_a_kernel_that_was_tampered_with_is_never_returned(tmp_path):
+    sound = np.asarray(ntk_job(network, PARAMS, X1, path=tmp_path / "sound", block_size=8))
+    ntk_job(network, PARAMS, X1 + 1, path=tmp_path / "other", block_size=8)
+    changes = {
+        "a tile over another": copy_over("tiles/0-16.tile", "tiles/8-16.tile"),
+        "a tile of another job": copy_over("../other/tiles/0-8.tile", "tiles/0-8.tile"),
+        "dtype": rewrite(dtype="int32"),
+        "wider": rewrite(dtype="float64", shape=[11, 11]),
+        "order": rewrite(dtype=">f4"),
+        "text": rewrite(dtype="U1"),
+        "negative block": rewrite(block_size=-5),
+        "fraction of a block": rewrite(block_size=8.5),
+        "huge": rewrite(shape=[10**9, 10**9]),
+        "no shape": rewrite(shape=None),
+        "flat": rewrite(shape=[22]),
+        "not square": rewrite(shape=[22, 16]),
+        "a word": rewrite(symmetric="no"),
+        "another network": rewrite(network="0" * 64),
+    }
+    for name, change in changes.items():
+        folder = tmp_path / name
+        shutil.copytree(tmp_path / "sound", folder)
+        change(folder)
+        with pytest.raises(ValueError, match=r"^path: got "):
+            np.asarray(open_kernel(folder))
+        if "tile" in name:  # a resumed job computes it again
+            np.testing.assert_array_equal(np.asarray(ntk_job(network, PARAMS, X1, path=folder)), sound)
 
 
 PROGRAM = """

@@ -1,10 +1,8 @@
 """The empirical NTK as a job in a folder."""
 
 import functools
-import hashlib
 import importlib.metadata
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from verax._digest import digest, program_digest
 from verax._types import ApplyFn, PyTree
 from verax.parallel import KernelFile
 from verax.parallel._jobs import begun, run_job
@@ -165,9 +164,9 @@ def _manifest(
         "dtype": str(one.dtype),
         "block_size": size,
         "symmetric": x2 is None,
-        "examples": _digest((x1, x2)),
-        "parameters": _digest(params),
-        "network": _network_digest(apply_fn, params, x1),
+        "examples": digest(x1, x2),
+        "parameters": digest(params),
+        "network": program_digest(apply_fn, params, jax.tree.map(lambda leaf: leaf[:1], x1)),
         "leaves": [leaf.path for leaf in computation.plan.leaves],
         "output": output,
         "method": computation.method.name,
@@ -175,20 +174,3 @@ def _manifest(
         "device": jax.devices()[0].device_kind,
         "versions": {name: importlib.metadata.version(name) for name in ("verax", "jax", "jaxlib")},
     }
-
-
-def _digest(tree: PyTree) -> str:
-    leaves, structure = jax.tree.flatten(tree)
-    digest = hashlib.sha256(str(structure).encode())
-    for leaf in leaves:
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _network_digest(apply_fn: ApplyFn, params: PyTree, x: Any) -> str:
-    """Digest of the program that a network is, and of the constants in it."""
-    closed = jax.make_jaxpr(apply_fn)(params, jax.tree.map(lambda leaf: leaf[:1], x))
-    program = re.sub(r"0x[0-9a-f]+", "", str(closed.jaxpr))  # addresses of functions
-    return hashlib.sha256((program + _digest(closed.consts)).encode()).hexdigest()

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from verax._errors import check, fail
+from verax._files import write_file
 from verax._progress import progress_bar
 
-from ._kernel_file import FORMAT, MANIFEST, KernelFile, read_manifest
+from ._kernel_file import FORMAT, MANIFEST, KernelFile, check_manifest, read_manifest
 from ._tile_files import tile_path, write_tile
 
-_OURS = {"tiles", "locks", "lock", f"{MANIFEST}.partial"}  # what a job makes before its manifest
+_OURS = {"tiles", "locks", "lock"}  # what a job makes before its manifest
 
 Tiles = Iterable[tuple[int, int, np.ndarray]]
 
@@ -31,7 +32,8 @@ def begun(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     check(folder.is_dir(), "path", f"{folder}, a file", "a folder")
     if (folder / MANIFEST).exists():
         return read_manifest(folder)
-    others = sorted({entry.name for entry in folder.iterdir()} - _OURS)
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(f".{MANIFEST}.")}
+    others = sorted(names - _OURS)
     if others:
         fail("path", f"a folder with other files ({others[0]})", "a new folder, an empty one or a job's")
     return None
@@ -51,14 +53,16 @@ def run_job(
     however it ends.
     """
     folder = pathlib.Path(path)
-    manifest = {"format": FORMAT, **manifest}
+    manifest = json.loads(json.dumps({"format": FORMAT, **manifest}))  # as it will be read
+    check_manifest("a manifest", manifest)
     try:
         (folder / "tiles").mkdir(parents=True, exist_ok=True)
         (folder / "locks").mkdir(exist_ok=True)
         with _locked(folder / "lock", wait=True):
             _agree(folder, manifest)
-    except PermissionError as error:
-        raise ValueError(f"path: got {folder}, which cannot be written; need a folder that can") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ValueError(f"path: got {folder}, which cannot be written ({reason}); need a folder that can") from error
     kernel = KernelFile(folder, manifest)
     _room_for(kernel)
     waiting = dict(enumerate(groups))
@@ -87,7 +91,7 @@ def _try_group(
         for _ in range(len(tiles) - len(missing)):
             advance()
         for row, column, values in compute(missing) if missing else ():
-            write_tile(tile_path(kernel.path, row, column), values)
+            write_tile(tile_path(kernel.path, row, column), kernel.job, values)
             advance()
         return True
 
@@ -108,18 +112,12 @@ def _agree(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
     """Write the manifest of a new job, or raise with what is different from the one that was begun."""
     old = read_manifest(folder) if (folder / MANIFEST).exists() else None
     if old is None:
-        partial = folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(manifest, indent=2))
-        os.replace(partial, folder / MANIFEST)
+        write_file(folder / MANIFEST, lambda file: file.write(json.dumps(manifest, indent=2).encode()))
         return
-    now = json.loads(json.dumps(manifest))
-    for name in sorted({*old, *now}):
-        if old.get(name) != now.get(name):
-            fail(
-                "path",
-                f"a job whose {name} is {old.get(name)}",
-                f"{now.get(name)}, as this call has, or another folder",
-            )
+    for name in sorted({*old, *manifest}):
+        if old.get(name) != manifest.get(name):
+            got = f"a job whose {name} is {old.get(name)}"
+            fail("path", got, f"{manifest.get(name)}, as this call has, or another folder")
 
 
 def _room_for(kernel: KernelFile) -> None:

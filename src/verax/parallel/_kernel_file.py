@@ -1,19 +1,22 @@
 """A kernel in a folder, read tile by tile."""
 
-import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from verax._arrays import to_host
+from verax._digest import digest
 from verax._errors import check, fail
+from verax._files import read_json
 
 from ._tile_files import read_tile, tile_path
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
 class KernelFile:
@@ -38,10 +41,11 @@ class KernelFile:
 
     def __init__(self, path: pathlib.Path, manifest: dict[str, Any]):
         self.path = path
+        self.job = digest(manifest)
         self.shape = tuple(manifest["shape"])
         self.dtype = np.dtype(manifest["dtype"])
-        self.block_size = int(manifest["block_size"])
-        self.symmetric = bool(manifest["symmetric"])
+        self.block_size = manifest["block_size"]
+        self.symmetric = manifest["symmetric"]
         self._checked: set[tuple[int, int]] = set()
 
     @property
@@ -52,10 +56,16 @@ class KernelFile:
     def __repr__(self) -> str:
         return f"KernelFile({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
 
-    def starts(self) -> list[tuple[int, int]]:
+    def starts(self) -> Iterator[tuple[int, int]]:
         """First row and column of each tile that is kept."""
         rows, columns = (range(0, size, self.block_size) for size in self.shape[:2])
-        return [(row, column) for row in rows for column in columns if not self.symmetric or row <= column]
+        return ((row, column) for row in rows for column in columns if not self.symmetric or row <= column)
+
+    @property
+    def num_tiles(self) -> int:
+        """Number of tiles that are kept."""
+        rows, columns = (-(-size // self.block_size) for size in self.shape[:2])
+        return rows * (rows + 1) // 2 if self.symmetric else rows * columns
 
     def tile_shape(self, row: int, column: int) -> tuple[int, ...]:
         """Shape of the tile that begins at this row and column."""
@@ -64,7 +74,8 @@ class KernelFile:
 
     def sound_tile(self, row: int, column: int) -> np.ndarray | None:
         """The tile that is kept at this place, None if it is missing or not as written."""
-        return read_tile(tile_path(self.path, row, column), self.tile_shape(row, column), self.dtype, check=True)
+        path, shape = tile_path(self.path, row, column), self.tile_shape(row, column)
+        return read_tile(path, self.job, shape, self.dtype, check=True)
 
     def missing(self) -> list[tuple[int, int]]:
         """Tiles that are not there."""
@@ -76,7 +87,7 @@ class KernelFile:
             above = self.tile(column, row)
             return above.T if above.ndim == 2 else above.transpose(1, 0, 3, 2)
         path, shape = tile_path(self.path, row, column), self.tile_shape(row, column)
-        values = read_tile(path, shape, self.dtype, check=(row, column) not in self._checked)
+        values = read_tile(path, self.job, shape, self.dtype, check=(row, column) not in self._checked)
         if values is None:
             fail("path", f"a missing or damaged tile {path.name}", "a finished kernel: run the job again")
         self._checked.add((row, column))
@@ -161,20 +172,38 @@ def open_kernel(path: str | os.PathLike[str]) -> KernelFile:
     """
     folder = pathlib.Path(path)
     kernel = KernelFile(folder, read_manifest(folder))
-    missing = kernel.missing()
-    if missing:
-        fail("path", f"a kernel of which {len(missing)} tiles are missing", "a finished one: run the job again")
+    tiles = folder / "tiles"
+    there = sum(entry.name.endswith(".tile") for entry in os.scandir(tiles)) if tiles.is_dir() else 0
+    # Counted before they are listed: a manifest may claim any shape.
+    missing = max(kernel.num_tiles - there, 0) or len(kernel.missing())
+    check(missing == 0, "path", f"a kernel of which {missing} tiles are missing", "a finished one: run the job again")
     return kernel
 
 
 def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
-    """What a job wrote about itself."""
+    """Return what a job wrote about itself, checked."""
     file = folder / MANIFEST
     check(file.is_file(), "path", f"{folder}, which has no {MANIFEST}", "the folder of a kernel job")
-    try:
-        manifest = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"path: got a damaged {file}; need the manifest of a kernel job") from error
-    got = manifest.get("format") if isinstance(manifest, dict) else None
-    check(got == FORMAT, "path", f"format {got}", f"format {FORMAT}")
+    manifest = read_json("path", file)
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    check(found == FORMAT, "path", f"{file} of format {found}", f"format {FORMAT}")
+    check_manifest(str(file), manifest)
     return manifest
+
+
+def check_manifest(place: str, manifest: dict[str, Any]) -> None:
+    """Raise unless a manifest describes a kernel."""
+    shape, dtype = manifest.get("shape"), manifest.get("dtype")
+    sizes = isinstance(shape, list | tuple) and len(shape) in (2, 4) and all(map(_is_size, shape))
+    check(sizes, "path", f"{place} with shape {shape}", "two or four positive sizes")
+    check(dtype in _DTYPES, "path", f"{place} with dtype {dtype!r}", "one of " + ", ".join(_DTYPES))
+    block = manifest.get("block_size")
+    check(_is_size(block), "path", f"{place} with block_size {block!r}", "a positive integer")
+    symmetric = manifest.get("symmetric")
+    check(isinstance(symmetric, bool), "path", f"{place} with symmetric {symmetric!r}", "true or false")
+    fits = not symmetric or (shape is not None and shape[0] == shape[1])
+    check(fits, "path", f"{place} with shape {shape} of a symmetric kernel", "as many rows as columns")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**62

@@ -1,4 +1,7 @@
-"""One file a tile: written whole or not at all, and checked by its own digest when read.
+"""One file per tile: written whole or not at all, and checked by its digest when read.
+
+The digest is of the job, the tile's place, its shape, its dtype and its entries, so that a tile of another job, of
+another place or of another type is no sound one, whatever its bytes.
 
 A plain format and no array store: half of a symmetric kernel is kept, a tile is the unit of work, of loss and of
 reading, and whether one is there and sound must be told without trusting anything else in the folder.
@@ -6,14 +9,16 @@ reading, and whether one is there and sound must be told without trusting anythi
 
 import errno
 import hashlib
-import os
+import math
 import pathlib
-import tempfile
 from typing import Any
 
 import numpy as np
 
-_MAGIC = b"verax\x00\x01\x00"
+from verax._digest import digest
+from verax._files import write_file
+
+_MAGIC = b"verax\x00\x02\x00"
 _HEADER = len(_MAGIC) + hashlib.sha256().digest_size  # a multiple of 8, so that a mapped tile is aligned
 
 
@@ -22,28 +27,26 @@ def tile_path(folder: pathlib.Path, row: int, column: int) -> pathlib.Path:
     return folder / "tiles" / f"{row}-{column}.tile"
 
 
-def write_tile(path: pathlib.Path, values: np.ndarray) -> None:
-    """Write a tile atomically: a reader sees nothing or all of it."""
+def write_tile(path: pathlib.Path, job: str, values: np.ndarray) -> None:
+    """Write a tile of a job atomically: a reader sees nothing or all of it."""
     payload = np.ascontiguousarray(values)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+
+    def write(file: Any) -> None:
+        file.write(_MAGIC + _digest(path, job, payload))
+        file.write(payload.tobytes())
+
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_MAGIC + _digest(payload))
-            file.write(payload.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"no space for {path} ({payload.nbytes} bytes); finished tiles are kept, so run the job again"
-            raise OSError(error.errno, message) from error
-        raise
+        write_file(path, write)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"no space for {path} ({payload.nbytes} bytes); finished tiles are kept, so run the job again"
+        raise OSError(error.errno, message) from error
 
 
-def read_tile(path: pathlib.Path, shape: tuple[int, ...], dtype: Any, *, check: bool) -> np.ndarray | None:
+def read_tile(path: pathlib.Path, job: str, shape: tuple[int, ...], dtype: Any, *, check: bool) -> np.ndarray | None:
     """Map a tile into memory; None if it is not there, of another size, or, where that is checked, not as written."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     try:
         if path.stat().st_size != _HEADER + size:
             return None
@@ -54,10 +57,10 @@ def read_tile(path: pathlib.Path, shape: tuple[int, ...], dtype: Any, *, check: 
     if header[: len(_MAGIC)] != _MAGIC:
         return None
     values = np.memmap(path, dtype, "r", _HEADER, shape)
-    if check and _digest(values) != header[len(_MAGIC) :]:
+    if check and _digest(path, job, values) != header[len(_MAGIC) :]:
         return None
     return values
 
 
-def _digest(values: np.ndarray) -> bytes:
-    return hashlib.sha256(values.tobytes()).digest()
+def _digest(path: pathlib.Path, job: str, values: np.ndarray) -> bytes:
+    return bytes.fromhex(digest(job, path.name, values))
