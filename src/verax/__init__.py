@@ -14,6 +14,7 @@ _SUBMODULES = (
     "data",
     "evals",
     "federated",
+    "gradients",
     "influence",
     "kernels",
     "matching",

@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "ntk": BELOW,
     "spectral": BELOW,
     "federated": {"ntk", "spectral", *BELOW},
+    "gradients": {"ntk", *BELOW},
     "influence": {"gradients", "ntk", "spectral", *BELOW},
     "probe": {"spectral", *BELOW},
     "evals": BELOW,

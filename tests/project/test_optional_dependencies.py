@@ -16,6 +16,7 @@ CALLS = {
     "data": "assert verax.data.load('digits').name == 'digits'",
     "evals": "assert verax.evals.Outcome.BAD == 1",
     "federated": "assert verax.federated.partition_iid(np.arange(4) % 2, 2, key=key).mask.shape == (2, 2)",
+    "gradients": "assert verax.gradients.gradient_norms(lambda w, x: x @ w, x[0], x).shape == (3,)",
     "influence": "assert verax.influence.linear_datamodeling_score(x.T, x.repeat(2, 0)[:4], np.eye(4, 3) > 0)",
     "kernels": "pass",
     "matching": "assert verax.matching.solve_assignment(np.eye(3)).value == 3",

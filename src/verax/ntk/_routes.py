@@ -92,8 +92,11 @@ class Routes:
 
 
 @functools.lru_cache(maxsize=256)
-def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
-    """Assign every leaf to layers or to the generic route; cached, since compiled code is keyed by the result."""
+def choose_routes(uses: Uses, num_outputs: int, full: bool, *, keep_lookups: bool = False) -> Routes:
+    """Assign every leaf to layers or to the generic route; cached, since compiled code is keyed by the result.
+
+    ``keep_lookups`` keeps table lookups as layers, for callers that never form a dense gradient of a table.
+    """
     by_leaf: list[list[Use]] = [[] for _ in range(uses.num_leaves)]
     for use in uses.uses:
         for leaf in frozenset().union(*(uses.leaves_of[slot] for slot in _weight_slots(uses, use))):
@@ -115,7 +118,7 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool) -> Routes:
             chosen = [
                 dataclasses.replace(layer, hadamard=_prefers_hadamard(layer, num_outputs, full)) for layer in found
             ]
-            if any(layer.is_lookup and not layer.hadamard for layer in chosen):
+            if any(layer.is_lookup and not layer.hadamard for layer in chosen) and not keep_lookups:
                 generic.append(leaf)
                 labels[leaf] = ("contraction", "table lookup, dense gradient is cheaper")
             else:
