@@ -255,7 +255,10 @@ def test_what_a_client_sends_enters_only_as_a_sum(ragged):
     state = algorithm.init(params, 4)
     replies = [
         algorithm.local(
-            params, (), jax.tree.map(lambda leaf, i=i: leaf[i], tuple(clients)), jax.random.key(0), vf.Work()
+            params,
+            (),
+            vf.Task(jax.tree.map(lambda leaf, i=i: leaf[i], clients), jax.random.key(0), jnp.int32(0)),
+            vf.Work(),
         )
         for i in range(4)
     ]

@@ -10,11 +10,6 @@ from verax._save import register as _register
 from verax._save import save as save
 
 from ._algorithm import FederatedAlgorithm as FederatedAlgorithm
-from ._algorithm import FederatedState as FederatedState
-from ._algorithm import Reply as Reply
-from ._algorithm import RoundMetrics as RoundMetrics
-from ._algorithm import Status as Status
-from ._algorithm import Work as Work
 from ._averaging import centralized as centralized
 from ._averaging import fedavg as fedavg
 from ._averaging import fednova as fednova
@@ -25,12 +20,16 @@ from ._evaluate import evaluator as evaluator
 from ._evaluate import mean_over_clients as mean_over_clients
 from ._evaluate import split_parameters as split_parameters
 from ._history import History as History
+from ._labels import EncodedLabels as EncodedLabels
+from ._labels import encode_labels as encode_labels
 from ._linear_scaffold import ClientSpectra as ClientSpectra
 from ._linear_scaffold import LinearFit as LinearFit
 from ._linear_scaffold import client_spectra as client_spectra
 from ._linear_scaffold import scaffold_linear as scaffold_linear
-from ._local import LocalOptions as LocalOptions
-from ._local import LocalRun as LocalRun
+from ._options import Aggregation as Aggregation
+from ._options import FederatedOptions as FederatedOptions
+from ._options import LocalOptions as LocalOptions
+from ._options import TrainingOptions as TrainingOptions
 from ._partition import ClientData as ClientData
 from ._partition import Partition as Partition
 from ._partition import PartitionReport as PartitionReport
@@ -48,6 +47,14 @@ from ._server_optimizers import fedyogi as fedyogi
 from ._standardize import Standardizer as Standardizer
 from ._standardize import class_targets as class_targets
 from ._standardize import fit_standardizer as fit_standardizer
+from ._state import FederatedState as FederatedState
+from ._state import LocalRun as LocalRun
+from ._state import Reply as Reply
+from ._state import RoundMetrics as RoundMetrics
+from ._state import Status as Status
+from ._state import Task as Task
+from ._state import Variables as Variables
+from ._state import Work as Work
 from ._statistics import RidgeFit as RidgeFit
 from ._statistics import Statistics as Statistics
 from ._statistics import client_statistics as client_statistics

@@ -1,27 +1,44 @@
-"""FedAvg, and what changes one thing in it: FedProx, FedNova; and the two ends, centralized and local only."""
+"""FedAvg and two variants, FedProx and FedNova; centralized and purely local training for comparison."""
 
-from typing import Any
+import dataclasses
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from verax._types import PyTree
 
-from ._algorithm import FederatedAlgorithm, Reply, Work, check_round_options
-from ._local import LocalOptions, LossFn, check_number, local_options, local_sgd, step_mass
+from ._algorithm import FederatedAlgorithm
+from ._local import local_sgd, step_mass
+from ._options import (
+    FederatedOptions,
+    LocalOptions,
+    LossFn,
+    TrainingOptions,
+    check_gradient_descent,
+    check_number,
+    checked_options,
+    describe,
+)
+from ._state import Reply, Task, Work
+
+
+@dataclasses.dataclass(frozen=True)
+class SendDisplacement:
+    """Train from the server's model and send back the displacement."""
+
+    loss_fn: LossFn
+    options: LocalOptions
+    proximal: float = 0.0
+
+    def __call__(self, sent: PyTree, mine: Any, task: Task, work: Work) -> Reply:
+        run = local_sgd(self.loss_fn, sent, task, self.options, proximal=self.proximal, work=work)
+        return Reply(difference(run.params, sent), mine, run)
 
 
 def fedavg(
     loss_fn: LossFn,
-    *,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""Federated averaging: clients train from the global model, the server averages what they return.
 
@@ -30,23 +47,10 @@ def fedavg(
     Parameters
     ----------
     loss_fn : callable
-        ``loss_fn(params, x, y) -> [n]``, one value an example; a batch's loss is the mean over its examples.
-    learning_rate
-        Of the local gradient descent.
-    batch_size
-        Examples a local step; None for all that the client has.
-    local_epochs, local_steps
-        Passes over the client's examples in a round (1 by default), or steps; not both. Epochs are permutations, the
-        last batch of each is smaller where the size does not divide.
-    momentum
-        ``v = momentum v + g``, ``y = y - learning_rate v``, with ``v = 0`` at the beginning of each round.
-    weights
-        ``omega_i``: "num_examples" (``n_i`` over the participants' total) or "uniform".
-    clients_per_round
-        Clients drawn each round without replacement; None for all.
-    non_finite
-        When a client sends NaN or infinity: "refuse" the round, which leaves the state as it was, or "exclude" the
-        client. Either way the status of the round says so.
+        ``loss_fn(params, x, y) -> [n]``, one value per example; a batch's loss is the mean over its examples. Networks
+        with dropout or batch normalisation: see `TrainingOptions`.
+    **options
+        `FederatedOptions`; ``learning_rate`` or ``optimizer`` is required.
 
     Returns
     -------
@@ -80,21 +84,13 @@ def fedavg(
     McMahan, Moore, Ramage, Hampson, Aguera y Arcas, "Communication-Efficient Learning of Deep Networks from
     Decentralized Data", AISTATS 2017.
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options(weights, clients_per_round, non_finite)
-
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        run = local_sgd(loss_fn, sent, data, key, options, unrolled=work.unrolled)
-        return Reply(difference(run.params, sent), mine, run)
-
+    local, aggregation = checked_options(loss_fn, options)
     return FederatedAlgorithm(
-        describe("fedavg", options, weights=weights, clients_per_round=clients_per_round, non_finite=non_finite),
-        options,
+        describe("fedavg", local, aggregation),
         local,
+        SendDisplacement(loss_fn, local),
         add_mean,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
+        aggregation=aggregation,
     )
 
 
@@ -102,14 +98,7 @@ def fedprox(
     loss_fn: LossFn,
     *,
     mu: float | int,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""FedAvg with a penalty on the distance from the global model: ``loss + mu / 2 ||y - x||^2``.
 
@@ -117,7 +106,7 @@ def fedprox(
     ----------
     mu
         Strength of the penalty, >= 0; 0 gives FedAvg.
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
+    loss_fn, **options
         As for `fedavg`.
 
     Returns
@@ -134,38 +123,20 @@ def fedprox(
     ----------
     Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, "Federated Optimization in Heterogeneous Networks", MLSys 2020.
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options(weights, clients_per_round, non_finite)
+    local, aggregation = checked_options(loss_fn, options)
     check_number("mu", mu, minimum=0.0)
-
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        run = local_sgd(loss_fn, sent, data, key, options, proximal=float(mu), unrolled=work.unrolled)
-        return Reply(difference(run.params, sent), mine, run)
-
     return FederatedAlgorithm(
-        describe(
-            "fedprox", options, mu=mu, weights=weights, clients_per_round=clients_per_round, non_finite=non_finite
-        ),
-        options,
+        describe("fedprox", local, aggregation, mu=mu),
         local,
+        SendDisplacement(loss_fn, local, float(mu)),
         add_mean,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
+        aggregation=aggregation,
     )
 
 
 def fednova(
     loss_fn: LossFn,
-    *,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""Normalised averaging: each client's displacement is divided by its number of steps before averaging.
 
@@ -176,8 +147,8 @@ def fednova(
 
     Parameters
     ----------
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
-        As for `fedavg`, which it equals where all clients take as many steps.
+    loss_fn, **options
+        As for `fedavg`, which it equals where all clients take equally many steps; without ``optimizer``.
 
     Returns
     -------
@@ -186,57 +157,56 @@ def fednova(
     Examples
     --------
     >>> from verax.federated import fednova
-    >>> fednova(lambda w, x, y: (x @ w - y) ** 2, learning_rate=0.1, local_epochs=2).weights
-    'num_examples'
+    >>> fednova(lambda w, x, y: (x @ w - y) ** 2, learning_rate=0.1, local_epochs=2)
+    fednova(learning_rate=0.1, local_epochs=2)
 
     References
     ----------
     Wang, Liu, Liang, Joshi, Poor, "Tackling the Objective Inconsistency Problem in Heterogeneous Federated
     Optimization", NeurIPS 2020.
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options(weights, clients_per_round, non_finite)
+    local, aggregation = checked_options(loss_fn, options)
+    check_gradient_descent(local, "fednova")
+    return FederatedAlgorithm(
+        describe("fednova", local, aggregation),
+        local,
+        _SendDirection(loss_fn, local),
+        _move_by_mean_mass,
+        aggregation=aggregation,
+    )
 
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        run = local_sgd(loss_fn, sent, data, key, options, unrolled=work.unrolled)
-        mass = jnp.maximum(step_mass(run.num_steps, options.momentum), 1.0)
+
+@dataclasses.dataclass(frozen=True)
+class _SendDirection:
+    """Train from the server's model and send the displacement per unit of step mass, and the mass."""
+
+    loss_fn: LossFn
+    options: LocalOptions
+
+    def __call__(self, sent: PyTree, mine: Any, task: Task, work: Work) -> Reply:
+        run = local_sgd(self.loss_fn, sent, task, self.options, work=work)
+        mass = jnp.maximum(step_mass(run.num_steps, self.options.momentum), 1.0)
         moved = jax.tree.map(lambda leaf: leaf / mass.astype(leaf.dtype), difference(run.params, sent))
         return Reply({"direction": moved, "mass": mass}, mine, run)
 
-    def server_update(params: PyTree, server: Any, mean: Any, share: jax.Array) -> tuple[PyTree, Any]:
-        del share
-        step = mean["mass"]
-        return jax.tree.map(lambda p, d: p + step.astype(p.dtype) * d, params, mean["direction"]), server
 
-    return FederatedAlgorithm(
-        describe("fednova", options, weights=weights, clients_per_round=clients_per_round, non_finite=non_finite),
-        options,
-        local,
-        server_update,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-    )
+def _move_by_mean_mass(params: PyTree, server: Any, mean: Any, share: jax.Array) -> tuple[PyTree, Any]:
+    del share
+    step = mean["mass"]
+    return jax.tree.map(lambda p, d: p + step.astype(p.dtype) * d, params, mean["direction"]), server
 
 
 def centralized(
     loss_fn: LossFn,
-    *,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    non_finite: str = "refuse",
+    **options: Unpack[TrainingOptions],
 ) -> FederatedAlgorithm:
     """Gradient descent on the pooled data with as many passes over it a round: what federated learning tries to reach.
 
     Parameters
     ----------
-    loss_fn, learning_rate, batch_size, local_epochs, momentum, non_finite
-        As for `fedavg`; one "client" holds all the data.
-    local_steps
-        Steps that each client would take: the pooled run takes ``K`` times as many, and so processes as many examples.
+    loss_fn, **options
+        `TrainingOptions`, as for `fedavg`; one "client" holds all the data. ``local_steps`` are those that each client
+        would take: the pooled run takes all of them, and so processes as many examples.
 
     Returns
     -------
@@ -249,33 +219,27 @@ def centralized(
     >>> centralized(lambda w, x, y: (x @ w - y) ** 2, learning_rate=0.1).kind
     'pooled'
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options("uniform", None, non_finite)
-
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        run = local_sgd(loss_fn, sent, data, key, options, num_repeats=work.num_pooled, unrolled=work.unrolled)
-        return Reply(difference(run.params, sent), mine, run)
-
-    name = describe("centralized", options, non_finite=non_finite)
-    return FederatedAlgorithm(name, options, local, add_mean, weights="uniform", non_finite=non_finite, kind="pooled")
+    local, aggregation = checked_options(loss_fn, options, accepted=TrainingOptions)
+    return FederatedAlgorithm(
+        describe("centralized", local, aggregation),
+        local,
+        SendDisplacement(loss_fn, local),
+        add_mean,
+        aggregation=aggregation,
+        kind="pooled",
+    )
 
 
 def local_only(
     loss_fn: LossFn,
-    *,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    non_finite: str = "refuse",
+    **options: Unpack[TrainingOptions],
 ) -> FederatedAlgorithm:
     """Every client trains alone from the common start: what federated learning has to beat.
 
     Parameters
     ----------
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, non_finite
-        As for `fedavg`.
+    loss_fn, **options
+        `TrainingOptions`, as for `fedavg`.
 
     Returns
     -------
@@ -290,24 +254,38 @@ def local_only(
     >>> algorithm.params(algorithm.init(jnp.zeros(3), 5)).shape
     (5, 3)
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options("uniform", None, non_finite)
-
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        del sent
-        run = local_sgd(loss_fn, mine, data, key, options, unrolled=work.unrolled)
-        return Reply((), run.params, run)
-
+    local, aggregation = checked_options(loss_fn, options, accepted=TrainingOptions)
     return FederatedAlgorithm(
-        describe("local_only", options, non_finite=non_finite),
-        options,
+        describe("local_only", local, aggregation),
         local,
-        lambda params, server, mean, share: (params, server),
-        init_client=lambda params: params,
-        weights="uniform",
-        non_finite=non_finite,
+        _TrainAlone(loss_fn, local),
+        _keep,
+        init_client=_itself,
+        aggregation=aggregation._replace(weights="uniform"),
         kind="local",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainAlone:
+    """Train from the client's own model and send nothing."""
+
+    loss_fn: LossFn
+    options: LocalOptions
+
+    def __call__(self, sent: PyTree, mine: Any, task: Task, work: Work) -> Reply:
+        del sent
+        run = local_sgd(self.loss_fn, mine, task, self.options, work=work)
+        return Reply((), run.params, run)
+
+
+def _keep(params: PyTree, server: Any, mean: Any, share: jax.Array) -> tuple[PyTree, Any]:
+    del mean, share
+    return params, server
+
+
+def _itself(params: PyTree) -> PyTree:
+    return params
 
 
 def difference(a: PyTree, b: PyTree) -> PyTree:
@@ -319,9 +297,3 @@ def add_mean(params: PyTree, server: Any, mean: PyTree, share: jax.Array) -> tup
     """Move the global model by the mean displacement."""
     del share
     return jax.tree.map(jnp.add, params, mean), server
-
-
-def describe(name: str, options: LocalOptions, **more: Any) -> str:
-    """Name and options in one line."""
-    given = {**options._asdict(), **more}
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items() if value is not None)})"

@@ -16,8 +16,8 @@ from verax._errors import check, check_integer, check_option
 BACKENDS = ("auto", "vmap", "map", "loop")
 AXIS = "clients"
 
-ClientFn = Callable[[Any, Any], tuple[Any, Any]]
-"""``fn(shared, one_client) -> (to_sum, to_stack)``."""
+ClientFn = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""``fn(shared, weight, one_client) -> (to_sum, to_stack)``; ``to_sum`` is zero for a weight of zero."""
 
 
 def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> None:
@@ -32,18 +32,24 @@ def check_backend(backend: str, chunk_size: int | None, mesh: Mesh | None) -> No
 
 
 def client_sums(
-    fn: ClientFn, shared: Any, clients: Any, *, backend: str, chunk_size: int | None, mesh: Mesh | None
+    fn: ClientFn,
+    shared: Any,
+    weights: jax.Array,
+    clients: Any,
+    *,
+    backend: str,
+    chunk_size: int | None,
+    mesh: Mesh | None,
 ) -> tuple[Any, Any]:
     """Sum over clients of the first output, and the second of each, stacked; ``clients`` has leading axes ``[K]``.
 
-    Filling up to whole blocks and devices is done with copies of all-zero data, whose ``to_sum`` must then be zero: fn
-    gets a weight of zero with it.
+    Whole blocks and devices are filled up with copies of the first client of weight zero.
     """
     run = functools.partial(_run_block, fn, backend=backend, chunk_size=chunk_size or 1)
     if mesh is None:
-        return run(shared, clients)
-    num_clients = _size(clients)
-    padded = _pad(clients, mesh.shape[AXIS])
+        return run(shared, (weights, clients))
+    num_clients = len(weights)
+    padded = _pad(weights, clients, mesh.shape[AXIS])
     mesh = Mesh(mesh.devices, mesh.axis_names)  # whatever its axes are, arrays need not be placed on it beforehand
 
     # The body is per-device code whose inner loops start from constants; its outputs are declared exactly below.
@@ -56,18 +62,22 @@ def client_sums(
     return sums, jax.tree.map(lambda leaf: leaf[:num_clients], stacked)
 
 
-def _run_block(fn: ClientFn, shared: Any, clients: Any, *, backend: str, chunk_size: int) -> tuple[Any, Any]:
-    one = functools.partial(fn, shared)
+def _run_block(
+    fn: ClientFn, shared: Any, clients: tuple[jax.Array, Any], *, backend: str, chunk_size: int
+) -> tuple[Any, Any]:
+    def one(weighted: tuple[jax.Array, Any]) -> tuple[Any, Any]:
+        return fn(shared, *weighted)
+
     if backend == "vmap":
         sums, stacked = jax.vmap(one)(clients)
         return _sum(sums), stacked
-    num_clients = _size(clients)
+    num_clients = len(clients[0])
     if backend == "loop":
         results = [one(jax.tree.map(lambda leaf, i=i: leaf[i], clients)) for i in range(num_clients)]
         sums = functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), [result[0] for result in results])
         return sums, jax.tree.map(lambda *leaves: jnp.stack(leaves), *[result[1] for result in results])
     size = min(chunk_size, num_clients)
-    padded = _pad(clients, size)
+    padded = _pad(*clients, size)
     blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), padded)
     shapes, _ = jax.eval_shape(one, jax.tree.map(lambda leaf: leaf[0], clients))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -85,23 +95,18 @@ def _run_block(fn: ClientFn, shared: Any, clients: Any, *, backend: str, chunk_s
     return total, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_clients], stacked)
 
 
-def _size(clients: Any) -> int:
-    return jax.tree.leaves(clients)[0].shape[0]
-
-
 def _sum(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), tree)
 
 
-def _pad(clients: Any, multiple: int) -> Any:
-    """Append clients of zeros until ``multiple`` divides their number; keys are repeated."""
-    num_clients = _size(clients)
+def _pad(weights: jax.Array, clients: Any, multiple: int) -> tuple[jax.Array, Any]:
+    """Append copies of the first client, of weight zero, until ``multiple`` divides the number of clients."""
+    num_clients = len(weights)
     extra = math.ceil(num_clients / multiple) * multiple - num_clients
     if extra == 0:
-        return clients
+        return weights, clients
 
-    def pad(leaf: jax.Array) -> jax.Array:
-        first = leaf[:1] if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.zeros_like(leaf[:1])
-        return jnp.concatenate([leaf, jnp.broadcast_to(first, (extra, *leaf.shape[1:]))])
+    def repeat_first(leaf: jax.Array) -> jax.Array:
+        return jnp.concatenate([leaf, jnp.broadcast_to(leaf[:1], (extra, *leaf.shape[1:]))])
 
-    return jax.tree.map(pad, clients)
+    return jnp.pad(weights, (0, extra)), jax.tree.map(repeat_first, clients)

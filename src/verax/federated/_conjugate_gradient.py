@@ -13,7 +13,7 @@ from verax._progress import progress_bar
 from verax._types import AnyArray
 
 from ._linear_scaffold import LinearFit, stacked
-from ._local import check_number
+from ._options import check_number
 from ._standardize import check_features
 
 

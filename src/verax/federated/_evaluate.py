@@ -7,48 +7,53 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
 
 from verax._errors import check, check_integer, fail
 from verax._tree import leading_size, leaf_paths
-from verax._types import AnyArray, ApplyFn, PyTree
+from verax._types import ApplyFn, PyTree
 
-from ._partition import ClientData, check_labels
+from ._labels import encode_labels
+from ._partition import ClientData
 
 
 def evaluator(
     apply_fn: ApplyFn,
     x: PyTree,
-    labels: Int[AnyArray, "n"],
+    labels: Any,
     *,
+    classes: Any = None,
     clients: ClientData | None = None,
     batch_size: int = 1000,
 ) -> Callable[[PyTree], dict[str, Any]]:
-    """Make the function that `run` calls to judge a classifier.
+    """Make the function that `run` calls to evaluate a classifier.
 
     Parameters
     ----------
     apply_fn : callable
-        ``apply_fn(params, x) -> [n, C]`` logits or scores.
+        ``apply_fn(params, x) -> [n, C]`` logits or scores; ``params`` are those that `run` returns, `Variables` for a
+        network with state.
     x : array or pytree of arrays [n, ...]
         Test examples.
     labels : [n]
-        Integers from 0 to C - 1.
+        Integers from 0 to C - 1, the positions of the outputs, or members of ``classes``. Some classes may be absent.
+    classes : [C]
+        Label of each output, such as the ``classes`` of `encode_labels`.
     clients
-        Also report the accuracy on each client's own data, and the worst.
+        Also report the accuracy on each client's own data, whose labels are integers, and the worst.
     batch_size
         Examples at once.
 
     Returns
     -------
     callable
-        ``evaluate(params)`` gives ``accuracy``, ``recall`` [C] by class, and with ``clients`` ``client_accuracy`` [K]
-        and ``worst_client``.
+        ``evaluate(params)`` gives ``accuracy``, ``recall`` [C] by class, NaN for classes without an example, and with
+        ``clients`` ``client_accuracy`` [K] and ``worst_client``.
 
     Raises
     ------
     ValueError
-        For labels that are not such integers, or another number of them than examples.
+        For labels that are not such classes, or another number of them than examples; from ``evaluate``, for labels
+        beyond the outputs of ``apply_fn``.
 
     Examples
     --------
@@ -59,45 +64,66 @@ def evaluator(
     >>> round(result["accuracy"], 3), result["recall"].tolist()
     (0.667, [1.0, 1.0, 0.0])
     """
-    y = check_labels(labels)
+    y = _positions("labels", labels, classes)
     check(leading_size(x, "x") == len(y), "labels", f"{len(y)} of them", f"{leading_size(x, 'x')}, as x has")
     check_integer("batch_size", batch_size, minimum=1)
     predict = _predictor(apply_fn)
 
-    def classes(params: PyTree, x: PyTree) -> np.ndarray:
-        num = leading_size(x, "x")
-        parts = [
-            np.asarray(predict(params, jax.tree.map(lambda leaf, s=start: leaf[s : s + batch_size], x)))
-            for start in range(0, num, batch_size)
-        ]
-        return np.concatenate(parts)
+    def predicted(params: PyTree, x: PyTree) -> tuple[np.ndarray, int]:
+        num, parts, width = leading_size(x, "x"), [], 0
+        for start in range(0, num, batch_size):
+            part, width = predict(params, jax.tree.map(lambda leaf, s=start: leaf[s : s + batch_size], x))
+            parts.append(np.asarray(part))
+        return np.concatenate(parts), int(width)
 
     def by_client(params: PyTree, clients: ClientData) -> dict[str, Any]:
         mask = np.asarray(clients.mask)
         hits = np.zeros(mask.shape, bool)
-        # The rows that fill up short clients are not worth a forward pass.
-        own = classes(params, jax.tree.map(lambda leaf: leaf[mask], clients.x))
+        # Only the clients' own examples pass through the network.
+        own, _ = predicted(params, jax.tree.map(lambda leaf: leaf[mask], clients.x))
         hits[mask] = own == np.asarray(clients.y)[mask]
         accuracy = hits.sum(1) / mask.sum(1)
         return {"client_accuracy": accuracy, "worst_client": float(accuracy.min())}
 
     def evaluate(params: PyTree) -> dict[str, Any]:
-        right = classes(params, x) == y
-        counts = np.bincount(y)
-        result: dict[str, Any] = {"accuracy": float(right.mean()), "recall": np.bincount(y, right) / counts}
+        found, width = predicted(params, x)
+        check(int(y.max()) < width, "labels", f"a largest class of {y.max()}", f"classes below {width}, the outputs")
+        counts = np.bincount(y, minlength=width)
+        hits = np.bincount(y, found == y, minlength=width)
+        recall = np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+        result: dict[str, Any] = {"accuracy": float((found == y).mean()), "recall": recall}
         return result if clients is None else result | by_client(params, clients)
 
     return evaluate
 
 
+def _positions(argument: str, labels: Any, classes: Any) -> np.ndarray:
+    """Labels as positions among the outputs."""
+    codes, values = encode_labels(labels, classes)
+    if classes is not None:
+        return codes
+    need = (
+        "integers from 0 to C - 1, the positions of the outputs; name the label of each output by classes= for others"
+    )
+    check(values.dtype.kind in "iub" and int(values[0]) >= 0, argument, f"{values[:5].tolist()}, ...", need)
+    return values.astype(np.int64)[codes]
+
+
 @functools.lru_cache(maxsize=64)
-def _predictor(apply_fn: ApplyFn) -> Callable[[Any, Any], jax.Array]:
-    """One compiled function for all evaluators of a network."""
-    return jax.jit(lambda params, x: jnp.argmax(apply_fn(params, x), axis=-1))
+def _predictor(apply_fn: ApplyFn) -> Callable[[Any, Any], Any]:
+    """One compiled function for all evaluators of a network: predicted classes, and the number of classes."""
+
+    def predict(params: PyTree, x: PyTree) -> tuple[jax.Array, int]:
+        outputs = apply_fn(params, x)
+        if outputs.ndim != 2 or outputs.shape[1] < 2:
+            fail("apply_fn", f"an output of shape {outputs.shape}", "scores [n, C] of at least two classes")
+        return jnp.argmax(outputs, axis=-1), outputs.shape[1]
+
+    return jax.jit(predict)
 
 
 def mean_over_clients(evaluate: Callable[[PyTree], dict[str, Any]]) -> Callable[[PyTree], dict[str, Any]]:
-    """Evaluate each of the stacked models of `local_only` and average what comes out.
+    """Evaluate each of several stacked models, as `local_only` returns them, and average the results.
 
     Parameters
     ----------

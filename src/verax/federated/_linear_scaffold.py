@@ -14,7 +14,7 @@ from verax._errors import check, check_integer, check_option
 from verax._progress import progress_bar
 from verax._types import AnyArray
 
-from ._local import check_number
+from ._options import check_number
 from ._standardize import check_features
 
 _POWER = 32

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from verax._errors import check, check_integer, fail
 from verax._numpy_random import numpy_generator
 from verax._tree import leading_size
 from verax._types import AnyArray, PyTree
+
+from ._labels import encode_labels
 
 
 class PartitionReport(NamedTuple):
@@ -18,6 +20,8 @@ class PartitionReport(NamedTuple):
 
     Attributes
     ----------
+    classes : [C]
+        Distinct labels in ascending order: how the labels were read.
     counts : [K, C]
         Examples of each class that each client holds.
     sizes : [K]
@@ -31,6 +35,7 @@ class PartitionReport(NamedTuple):
         Examples that a bounded search could not place and that were moved to reach the smallest size.
     """
 
+    classes: np.ndarray
     counts: np.ndarray
     sizes: np.ndarray
     skew: np.ndarray
@@ -55,22 +60,22 @@ class Partition(NamedTuple):
     mask: np.ndarray
     num_moved: int = 0
 
-    def report(self, labels: Int[AnyArray, "n"]) -> PartitionReport:
+    def report(self, labels: Any) -> PartitionReport:
         """Counts, sizes, skew, and what was left out.
 
         Parameters
         ----------
         labels : [n]
-            The labels of the whole data set, integers from 0 to C - 1.
+            The labels of the whole data set: integers, strings or booleans.
 
         Raises
         ------
         ValueError
-            If the labels are not such integers, or fewer than the partition refers to.
+            If the labels are not classes, or fewer than the partition refers to.
         """
-        y = check_labels(labels)
+        y, classes = encode_labels(labels)
         check(int(self.indices.max()) < len(y), "labels", f"{len(y)} of them", f"more than {int(self.indices.max())}")
-        num_classes = int(y.max()) + 1
+        num_classes = len(classes)
         counts = np.stack(
             [np.bincount(y[row[keep]], minlength=num_classes) for row, keep in zip(*self[:2], strict=True)]
         )
@@ -80,6 +85,7 @@ class Partition(NamedTuple):
         held = np.zeros(len(y), bool)
         held[self.indices[self.mask]] = True
         return PartitionReport(
+            classes=classes,
             counts=counts,
             sizes=sizes,
             skew=np.abs(frequencies - total / len(y)).sum(1) / 2,
@@ -94,11 +100,11 @@ class ClientData(NamedTuple):
     Attributes
     ----------
     x : pytree of [K, n, ...]
-        Examples; zeros where there is none.
+        Examples; behind a client's own, these repeat in turn.
     y : [K, n, ...]
         Labels or targets.
     mask : [K, n]
-        Whether an entry is an example and not padding.
+        Whether an entry is an example and not a repetition.
     """
 
     x: Any
@@ -112,7 +118,7 @@ class ClientData(NamedTuple):
 
 
 def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
-    """Gather each client's examples, padded with zeros to the size of the largest.
+    """Gather each client's examples; shorter clients are filled up by repeating their own examples in turn.
 
     Parameters
     ----------
@@ -140,7 +146,7 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     >>> indices = np.array([[0, 2], [1, -1]])
     >>> clients = gather_clients(np.arange(3.0) + 1, np.array([0, 1, 0]), Partition(indices, indices >= 0))
     >>> clients.x.tolist(), clients.mask.tolist()
-    ([[1.0, 3.0], [2.0, 0.0]], [[True, True], [True, False]])
+    ([[1.0, 3.0], [2.0, 2.0]], [[True, True], [True, False]])
     """
     check(isinstance(partition, Partition), "partition", type(partition).__name__, "a Partition")
     indices, mask = np.asarray(partition.indices), np.asarray(partition.mask)
@@ -152,36 +158,24 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     )
     check_clients_have_data(mask, "partition")
     num = leading_size(x, "x")
+    y = np.asarray(y)
+    check(y.dtype.kind not in "OUS", "y", f"dtype {y.dtype}", "numbers; for other labels encode_labels(y).codes")
     check(np.shape(y)[:1] == (num,), "y", f"shape {np.shape(y)}", f"{num} entries, as x has")
     inside = indices[mask]
     if inside.min() < 0 or inside.max() >= num:
         fail("partition", f"indices from {inside.min()} to {inside.max()}", f"0 to {num - 1}")
 
-    def gather(leaf: Any) -> jax.Array:
-        rows = np.asarray(leaf)[np.where(mask, indices, 0)]
-        return jnp.asarray(np.where(mask.reshape(mask.shape + (1,) * (rows.ndim - 2)), rows, np.zeros((), rows.dtype)))
-
-    return ClientData(jax.tree.map(gather, x), gather(y), jnp.asarray(mask))
+    counts = mask.sum(1, keepdims=True)
+    own = np.argsort(~mask, axis=1, kind="stable")  # examples first
+    filled = np.take_along_axis(indices, np.take_along_axis(own, np.arange(mask.shape[1])[None] % counts, 1), 1)
+    rows = np.where(mask, indices, filled)
+    return ClientData(*jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows]), (x, y)), jnp.asarray(mask))
 
 
 def check_clients_have_data(mask: Bool[AnyArray, "K n"], argument: str) -> None:
     """Raise if a client holds nothing."""
     empty = np.flatnonzero(~np.asarray(mask).any(1))
     check(empty.size == 0, argument, f"clients {empty[:10].tolist()} without data", "at least one example a client")
-
-
-def check_labels(labels: Any) -> np.ndarray:
-    """Return labels as an int64 array, after checking that they are integers 0..C-1 with every class present."""
-    y = np.asarray(labels)
-    check(y.ndim == 1 and y.dtype.kind in "iu", "labels", f"{y.dtype}{list(y.shape)}", "a 1-D array of integers")
-    check(y.size > 0, "labels", "none", "at least one")
-    check(int(y.min()) >= 0, "labels", f"a smallest value of {y.min()}", "integers from 0 to C - 1")
-    y = y.astype(np.int64)
-    # Before counting: one huge label would ask for a table of that length.
-    check(int(y.max()) < y.size, "labels", f"a largest value of {y.max()} among {y.size}", "integers from 0 to C - 1")
-    missing = np.flatnonzero(np.bincount(y) == 0)
-    check(missing.size == 0, "labels", f"no example of classes {missing[:10].tolist()}", "each of 0 to C - 1 present")
-    return y
 
 
 def check_num_clients(num_clients: Any, num_examples: int) -> None:

@@ -1,22 +1,23 @@
 """Ways to divide labelled examples among clients; all seeded, all bounded, none that drops an example unasked."""
 
+from typing import Any
+
 import jax
 import numpy as np
-from jaxtyping import Int
 
 from verax._errors import check, check_integer, check_option, fail
-from verax._types import AnyArray
 
-from ._partition import Partition, check_labels, check_num_clients, from_owners, generator
+from ._labels import encode_labels
+from ._partition import Partition, check_num_clients, from_owners, generator
 
 
-def partition_iid(labels: Int[AnyArray, "n"], num_clients: int, *, key: jax.Array) -> Partition:
+def partition_iid(labels: Any, num_clients: int, *, key: jax.Array) -> Partition:
     """Deal the shuffled examples out evenly: sizes differ by at most one.
 
     Parameters
     ----------
     labels : [n]
-        Integers from 0 to C - 1.
+        Labels or targets of any kind; only their number matters.
     num_clients
         K.
     key
@@ -29,7 +30,7 @@ def partition_iid(labels: Int[AnyArray, "n"], num_clients: int, *, key: jax.Arra
     Raises
     ------
     ValueError
-        For labels that are not such integers, or more clients than examples.
+        For more clients than examples.
 
     Examples
     --------
@@ -38,15 +39,16 @@ def partition_iid(labels: Int[AnyArray, "n"], num_clients: int, *, key: jax.Arra
     >>> partition_iid(np.arange(10) % 2, 3, key=jax.random.key(0)).report(np.arange(10) % 2).sizes.tolist()
     [4, 3, 3]
     """
-    y = check_labels(labels)
-    check_num_clients(num_clients, len(y))
-    owners = np.empty(len(y), np.int64)
-    owners[generator(key).permutation(len(y))] = np.arange(len(y)) % num_clients
+    shape = np.shape(labels)
+    check(len(shape) >= 1 and shape[0] > 0, "labels", f"shape {shape}", "one label or target per example")
+    check_num_clients(num_clients, shape[0])
+    owners = np.empty(shape[0], np.int64)
+    owners[generator(key).permutation(shape[0])] = np.arange(shape[0]) % num_clients
     return from_owners(owners, num_clients)
 
 
 def partition_by_label_count(
-    labels: Int[AnyArray, "n"],
+    labels: Any,
     num_clients: int,
     classes_per_client: int,
     *,
@@ -63,7 +65,7 @@ def partition_by_label_count(
     Parameters
     ----------
     labels : [n]
-        Integers from 0 to C - 1.
+        Classes: integers, also with gaps, strings or booleans; numbered in ascending order.
     num_clients
         K.
     classes_per_client
@@ -101,9 +103,9 @@ def partition_by_label_count(
     ----------
     Li, Diao, Chen, He, "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022.
     """
-    y = check_labels(labels)
+    y, classes = encode_labels(labels)
     check_num_clients(num_clients, len(y))
-    num_classes = int(y.max()) + 1
+    num_classes = len(classes)
     check_integer("classes_per_client", classes_per_client, minimum=1)
     k = int(classes_per_client)
     check(k <= num_classes, "classes_per_client", k, f"at most {num_classes}, the number of classes")
@@ -143,7 +145,7 @@ def partition_by_label_count(
 
 
 def partition_dirichlet(
-    labels: Int[AnyArray, "n"],
+    labels: Any,
     num_clients: int,
     alpha: float | int,
     *,
@@ -163,7 +165,7 @@ def partition_dirichlet(
     Parameters
     ----------
     labels : [n]
-        Integers from 0 to C - 1.
+        Classes: integers, also with gaps, strings or booleans; numbered in ascending order.
     num_clients
         K.
     alpha
@@ -208,14 +210,14 @@ def partition_dirichlet(
     Li, Diao, Chen, He, "Federated Learning on Non-IID Data Silos", ICDE 2022 (by class); Hsu, Qi, Brown, "Measuring the
     Effects of Non-Identical Data Distribution for Federated Visual Classification", 2019 (by client).
     """
-    y = check_labels(labels)
+    y, classes = encode_labels(labels)
     check_num_clients(num_clients, len(y))
     check_alpha(alpha)
     _check_min_size(min_size, num_clients, len(y))
     check_option("by", by, ("class", "client"))
     check_integer("max_tries", max_tries, minimum=1)
     rng = generator(key)
-    num_classes = int(y.max()) + 1
+    num_classes = len(classes)
     if by == "client":
         owners = _by_client(y, num_clients, num_classes, float(alpha), rng)
         return from_owners(owners, num_clients)
@@ -224,7 +226,7 @@ def partition_dirichlet(
 
 
 def partition_extended_dirichlet(
-    labels: Int[AnyArray, "n"],
+    labels: Any,
     num_clients: int,
     classes_per_client: int,
     alpha: float | int,
@@ -240,7 +242,7 @@ def partition_extended_dirichlet(
     Parameters
     ----------
     labels : [n]
-        Integers from 0 to C - 1.
+        Classes: integers, also with gaps, strings or booleans; numbered in ascending order.
     num_clients
         K.
     classes_per_client
@@ -278,9 +280,9 @@ def partition_extended_dirichlet(
     ----------
     Li and Lyu, "Convergence Analysis of Sequential Federated Learning on Heterogeneous Data", NeurIPS 2023.
     """
-    y = check_labels(labels)
+    y, classes = encode_labels(labels)
     check_num_clients(num_clients, len(y))
-    num_classes = int(y.max()) + 1
+    num_classes = len(classes)
     check_integer("classes_per_client", classes_per_client, minimum=1)
     k = int(classes_per_client)
     check(k <= num_classes, "classes_per_client", k, f"at most {num_classes}, the number of classes")

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,9 +19,11 @@ from verax._progress import progress_bar
 from verax._save import load, register, save
 from verax._types import PyTree
 
-from ._algorithm import FederatedAlgorithm, FederatedState, RoundMetrics, check_client_data, resolve_backend, round_body
+from ._algorithm import FederatedAlgorithm, check_client_data, resolve_backend
 from ._history import History, empty_history, extended, rows_of
 from ._partition import ClientData, generator
+from ._round import round_body
+from ._state import FederatedState, RoundMetrics, Status
 
 
 class _Checkpoint(NamedTuple):
@@ -93,8 +96,9 @@ def run(
 
     Notes
     -----
-    One compiled program a round at most. A round with non-finite numbers does not stop the run; see
-    ``History.status`` and ``History.finite``.
+    One compiled program for all rounds, shared by equal algorithms. A round with non-finite numbers does not stop the
+    run; see ``History.status``, ``History.finite`` and ``History.raise_if_failed``. A run in which every round was
+    refused ends with a ``RuntimeWarning``.
 
     Examples
     --------
@@ -115,12 +119,14 @@ def run(
     check_finite("params", params)
     check_client_data(clients, algorithm)
     scan = jax.default_backend() != "cpu" if scan_rounds is None else bool(scan_rounds)
-    backend = resolve_backend(algorithm, params, clients, backend, chunk_size, mesh, compiled=scan)
+    first = algorithm.init(params, np.shape(clients.mask)[0])
+    backend = resolve_backend(
+        algorithm, first.params, clients, backend, chunk_size, mesh, compiled=scan, network=first.network
+    )
     check(not (scan and backend == "loop"), "scan_rounds", scan_rounds, "False for backend='loop'")
     clients = jax.tree.map(jnp.asarray, clients)
     # The state is donated from round to round, and these buffers are the caller's.
-    state = algorithm.init(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params), clients.num_clients)
-    state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
+    state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), first)
     num_tracked = 1 if algorithm.kind == "pooled" else clients.num_clients
     up, down = algorithm.bytes_up(params, clients), algorithm.bytes_down(params, clients)
     history = empty_history(num_tracked)
@@ -143,6 +149,14 @@ def run(
                 save(_Checkpoint(fingerprint, jax.device_get(jax.tree.leaves(state)), history), checkpoint)
             for _ in range(done, until):
                 advance()
+    if (history.status == int(Status.REFUSED)).all():
+        bad = np.flatnonzero(~history.finite.all(0))
+        warnings.warn(
+            f"run: all {len(history.loss)} rounds were refused, the parameters are the initial ones: clients "
+            f"{bad[:10].tolist()} sent non-finite numbers; see history.finite, or non_finite='exclude'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return algorithm.params(state), history
 
 

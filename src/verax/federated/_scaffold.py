@@ -1,6 +1,7 @@
 """SCAFFOLD: control variates that cancel the drift of clients."""
 
-from typing import Any
+import dataclasses
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -8,24 +9,27 @@ import jax.numpy as jnp
 from verax._errors import check, check_option
 from verax._types import PyTree
 
-from ._algorithm import FederatedAlgorithm, Reply, Work, check_round_options
-from ._averaging import add_mean, describe, difference
-from ._local import LossFn, check_number, local_options, local_sgd, step_mass
+from ._algorithm import FederatedAlgorithm
+from ._averaging import add_mean, difference
+from ._local import local_sgd, step_mass
+from ._options import (
+    FederatedOptions,
+    LocalOptions,
+    LossFn,
+    check_gradient_descent,
+    check_number,
+    checked_options,
+    describe,
+)
+from ._state import LocalRun, Reply, Task, Work
 
 
 def scaffold(
     loss_fn: LossFn,
     *,
-    learning_rate: float | int,
     server_learning_rate: float | int = 1.0,
-    form: str = "delta",
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    form: str = "auto",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""SCAFFOLD, option II: local gradients are corrected by ``c - c_i``.
 
@@ -48,9 +52,11 @@ def scaffold(
     server_learning_rate
         ``eta_s``; 1 for the delta form.
     form
-        "delta" or "textbook".
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
-        As for `fedavg`. The delta form has to refuse a round with a non-finite client, and takes all clients.
+        "delta", "textbook", or "auto": delta where the options allow it for any data (``local_steps``, or no
+        ``batch_size``), textbook otherwise.
+    loss_fn, **options
+        As for `fedavg`, without ``optimizer``. The delta form has to refuse a round with a non-finite client, and takes
+        all clients.
 
     Returns
     -------
@@ -87,74 +93,97 @@ def scaffold(
     Karimireddy et al., "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", ICML 2020; the delta form is
     that of Mishchenko et al., "ProxSkip", ICML 2022, with regular communication.
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options(weights, clients_per_round, non_finite)
+    local, aggregation = checked_options(loss_fn, options)
+    check_gradient_descent(local, "scaffold")
     check_number("server_learning_rate", server_learning_rate, above=0.0)
-    check_option("form", form, ("delta", "textbook"))
-    name = describe(
-        "scaffold",
-        options,
-        form=form,
-        server_learning_rate=server_learning_rate,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-    )
-    rate = options.learning_rate
-
-    def displacement(start: PyTree, end: PyTree, mass: jax.Array) -> PyTree:
-        """``(start - end) / (a eta)``, the mean corrected gradient along the way."""
-        return jax.tree.map(lambda x, y: (x - y) / (mass.astype(x.dtype) * rate), start, end)
-
+    check_option("form", form, ("auto", "delta", "textbook"))
+    rate = float(server_learning_rate)
+    if form == "auto":
+        possible = rate == 1 and aggregation.clients_per_round is None and aggregation.non_finite == "refuse"
+        form = "delta" if possible and local.has_equal_steps else "textbook"
+    name = describe("scaffold", local, aggregation, form=form, server_learning_rate=server_learning_rate)
     if form == "delta":
-        check(float(server_learning_rate) == 1.0, "server_learning_rate", server_learning_rate, "1 for form='delta'")
-        check(clients_per_round is None, "clients_per_round", clients_per_round, "None for form='delta'")
-        check(non_finite == "refuse", "non_finite", repr(non_finite), "'refuse' for form='delta'")
-
-        def local_delta(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-            control = jax.tree.map(jnp.add, mine["control"], displacement(sent, mine["model"], mine["mass"]))
-            correction = jax.tree.map(jnp.negative, control)
-            run = local_sgd(loss_fn, sent, data, key, options, correction=correction, unrolled=work.unrolled)
-            mass = jnp.maximum(step_mass(run.num_steps, options.momentum), 1.0)
-            return Reply(difference(run.params, sent), {"control": control, "model": run.params, "mass": mass}, run)
-
+        check(rate == 1, "server_learning_rate", server_learning_rate, "1 for form='delta'")
+        check(aggregation.clients_per_round is None, "clients_per_round", aggregation.clients_per_round,
+              "None for form='delta'")  # fmt: skip
+        check(aggregation.non_finite == "refuse", "non_finite", repr(aggregation.non_finite),
+              "'refuse' for form='delta'")  # fmt: skip
         return FederatedAlgorithm(
             name,
-            options,
-            local_delta,
+            local,
+            _DeltaClient(loss_fn, local),
             add_mean,
-            # Before the first round the client's model is the server's, so that h stays zero.
-            init_client=lambda params: {
-                "control": jax.tree.map(jnp.zeros_like, params),
-                "model": params,
-                "mass": jnp.ones(()),
-            },
-            weights=weights,
+            init_client=_init_delta,
+            aggregation=aggregation,
             needs_equal_steps=True,
         )
+    return FederatedAlgorithm(
+        name,
+        local,
+        _TextbookClient(loss_fn, local),
+        _TextbookServer(rate),
+        broadcast=_model_and_control,
+        init_server=_zeros,
+        init_client=_zeros,
+        aggregation=aggregation,
+    )
 
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
+
+def _displacement(start: PyTree, end: PyTree, mass: jax.Array) -> PyTree:
+    """``(start - end) / (a eta)``, the mean corrected gradient along the way."""
+    return jax.tree.map(lambda x, y: (x - y) / mass.astype(x.dtype), start, end)
+
+
+def _zeros(params: PyTree) -> PyTree:
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def _mass(options: LocalOptions, run: LocalRun, task: Task) -> jax.Array:
+    """``a eta``."""
+    mass = jnp.maximum(step_mass(run.num_steps, options.momentum), 1.0)
+    return mass * jnp.asarray(options.rate(task.round), mass.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class _DeltaClient:
+    loss_fn: LossFn
+    options: LocalOptions
+
+    def __call__(self, sent: PyTree, mine: Any, task: Task, work: Work) -> Reply:
+        control = jax.tree.map(jnp.add, mine["control"], _displacement(sent, mine["model"], mine["mass"]))
+        correction = jax.tree.map(jnp.negative, control)
+        run = local_sgd(self.loss_fn, sent, task, self.options, correction=correction, work=work)
+        state = {"control": control, "model": run.params, "mass": _mass(self.options, run, task)}
+        return Reply(difference(run.params, sent), state, run)
+
+
+def _init_delta(params: PyTree) -> dict[str, Any]:
+    # Before the first round the client's model is the server's, so that h stays zero.
+    return {"control": _zeros(params), "model": params, "mass": jnp.ones(())}
+
+
+@dataclasses.dataclass(frozen=True)
+class _TextbookClient:
+    loss_fn: LossFn
+    options: LocalOptions
+
+    def __call__(self, sent: PyTree, mine: Any, task: Task, work: Work) -> Reply:
         correction = difference(sent["control"], mine)
-        run = local_sgd(loss_fn, sent["model"], data, key, options, correction=correction, unrolled=work.unrolled)
-        mass = jnp.maximum(step_mass(run.num_steps, options.momentum), 1.0)
-        change = difference(displacement(sent["model"], run.params, mass), sent["control"])
+        run = local_sgd(self.loss_fn, sent["model"], task, self.options, correction=correction, work=work)
+        moved = _displacement(sent["model"], run.params, _mass(self.options, run, task))
+        change = difference(moved, sent["control"])
         message = {"model": difference(run.params, sent["model"]), "control": change}
         return Reply(message, jax.tree.map(jnp.add, mine, change), run)
 
-    def server_update(params: PyTree, server: Any, mean: Any, share: jax.Array) -> tuple[PyTree, Any]:
-        params = jax.tree.map(lambda p, d: p + float(server_learning_rate) * d, params, mean["model"])
-        return params, jax.tree.map(lambda c, d: c + share.astype(c.dtype) * d, server, mean["control"])
 
-    zeros = lambda params: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
-    return FederatedAlgorithm(
-        name,
-        options,
-        local,
-        server_update,
-        broadcast=lambda params, server: {"model": params, "control": server},
-        init_server=zeros,
-        init_client=zeros,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-    )
+def _model_and_control(params: PyTree, server: Any) -> dict[str, Any]:
+    return {"model": params, "control": server}
+
+
+@dataclasses.dataclass(frozen=True)
+class _TextbookServer:
+    learning_rate: float
+
+    def __call__(self, params: PyTree, server: Any, mean: Any, share: jax.Array) -> tuple[PyTree, Any]:
+        params = jax.tree.map(lambda p, d: p + self.learning_rate * d, params, mean["model"])
+        return params, jax.tree.map(lambda c, d: c + share.astype(c.dtype) * d, server, mean["control"])

@@ -1,32 +1,26 @@
 """FedOpt: an optimizer on the server that takes the mean displacement for a gradient; FedAdam, FedYogi, FedAvgM."""
 
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from verax._errors import check
 from verax._types import PyTree
 
-from ._algorithm import FederatedAlgorithm, Reply, Work, check_round_options
-from ._averaging import describe, difference
-from ._local import LossFn, check_number, local_options, local_sgd
+from ._algorithm import FederatedAlgorithm
+from ._averaging import SendDisplacement
+from ._options import FederatedOptions, LossFn, check_number, check_optimizer, checked_options, describe
 
 
 def fedopt(
     loss_fn: LossFn,
     *,
     server_optimizer: optax.GradientTransformation,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
     name: str = "fedopt",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""FedAvg whose server feeds ``-sum_i omega_i (y_i - x)`` to an optimizer as if it were a gradient.
 
@@ -34,7 +28,7 @@ def fedopt(
     ----------
     server_optimizer
         Any optax optimizer; ``optax.sgd(1.0)`` gives FedAvg.
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
+    loss_fn, **options
         As for `fedavg`.
     name
         For reports and checkpoints; an optimizer does not tell its own.
@@ -53,37 +47,34 @@ def fedopt(
     ----------
     Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
     """
-    options = local_options(loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum)
-    check_round_options(weights, clients_per_round, non_finite)
-    is_optimizer = callable(getattr(server_optimizer, "init", None)) and callable(
-        getattr(server_optimizer, "update", None)
+    local, aggregation = checked_options(loss_fn, options)
+    check_optimizer("server_optimizer", server_optimizer)
+    update = _ServerUpdate(server_optimizer)
+    return FederatedAlgorithm(
+        describe(name, local, aggregation),
+        local,
+        SendDisplacement(loss_fn, local),
+        update,
+        init_server=update.init,
+        aggregation=aggregation,
     )
-    check(is_optimizer, "server_optimizer", type(server_optimizer).__name__, "an optax optimizer")
 
-    def init_server(params: PyTree) -> Any:
+
+@dataclasses.dataclass(frozen=True)
+class _ServerUpdate:
+    """Feed the negative mean displacement to an optimizer."""
+
+    optimizer: optax.GradientTransformation
+
+    def init(self, params: PyTree) -> Any:
         with jax.numpy_dtype_promotion("standard"):
-            return server_optimizer.init(params)
+            return self.optimizer.init(params)
 
-    def local(sent: PyTree, mine: Any, data: Any, key: jax.Array, work: Work) -> Reply:
-        run = local_sgd(loss_fn, sent, data, key, options, unrolled=work.unrolled)
-        return Reply(difference(run.params, sent), mine, run)
-
-    def server_update(params: PyTree, server: Any, mean: PyTree, share: jax.Array) -> tuple[PyTree, Any]:
+    def __call__(self, params: PyTree, server: Any, mean: PyTree, share: jax.Array) -> tuple[PyTree, Any]:
         del share
         with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-            updates, server = server_optimizer.update(jax.tree.map(jnp.negative, mean), server, params)
+            updates, server = self.optimizer.update(jax.tree.map(jnp.negative, mean), server, params)
             return optax.apply_updates(params, updates), server
-
-    return FederatedAlgorithm(
-        describe(name, options, weights=weights, clients_per_round=clients_per_round, non_finite=non_finite),
-        options,
-        local,
-        server_update,
-        init_server=init_server,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-    )
 
 
 def fedadam(
@@ -93,14 +84,7 @@ def fedadam(
     b1: float = 0.9,
     b2: float = 0.99,
     tau: float = 1e-3,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""FedOpt with Adam on the server, as its authors define it: no bias correction, ``v`` starting from ``tau^2``.
 
@@ -114,7 +98,7 @@ def fedadam(
         ``eta``.
     b1, b2, tau
         Decay rates and adaptivity; the paper's defaults.
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
+    loss_fn, **options
         As for `fedavg`.
 
     Returns
@@ -131,20 +115,9 @@ def fedadam(
     ----------
     Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2.
     """
-    optimizer, suffix = _adaptive("adam", server_learning_rate, b1, b2, tau)
-    return fedopt(
-        loss_fn,
-        server_optimizer=optimizer,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        local_epochs=local_epochs,
-        local_steps=local_steps,
-        momentum=momentum,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-        name=f"fedadam({suffix})",
-    )
+    optimizer = _adaptive_optimizer("adam", server_learning_rate, b1, b2, tau)
+    name = f"fedadam({server_learning_rate}, {b1}, {b2}, {tau})"
+    return fedopt(loss_fn, server_optimizer=optimizer, name=name, **options)
 
 
 def fedyogi(
@@ -154,14 +127,7 @@ def fedyogi(
     b1: float = 0.9,
     b2: float = 0.99,
     tau: float = 1e-3,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""FedOpt with Yogi on the server: `fedadam` with ``v <- v - (1 - b2) D^2 sign(v - D^2)``, ``D`` the displacement.
 
@@ -169,7 +135,7 @@ def fedyogi(
     ----------
     server_learning_rate, b1, b2, tau
         As for `fedadam`.
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
+    loss_fn, **options
         As for `fedavg`.
 
     Returns
@@ -186,20 +152,9 @@ def fedyogi(
     ----------
     Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2.
     """
-    optimizer, suffix = _adaptive("yogi", server_learning_rate, b1, b2, tau)
-    return fedopt(
-        loss_fn,
-        server_optimizer=optimizer,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        local_epochs=local_epochs,
-        local_steps=local_steps,
-        momentum=momentum,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
-        name=f"fedyogi({suffix})",
-    )
+    optimizer = _adaptive_optimizer("yogi", server_learning_rate, b1, b2, tau)
+    name = f"fedyogi({server_learning_rate}, {b1}, {b2}, {tau})"
+    return fedopt(loss_fn, server_optimizer=optimizer, name=name, **options)
 
 
 def fedavgm(
@@ -207,14 +162,7 @@ def fedavgm(
     *,
     server_learning_rate: float | int = 1.0,
     server_momentum: float = 0.9,
-    learning_rate: float | int,
-    batch_size: int | None = None,
-    local_epochs: int | None = None,
-    local_steps: int | None = None,
-    momentum: float | int = 0.0,
-    weights: str = "num_examples",
-    clients_per_round: int | None = None,
-    non_finite: str = "refuse",
+    **options: Unpack[FederatedOptions],
 ) -> FederatedAlgorithm:
     r"""FedOpt with momentum on the server: ``v <- rho v + D``, ``x <- x + eta v``, ``D`` the mean displacement.
 
@@ -222,7 +170,7 @@ def fedavgm(
     ----------
     server_learning_rate, server_momentum
         ``eta`` and ``rho``; 1 and 0 give FedAvg.
-    loss_fn, learning_rate, batch_size, local_epochs, local_steps, momentum, weights, clients_per_round, non_finite
+    loss_fn, **options
         As for `fedavg`.
 
     Returns
@@ -242,19 +190,17 @@ def fedavgm(
     """
     check_number("server_learning_rate", server_learning_rate, above=0.0)
     check_number("server_momentum", server_momentum, minimum=0.0, below=1.0)
+    optimizer = _heavy_ball(float(server_learning_rate), float(server_momentum))
     return fedopt(
         loss_fn,
-        server_optimizer=optax.sgd(float(server_learning_rate), momentum=float(server_momentum)),
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        local_epochs=local_epochs,
-        local_steps=local_steps,
-        momentum=momentum,
-        weights=weights,
-        clients_per_round=clients_per_round,
-        non_finite=non_finite,
+        server_optimizer=optimizer,
         name=f"fedavgm({server_learning_rate}, {server_momentum})",
+        **options,
     )
+
+
+# One object for each setting, so that equal algorithms are equal values.
+_heavy_ball = functools.lru_cache(optax.sgd)
 
 
 class _Moments(NamedTuple):
@@ -262,12 +208,17 @@ class _Moments(NamedTuple):
     second: Any
 
 
-def _adaptive(kind: str, rate: Any, b1: Any, b2: Any, tau: Any) -> tuple[optax.GradientTransformation, str]:
-    """Adam or Yogi as in the paper; optax's own correct the bias, and start ``v`` elsewhere."""
+def _adaptive_optimizer(kind: str, rate: Any, b1: Any, b2: Any, tau: Any) -> optax.GradientTransformation:
     check_number("server_learning_rate", rate, above=0.0)
     check_number("b1", b1, minimum=0.0, below=1.0)
     check_number("b2", b2, minimum=0.0, below=1.0)
     check_number("tau", tau, above=0.0)
+    return _adaptive(kind, float(rate), float(b1), float(b2), float(tau))
+
+
+@functools.lru_cache
+def _adaptive(kind: str, rate: float, b1: float, b2: float, tau: float) -> optax.GradientTransformation:
+    """Adam or Yogi as in the paper; optax's own correct the bias, and start ``v`` elsewhere."""
 
     def init(params: PyTree) -> _Moments:
         return _Moments(jax.tree.map(jnp.zeros_like, params), jax.tree.map(lambda p: jnp.full_like(p, tau**2), params))
@@ -281,4 +232,4 @@ def _adaptive(kind: str, rate: Any, b1: Any, b2: Any, tau: Any) -> tuple[optax.G
             second = jax.tree.map(lambda v, g: v - (1 - b2) * g**2 * jnp.sign(v - g**2), state.second, updates)
         return jax.tree.map(lambda m, v: -rate * m / (jnp.sqrt(v) + tau), first, second), _Moments(first, second)
 
-    return optax.GradientTransformation(init, update), f"{rate}, {b1}, {b2}, {tau}"
+    return optax.GradientTransformation(init, update)

@@ -12,7 +12,7 @@ from verax._errors import check, fail
 from verax._types import AnyArray
 from verax.spectral import RiskPath, Spectrum, risk_path
 
-from ._local import check_number
+from ._options import check_number
 from ._standardize import check_features
 
 

@@ -20,8 +20,8 @@ from ._conjugate_gradient import conjugate_gradient_linear
 from ._evaluate import evaluator
 from ._history import History, empty_history, extended
 from ._linear_scaffold import LinearFit, scaffold_linear
-from ._local import LossFn
-from ._partition import ClientData, check_labels, generator
+from ._options import LossFn
+from ._partition import ClientData, generator
 from ._run import run
 from ._scalar_output import Joint, draw_head, network_of
 from ._standardize import Standardizer, class_targets, fit_standardizer
@@ -291,8 +291,7 @@ def tct(
     check_client_data(clients, algorithm)
     check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
     num_clients, keep = clients.num_clients, np.asarray(clients.mask)
-    labels = _client_labels(clients, num_classes)
-    num_classes = num_classes or int(labels.max()) + 1
+    labels, num_classes = _client_labels(clients, num_classes)
     key1, head_key, sketch_key = (jax.random.fold_in(key, number) for number in range(3))
 
     judge = None if test is None else evaluator(apply_fn, *test)
@@ -392,17 +391,19 @@ def tangent_features(
     )
 
 
-def _client_labels(clients: ClientData, num_classes: int | None) -> np.ndarray:
-    """Labels ``[K, n]`` with padding as class 0, after checking them."""
+def _client_labels(clients: ClientData, num_classes: int | None) -> tuple[np.ndarray, int]:
+    """Labels ``[K, n]`` after checking them, and the number of classes."""
     keep, y = np.asarray(clients.mask), np.asarray(clients.y)
     check(y.ndim == 2 and y.dtype.kind in "iu", "clients", f"labels {y.dtype}{list(y.shape)}", "integer labels [K, n]")
+    low, high = int(y[keep].min()), int(y[keep].max())
+    most = num_classes
     if num_classes is None:
-        check_labels(y[keep])
+        most = int(keep.sum())  # before a table of that width is asked for
     else:
         check_integer("num_classes", num_classes, minimum=2)
-        inside = y[keep].min() >= 0 and y[keep].max() < num_classes
-        check(bool(inside), "clients", f"labels from {y[keep].min()} to {y[keep].max()}", f"0 to {num_classes - 1}")
-    return np.where(keep, y, 0)
+    assert most is not None
+    check(low >= 0 and high < most, "clients", f"labels from {low} to {high}", f"0 to {most - 1}")
+    return np.where(keep, y, 0), num_classes or max(high + 1, 2)
 
 
 def _scatter(rows: jax.Array, keep: np.ndarray) -> jax.Array:
@@ -463,7 +464,7 @@ def _with_stage2(history: History, fit: LinearFit, ledger: list[LedgerEntry], nu
 
 def _held_out_risk(model: TCT, held_out: ClientData, num_classes: int, batch_size: int | None) -> tuple[RiskPath, int]:
     keep = np.asarray(held_out.mask)
-    labels = _client_labels(held_out, num_classes)
+    labels, _ = _client_labels(held_out, num_classes)
     rows = model.features(jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], held_out.x), batch_size=batch_size)
     parts = client_statistics(_scatter(rows, keep), class_targets(labels, num_classes, rows.dtype), keep)
     return risk_path(statistics_spectrum(total_statistics(parts))), len(parts) * parts[0].message_bytes
