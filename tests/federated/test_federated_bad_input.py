@@ -91,20 +91,20 @@ CALLS = {
     "server momentum": (lambda: vf.fedavgm(softmax_loss, learning_rate=1, server_momentum=1.5), "server_momentum"),
     "form": (lambda: vf.scaffold(softmax_loss, learning_rate=1, form="option I"), "form: got 'option I'"),
     "delta, server rate": (
-        lambda: vf.scaffold(softmax_loss, learning_rate=1, server_learning_rate=0.5),
+        lambda: vf.scaffold(softmax_loss, learning_rate=1, form="delta", server_learning_rate=0.5),
         "server_learning_rate: got 0.5; need 1 for form='delta'",
     ),
     "delta, some clients": (
-        lambda: vf.scaffold(softmax_loss, learning_rate=1, clients_per_round=2),
+        lambda: vf.scaffold(softmax_loss, learning_rate=1, form="delta", clients_per_round=2),
         "clients_per_round: got 2; need None for form='delta'",
     ),
     "delta, exclude": (
-        lambda: vf.scaffold(softmax_loss, learning_rate=1, non_finite="exclude"),
+        lambda: vf.scaffold(softmax_loss, learning_rate=1, form="delta", non_finite="exclude"),
         "non_finite: got 'exclude'; need 'refuse' for form='delta'",
     ),
     "delta, unequal steps": (
-        lambda: one_round(algorithm=vf.scaffold(softmax_loss, learning_rate=0.1, batch_size=3)),
-        "local_epochs: got 2 to 3 steps an epoch",
+        lambda: one_round(algorithm=vf.scaffold(softmax_loss, learning_rate=0.1, form="delta", batch_size=3)),
+        "local_epochs: got 2 to 3 steps per round and epoch",
     ),
     "not data": (lambda: one_round(clients=(1, 2, 3)), "clients: got tuple; need ClientData"),
     "float mask": (lambda: one_round(clients=NOT_DATA), "need a boolean mask"),
@@ -132,7 +132,7 @@ CALLS = {
     "nan params": (lambda: run(params={**PARAMS, "first": PARAMS["first"] * NAN}), "params: got 20 non-finite"),
     "evaluate_every": (lambda: run(evaluate_every=0), "evaluate_every: got 0"),
     "scanned loop": (lambda: run(backend="loop", scan_rounds=True), "scan_rounds: got True"),
-    "labels of the evaluator": (lambda: vf.evaluator(lambda p, x: x, np.ones((6, 3)), LABELS + 1), "labels: got"),
+    "labels of the evaluator": (lambda: vf.evaluator(lambda p, x: x, np.ones((6, 3)), LABELS - 1), "labels: got"),
     "lengths of the evaluator": (lambda: vf.evaluator(lambda p, x: x, np.ones((5, 3)), LABELS), "labels: got 6"),
     "nothing to train": (lambda: vf.split_parameters(PARAMS, lambda path, leaf: False), "param_filter: got none"),
     "no such evaluation": (lambda: run()[1].last_mean("auc"), "name: got 'auc'"),
@@ -172,7 +172,7 @@ CALLS = {
     "width alone": (lambda: tct(width=3), "width: got 3"),
     "tct ridge": (lambda: tct(ridge="aic"), "ridge: got 'aic'"),
     "float labels": (lambda: tct(CLIENTS._replace(y=CLIENTS.y.astype(float))), "clients: got labels float"),
-    "labels from one": (lambda: tct(CLIENTS._replace(y=CLIENTS.y + 1)), "labels: got no example"),
+    "negative labels": (lambda: tct(CLIENTS._replace(y=CLIENTS.y - 1)), "clients: got labels from -1 to 1; need 0 to"),
     "few classes": (lambda: tct(num_classes=NUM_CLASSES - 1), "clients: got labels from 0 to 2; need 0 to 1"),
 }
 
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.npz"
     run(rounds=2, checkpoint=path)
     for options in ({"key": jax.random.key(1)}, {"algorithm": vf.fedavg(softmax_loss, learning_rate=0.2)}):
-        with pytest.raises(ValueError, match=r"checkpoint: got .* written by another run"):
+        with pytest.raises(ValueError, match=r"checkpoint: got .* of a run with another"):
             run(rounds=2, checkpoint=path, **options)
     with pytest.raises(ValueError, match="rounds: got 1; need at least 2"):
         run(rounds=1, checkpoint=path)

@@ -19,6 +19,7 @@ from ._conjugate_gradient import conjugate_gradient_linear as conjugate_gradient
 from ._evaluate import evaluator as evaluator
 from ._evaluate import mean_over_clients as mean_over_clients
 from ._evaluate import split_parameters as split_parameters
+from ._from_nnx import from_nnx as from_nnx
 from ._history import History as History
 from ._labels import EncodedLabels as EncodedLabels
 from ._labels import encode_labels as encode_labels

@@ -5,10 +5,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verax._errors import check, check_integer
+from verax._results import raise_if_failed, result
+
+from ._state import Status
+
+SENTENCES = {
+    Status.CLIENTS_EXCLUDED: "clients sent non-finite numbers and were left out: see history.finite",
+    Status.REFUSED: "a client sent non-finite numbers, and the round changed nothing: see history.finite for which, or "
+    "leave such clients out by non_finite='exclude'",
+}
 
 
+@result(SENTENCES)
 class History(NamedTuple):
-    """Records of a run, one entry a round (R rounds, K clients; K is 1 for `centralized`).
+    """Records of a run, one entry per round (R rounds, K clients; K is 1 for `centralized`).
 
     Attributes
     ----------
@@ -42,6 +52,8 @@ class History(NamedTuple):
     finite: np.ndarray
     client_loss: np.ndarray
     evaluations: dict[str, np.ndarray]
+
+    raise_if_failed = raise_if_failed
 
     @property
     def total_bytes(self) -> np.ndarray:

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from verax._errors import check, fail
+from verax._arrays import to_labels
+from verax._errors import check
 
 
 class EncodedLabels(NamedTuple):
@@ -50,44 +51,30 @@ def encode_labels(labels: Any, classes: Any = None) -> EncodedLabels:
     >>> encode_labels([7, 3, 7], classes=[3, 5, 7]).codes.tolist()
     [2, 0, 2]
     """
-    y = _plain("labels", labels)
+    codes, found = _read("labels", labels)
     if classes is None:
-        values, codes = np.unique(y, return_inverse=True)
-        return EncodedLabels(codes.reshape(-1).astype(np.int64), values)
-    values = _plain("classes", classes)
-    check(len(np.unique(values)) == len(values), "classes", "a class that is there twice", "distinct classes")
-    check(values.dtype.kind == y.dtype.kind, "labels", f"dtype {y.dtype}", f"the kind of classes, {values.dtype}")
-    order = np.argsort(values)
-    place = np.minimum(np.searchsorted(values, y, sorter=order), len(values) - 1)
-    codes = order[place]
-    strange = np.unique(y[values[codes] != y])
-    check(len(strange) == 0, "labels", f"{strange[:5].tolist()}", f"labels among classes {values[:10].tolist()}")
-    return EncodedLabels(codes.astype(np.int64), values)
+        return EncodedLabels(codes, found)
+    every = np.asarray(classes)
+    _, distinct = _read("classes", classes)
+    check(len(distinct) == len(every), "classes", "a class that is there twice", "distinct classes")
+    position = {value: place for place, value in enumerate(every.tolist())}
+    strange = [value for value in found.tolist() if value not in position]
+    check(not strange, "labels", f"{strange[:5]}", f"labels among the classes {every[:10].tolist()}")
+    return EncodedLabels(np.array([position[value] for value in found.tolist()])[codes], every)
 
 
-def _plain(argument: str, labels: Any) -> np.ndarray:
-    """Labels as a NumPy array of integers or strings; whole real numbers count as integers."""
-    y = np.asarray(labels)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    check(y.ndim == 1, argument, f"shape {y.shape}", "one label per example, [n]")
-    check(y.size > 0, argument, "none", "at least one")
-    if y.dtype.kind == "O":
-        missing = np.array([value is None or value != value for value in y.tolist()])
-        check(not missing.any(), argument, f"{missing.sum()} missing entries", "a label for each example")
-        kinds = {type(value) for value in y.tolist()}
-        check(len(kinds) == 1, argument, f"labels of types {sorted(kind.__name__ for kind in kinds)}", "one type")
-        y = np.array(y.tolist())
-    if y.dtype.kind not in "biufUS":
-        try:
-            y = y.astype(np.float64)  # bfloat16 and its kin
-        except (TypeError, ValueError):
-            fail(argument, f"dtype {y.dtype}", "integers, strings or booleans")
-    if y.dtype.kind == "f":
-        missing = np.isnan(y)
-        check(not missing.any(), argument, f"{missing.sum()} missing entries (NaN)", "a label for each example")
-        whole = np.isfinite(y).all() and (y == np.round(y)).all() and np.abs(y).max() < 2**53
-        check(bool(whole), argument, "real numbers", "classes; for regression cut the targets into ranges first, "
-              "such as np.digitize(y, np.quantile(y, [0.25, 0.5, 0.75]))")  # fmt: skip
-        y = y.astype(np.int64)
-    return y
+def _read(argument: str, labels: Any) -> EncodedLabels:
+    """Codes and classes; whole real numbers count as integers, other real numbers are no classes."""
+    shape = np.shape(labels)
+    if len(shape) == 2 and shape[1] == 1:
+        labels = np.asarray(labels)[:, 0]
+    codes, classes = to_labels(argument, labels)
+    check(len(codes) > 0, argument, "none", "at least one")
+    missing = int((codes < 0).sum())
+    check(missing == 0, argument, f"{missing} missing entries", "a label for each example")
+    if classes.dtype.kind == "f":
+        whole = bool(np.isfinite(classes).all() and (classes == np.round(classes)).all())
+        check(whole, argument, "real numbers", "classes; for regression cut the targets into ranges first, such as "
+              "np.digitize(y, np.quantile(y, [0.25, 0.5, 0.75]))")  # fmt: skip
+        classes = classes.astype(np.int64)
+    return EncodedLabels(codes.astype(np.int64), classes)

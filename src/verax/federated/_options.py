@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
+import jax
 import numpy as np
 import optax
 
@@ -93,7 +94,10 @@ class LocalOptions(NamedTuple):
 
     def rate(self, round_number: Any) -> Any:
         """Learning rate in a round."""
-        return self.learning_rate(round_number) if callable(self.learning_rate) else self.learning_rate
+        if not callable(self.learning_rate):
+            return self.learning_rate
+        with jax.numpy_dtype_promotion("standard"):  # schedules mix dtypes
+            return self.learning_rate(round_number)
 
     @property
     def has_equal_steps(self) -> bool:

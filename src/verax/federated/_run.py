@@ -1,10 +1,10 @@
 """Many rounds: evaluation, history, progress, and checkpoints from which a run goes on to the same result."""
 
 import functools
-import hashlib
 import os
 import pathlib
 import warnings
+import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from verax._errors import check, check_finite, check_integer
+from verax._digest import check_identity, identity
+from verax._errors import check, check_finite, check_integer, fail
 from verax._progress import progress_bar
 from verax._save import load, register, save
 from verax._types import PyTree
@@ -27,7 +28,7 @@ from ._state import FederatedState, RoundMetrics, Status
 
 
 class _Checkpoint(NamedTuple):
-    fingerprint: str
+    identity: dict[str, str]
     leaves: list[Any]
     history: History
 
@@ -77,7 +78,8 @@ def run(
         Compile the rounds between two evaluations or checkpoints into one ``scan``; by default on accelerators.
     checkpoint
         File, by convention ``.npz``. Written as the run goes on; a run that finds it goes on from there, to the same
-        result as an uninterrupted one.
+        result as an uninterrupted one. A file of another run (algorithm, options, loss, parameters, data, key or
+        version) is refused.
     checkpoint_every
         Rounds between writes.
     progress
@@ -130,10 +132,10 @@ def run(
     num_tracked = 1 if algorithm.kind == "pooled" else clients.num_clients
     up, down = algorithm.bytes_up(params, clients), algorithm.bytes_down(params, clients)
     history = empty_history(num_tracked)
-    fingerprint = ""
+    whose: dict[str, str] = {}
     if checkpoint is not None:
-        fingerprint = _fingerprint(algorithm, params, clients, key, evaluate_every)
-        state, history = _resume(pathlib.Path(checkpoint), fingerprint, state, history)
+        whose = identity(algorithm=algorithm, params=params, clients=clients, key=key, evaluate_every=evaluate_every)
+        state, history = _resume(pathlib.Path(checkpoint), whose, state, history)
         check(len(history.loss) <= rounds, "rounds", rounds, f"at least {len(history.loss)}, which the checkpoint has")
     with progress_bar(algorithm.name.split("(")[0], rounds, progress) as advance:
         for _ in range(len(history.loss)):
@@ -146,7 +148,7 @@ def run(
             evaluation = evaluate(algorithm.params(state)) if evaluated and evaluate is not None else {}
             history = extended(history, rows_of(metrics, num_tracked, evaluation, up, down))
             if checkpoint is not None and (until % checkpoint_every == 0 or until == rounds):
-                save(_Checkpoint(fingerprint, jax.device_get(jax.tree.leaves(state)), history), checkpoint)
+                save(_Checkpoint(whose, [_stored(leaf) for leaf in jax.tree.leaves(state)], history), checkpoint)
             for _ in range(done, until):
                 advance()
     if (history.status == int(Status.REFUSED)).all():
@@ -199,31 +201,36 @@ def _scan_rounds(algorithm, state, clients, key, numbers, backend, chunk_size, m
     return lax.scan(step, state, numbers)
 
 
-def _fingerprint(
-    algorithm: FederatedAlgorithm, params: PyTree, clients: ClientData, key: jax.Array, evaluate_every: int
-) -> str:
-    """Hash of all that the result depends on, as far as it can be read: functions cannot."""
-    digest = hashlib.sha256(repr((algorithm.name, evaluate_every, jax.tree.structure(params))).encode())
-    for leaf in jax.tree.leaves((params, tuple(clients), jax.random.key_data(key))):
-        array = np.ascontiguousarray(leaf)
-        digest.update(repr((array.dtype.name, array.shape)).encode())
-        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
-    return digest.hexdigest()
-
-
 def _resume(
-    path: pathlib.Path, fingerprint: str, state: FederatedState, history: History
+    path: pathlib.Path, now: dict[str, str], state: FederatedState, history: History
 ) -> tuple[FederatedState, History]:
     if not path.exists():
         return state, history
-    found = load(path)
-    same = isinstance(found, _Checkpoint) and found.fingerprint == fingerprint
-    check(
-        same,
-        "checkpoint",
-        f"{path}, written by another run",
-        "the same algorithm, parameters, data and key, or a new file",
-    )
+    whole = zipfile.is_zipfile(path)
+    check(whole, "checkpoint", f"{path}, which cannot be read: torn, or no file of a run", "a new file")
+    try:
+        found = load(path)
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        fail("checkpoint", f"{path}, which cannot be read ({error})", "a file that run has written, or a new one")
+    check(isinstance(found, _Checkpoint), "checkpoint", f"{path}, a {type(found).__name__}", "a file that run wrote")
+    check_identity("checkpoint", path, found.identity, now)
     leaves, structure = jax.tree.flatten(state)
     check(len(leaves) == len(found.leaves), "checkpoint", f"{path} with another state", "a new file")
-    return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in found.leaves]), found.history
+    return jax.tree.unflatten(
+        structure, [_restored(*pair) for pair in zip(found.leaves, leaves, strict=True)]
+    ), found.history
+
+
+def _stored(leaf: jax.Array) -> np.ndarray:
+    """The leaf in a dtype that files know: keys as their integers, bfloat16 and its kin as their bytes."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(leaf))
+    array = np.asarray(leaf)
+    return array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
+
+
+def _restored(stored: Any, like: jax.Array) -> jax.Array:
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(stored), impl=jax.random.key_impl(like))
+    array = np.asarray(stored)
+    return jnp.asarray(array if array.dtype == like.dtype else array.view(like.dtype))

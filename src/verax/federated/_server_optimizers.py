@@ -49,15 +49,25 @@ def fedopt(
     """
     local, aggregation = checked_options(loss_fn, options)
     check_optimizer("server_optimizer", server_optimizer)
-    update = _ServerUpdate(server_optimizer)
     return FederatedAlgorithm(
         describe(name, local, aggregation),
         local,
         SendDisplacement(loss_fn, local),
-        update,
-        init_server=update.init,
+        _ServerUpdate(server_optimizer),
+        init_server=_ServerInit(server_optimizer),
         aggregation=aggregation,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _ServerInit:
+    """State of an optimizer; a method bound to an object would not equal that of an equal object."""
+
+    optimizer: optax.GradientTransformation
+
+    def __call__(self, params: PyTree) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return self.optimizer.init(params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +75,6 @@ class _ServerUpdate:
     """Feed the negative mean displacement to an optimizer."""
 
     optimizer: optax.GradientTransformation
-
-    def init(self, params: PyTree) -> Any:
-        with jax.numpy_dtype_promotion("standard"):
-            return self.optimizer.init(params)
 
     def __call__(self, params: PyTree, server: Any, mean: PyTree, share: jax.Array) -> tuple[PyTree, Any]:
         del share

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from verax._errors import fail
+from verax._frozen_state import tell
+from verax._tree import leaf_paths
 from verax._types import ApplyFn, PyTree
 
 if TYPE_CHECKING:
@@ -69,8 +71,11 @@ def from_nnx(model: "nnx.Module") -> tuple[ApplyFn, PyTree]:
         fail("model", f"a {type(model).__name__} without nnx.Param", "a module with parameters")
     treedef, state_treedef = jax.tree.structure(params), jax.tree.structure(param_state)
     options = _evaluation_options(type(model).__call__)
+    statistics = nnx.to_flat_state(nnx.filter_state(rest, nnx.BatchStat))
+    frozen = ["/".join(map(str, path)) for path, _ in statistics]
 
     def apply_fn(params: PyTree, x: Any) -> Any:
+        tell(frozen)
         leaves, got = jax.tree.flatten(params)
         if got != treedef:
             fail("params", got, f"the structure that from_nnx returned, {treedef}")
@@ -125,8 +130,10 @@ def from_linen(module: "linen.Module", variables: Mapping[str, Any]) -> tuple[Ap
         fail("variables", got, "the mapping that module.init returns, with 'params'")
     others = {name: value for name, value in variables.items() if name != "params"}
     options = _evaluation_options(type(module).__call__)
+    frozen = [f"{name}/{path}" for name, value in others.items() for path in leaf_paths(value)]
 
     def apply_fn(params: PyTree, x: Any) -> Any:
+        tell(frozen)
         return module.apply({"params": params, **others}, x, **options)
 
     return apply_fn, variables["params"]

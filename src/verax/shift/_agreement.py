@@ -1,5 +1,6 @@
 """Scores from several models, or from a second task: agreement, agreement-on-the-line, rotation."""
 
+import functools
 import itertools
 
 import jax
@@ -8,10 +9,11 @@ import numpy as np
 from jax.scipy.stats import norm
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_finite, check_option, fail, is_traced
+from verax._arrays import to_array
+from verax._errors import check, check_option, fail, is_traced
 from verax._types import AnyArray
 
-from ._checks import as_array, check_inputs, check_logits
+from ._checks import check_inputs, check_logits
 
 # Pairs whose agreement lies outside carry little information on a probit scale; as in the authors' notebook.
 _LEAST_AGREEMENT, _MOST_AGREEMENT = 0.05, 0.98
@@ -133,10 +135,9 @@ def agreement_on_the_line(
         ("other_val_logits", other_val_logits, val),
         ("other_target_logits", other_target_logits, target),
     ):
-        array = as_array(argument, logits)
+        array = to_array(argument, logits)
         fits = array.ndim == 3 and array.shape[1:] == own.shape and array.shape[0] >= 2
         check(fits, argument, f"shape {array.shape}", f"shape [J, {own.shape[0]}, {own.shape[1]}] with J >= 2")
-        check_finite(argument, array)
         others.append(array)
     same = others[0].shape[0] == others[1].shape[0]
     check(same, "other_target_logits", f"{others[1].shape[0]} models", f"{others[0].shape[0]}, as other_val_logits")
@@ -165,9 +166,10 @@ def agreement_on_the_line(
         system[np.arange(len(first)), first] = system[np.arange(len(first)), second] = 0.5
         matrix = weight[:, None] * jnp.asarray(system, val.dtype)
         values = weight * (y + slope * ((probit[first] + probit[second]) / 2 - x))
-        gram = matrix.T @ matrix
+        multiply = functools.partial(jnp.matmul, precision="highest")
+        gram = multiply(matrix.T, matrix)
         determined &= jnp.linalg.eigvalsh(gram)[0] > 1e-5
-        estimate = jnp.linalg.solve(gram, matrix.T @ values)[0]
+        estimate = jnp.linalg.solve(gram, multiply(matrix.T, values))[0]
     error = jnp.where(determined, 1 - norm.cdf(estimate), jnp.nan)
     if not is_traced(error) and bool(jnp.isnan(error)):
         fail(
@@ -219,9 +221,8 @@ def rotation(
     environments?", ICML 2021.
     """
     _, _, target = check_inputs(val_logits, val_labels, target_logits)
-    logits = as_array("target_rotation_logits", target_rotation_logits)
+    logits = to_array("target_rotation_logits", target_rotation_logits)
     turns = logits.shape[0] if logits.ndim == 3 else 0
     fits = turns >= 2 and logits.shape == (turns, target.shape[0], turns)
     check(fits, "target_rotation_logits", f"shape {logits.shape}", f"[R, {target.shape[0]}, R] with R >= 2")
-    check_finite("target_rotation_logits", logits)
     return (logits.argmax(2) != jnp.arange(turns)[:, None]).astype(target.dtype).mean()

@@ -22,7 +22,8 @@ def average_confidence(
     val_logits, val_labels
         Labelled in-distribution holdout; not used, so that every score has one signature.
     target_logits : [m, K]
-        Logits of the unlabelled target set, in the dtype of ``val_logits``.
+        Logits of the unlabelled target set. Every score takes float16 and bfloat16 too, one logit per example for two
+        classes, ``-inf`` for a probability of zero, and labels as integers, strings or booleans.
 
     Returns
     -------
@@ -165,10 +166,27 @@ def _atc(val: jax.Array, labels: jax.Array, target: jax.Array, score: str) -> ja
 
 def _confidence(logits: jax.Array, score: str) -> jax.Array:
     if score == "max_confidence":
-        return jax.nn.log_softmax(logits).max(1)  # its logarithm: the order is the same, and no two merge at 1
+        return margins(logits).max(1)
     return -_row_entropy(logits)
 
 
+def margins(logits: jax.Array) -> jax.Array:
+    r"""Log-odds of each class, :math:`z_k - \log\sum_{j \ne k} e^{z_j}`, which tell apart confidences that round to 1."""
+    largest = logits.max(1, keepdims=True)
+    first = jnp.arange(logits.shape[1]) == logits.argmax(1)[:, None]
+    below = logits - largest
+    odds = jnp.where(first, 0, jnp.exp(below))
+    # Against every other class the sum holds the largest, 1, so that the subtraction loses nothing.
+    others = jnp.log1p(odds.sum(1, keepdims=True) - odds)
+    of_first = largest - jax.nn.logsumexp(jnp.where(first, -jnp.inf, logits), axis=1, keepdims=True)
+    return jnp.where(first, of_first, below - others)
+
+
 def _row_entropy(logits: jax.Array) -> jax.Array:
-    log_p = jax.nn.log_softmax(logits)
-    return -(jnp.exp(log_p) * log_p).sum(1)
+    """Entropy as two sums of terms that are not negative, without the largest class, whose own term rounds to 0."""
+    below = logits - logits.max(1, keepdims=True)
+    first = jnp.arange(logits.shape[1]) == logits.argmax(1)[:, None]
+    odds = jnp.where(first, 0, jnp.exp(below))
+    total = odds.sum(1)
+    spread = jnp.where(odds > 0, odds * below, 0).sum(1)
+    return jnp.log1p(total) - spread / (1 + total)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from verax._arrays import same_dtype
 from verax._errors import check, check_integer, fail, is_traced
 from verax._types import AnyArray
 
@@ -90,7 +91,7 @@ def mano(
     NeurIPS 2024.
     """
     check_integer("power", power, minimum=1)
-    _, _, target = check_inputs(val_logits, val_labels, target_logits)
+    _, _, target = check_inputs(val_logits, val_labels, target_logits, log_zeros=False)
     log_p = jax.nn.log_softmax(target)
     taylor = 1 + target + target**2 / 2
     taylor = taylor - taylor.min(1, keepdims=True)
@@ -148,10 +149,16 @@ def mde(
     R. Peng et al., "Energy-based automated model evaluation", ICLR 2024.
     """
     check(temperature > 0, "temperature", temperature, "a positive number")
-    _, _, target = check_inputs(val_logits, val_labels, target_logits)
+    _, _, target = check_inputs(val_logits, val_labels, target_logits, log_zeros=False)
     check(target.shape[0] >= 2, "target_logits", "one example", "at least two")
     energy = -temperature * jax.nn.logsumexp(target / temperature, axis=1)
-    return -jnp.log(-jax.nn.log_softmax(energy).mean())
+    # Minus the mean of log softmax is the log-sum-exp less the mean: here in units of the largest energy, so that
+    # neither the sum over the set nor a difference overflows.
+    largest = energy.max()
+    unit = jnp.clip(jnp.abs(energy).max(), 1, 2.0**100)  # whose inverse is no subnormal number
+    rest = jnp.log(jnp.exp(energy - largest).sum())
+    mean_gap = (largest / unit - energy / unit).mean() + rest / unit
+    return -(jnp.log(unit) + jnp.log(mean_gap))
 
 
 def dispersion(
@@ -201,8 +208,7 @@ def dispersion(
     """
     _, _, target = check_inputs(val_logits, val_labels, target_logits)
     features = check_features("target_features", target_features, target.shape[0])
-    check(features.dtype == target.dtype, "target_features", f"dtype {features.dtype}", f"{target.dtype}")
-    value, predicted = _dispersion(target, features)
+    value, predicted = _dispersion(*same_dtype(target, features))
     if not is_traced(predicted) and int(predicted) < 2:
         fail("target_logits", "one predicted class", "at least two: one class has no dispersion")
     return value
@@ -213,7 +219,7 @@ def _dispersion(logits: jax.Array, features: jax.Array) -> tuple[jax.Array, jax.
     """Value, and the number of classes predicted."""
     one_hot = jax.nn.one_hot(logits.argmax(1), logits.shape[1], dtype=logits.dtype)
     counts = one_hot.sum(0)
-    sums = one_hot.T @ (features - features.mean(0))
+    sums = jnp.matmul(one_hot.T, centred(features), precision="highest")
     between = (sums**2).sum(1) / jnp.maximum(counts, 1)
     return -jnp.log(between.sum() / (logits.shape[1] - 1)), (counts > 0).sum()
 
@@ -269,7 +275,7 @@ def frechet(
     val, _, target = check_inputs(val_logits, val_labels, target_logits)
     first = check_features("val_features", val_features, val.shape[0])
     second = check_features("target_features", target_features, target.shape[0], first.shape[1])
-    check(first.dtype == second.dtype, "target_features", f"dtype {second.dtype}", f"{first.dtype}, as val_features")
+    first, second = same_dtype(first, second)
     for argument, features in (("val_features", first), ("target_features", second)):
         check(features.shape[0] >= 2, argument, "one example", "at least two")
     return _frechet(first, second)
@@ -278,9 +284,16 @@ def frechet(
 @jax.jit
 def _frechet(first: jax.Array, second: jax.Array) -> jax.Array:
     factors, means = [], []
-    for features in (first, second):
+    origin = first.mean(0)  # distances and covariances do not depend on it; their rounding does
+    for features in (first - origin, second - origin):
         means.append(features.mean(0))
-        centred = (features - means[-1]) / (features.shape[0] - 1) ** 0.5
-        factors.append(jnp.linalg.qr(centred, mode="r"))  # R^T R = Sigma
-    cross = jnp.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+        factors.append(jnp.linalg.qr(centred(features) / (features.shape[0] - 1) ** 0.5, mode="r"))  # R^T R = Sigma
+    product = jnp.matmul(factors[0], factors[1].T, precision="highest")
+    cross = jnp.linalg.svd(product, compute_uv=False).sum()
     return ((means[0] - means[1]) ** 2).sum() + (factors[0] ** 2).sum() + (factors[1] ** 2).sum() - 2 * cross
+
+
+def centred(features: jax.Array) -> jax.Array:
+    """Features [..., m, d] less their means, twice: the first mean of features far from 0 is itself rounded."""
+    once = features - features.mean(-2, keepdims=True)
+    return once - once.mean(-2, keepdims=True)

@@ -9,10 +9,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
-from verax._errors import check, check_floating, check_integer, check_option, fail
+from verax._arrays import same_dtype, to_array
+from verax._errors import check, check_integer, check_option, fail
 from verax._types import AnyArray
 
-from ._checks import as_array, check_features, check_key, check_logits
+from ._checks import check_features, check_key, check_logits
+from ._dispersity import centred
 from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
 
 NORMS = ("function", "parameter", "disagreement")
@@ -126,14 +128,14 @@ def kernel_projection_norm(
         if holdout_features is None:
             fail("holdout_features", "None", f"features of in-distribution examples for norm={norm!r}")
         holdout = check_features("holdout_features", holdout_features, width=pool.shape[1])
-        check(holdout.dtype == pool.dtype, "holdout_features", f"dtype {holdout.dtype}", f"{pool.dtype}")
+        holdout = holdout.astype(pool.dtype)
     given = (null_features is None) == (null_logits is None)
     check(given, "null_features", "one of features and logits", "both, or neither")
     null_pool, null_pool_logits = pool, pool_logits
     if null_features is not None:
         null_pool = check_features("null_features", null_features, width=pool.shape[1])
         null_pool_logits = check_logits("null_logits", null_logits, num_classes)
-        check(null_pool.dtype == pool.dtype, "null_features", f"dtype {null_pool.dtype}", f"{pool.dtype}")
+        null_pool, null_pool_logits = null_pool.astype(pool.dtype), null_pool_logits.astype(pool.dtype)
         same = null_pool_logits.shape[0] == null_pool.shape[0]
         check(same, "null_logits", f"{null_pool_logits.shape[0]} rows", f"{null_pool.shape[0]}, as null_features")
     for argument, rows in (("reference_features", pool.shape[0]), ("null_features", null_pool.shape[0])):
@@ -231,14 +233,15 @@ def gram_projection_norm(
     ):
         array = check_features(argument, kernel)
         check(array.shape == shape, argument, f"shape {array.shape}", f"shape {shape}")
-        check(array.dtype == target.dtype, argument, f"dtype {array.dtype}", f"{target.dtype}, as the logits")
         kernels.append(array)
+    *kernels, target, reference = same_dtype(*kernels, target, reference)
     budgets, scalar = check_budget(budget)
     scale = jnp.trace(kernels[1]) / r
     weights = jnp.asarray(budgets, target.dtype)
-    a_t, a_r = (_duals(k, z, weights, scale) for k, z in ((kernels[0], target), (kernels[1], reference)))
-    squared = jnp.einsum("bik,ij,bjk->b", a_t, kernels[0], a_t) + jnp.einsum("bik,ij,bjk->b", a_r, kernels[1], a_r)
-    squared = squared - 2 * jnp.einsum("bik,ij,bjk->b", a_r, kernels[2], a_t)
+    with jax.default_matmul_precision("highest"):
+        a_t, a_r = (_duals(k, z, weights, scale) for k, z in ((kernels[0], target), (kernels[1], reference)))
+        squared = jnp.einsum("bik,ij,bjk->b", a_t, kernels[0], a_t) + jnp.einsum("bik,ij,bjk->b", a_r, kernels[1], a_r)
+        squared = squared - 2 * jnp.einsum("bik,ij,bjk->b", a_r, kernels[2], a_t)
     value = jnp.sqrt(jnp.maximum(squared, 0))  # a rounding error below 0 is a distance of 0
     return value[0] if scalar else value
 
@@ -261,24 +264,23 @@ def _check_sets(reference_features, reference_logits, target_features, target_lo
     pool_logits = check_logits("reference_logits", reference_logits)
     same = pool.shape[0] == pool_logits.shape[0]
     check(same, "reference_logits", f"{pool_logits.shape[0]} rows", f"{pool.shape[0]}, as reference_features")
-    target, logits = as_array("target_features", target_features), as_array("target_logits", target_logits)
+    target = to_array("target_features", target_features, finite=False, empty=True)
+    logits = to_array("target_logits", target_logits, finite=False, empty=True)
     fits = target.ndim == 3 and target.size > 0 and target.shape[2] == pool.shape[1]
     check(fits, "target_features", f"shape {target.shape}", f"sets of features [S, m, {pool.shape[1]}]")
     expected = (*target.shape[:2], pool_logits.shape[1])
     check(logits.shape == expected, "target_logits", f"shape {logits.shape}", f"shape {expected}")
-    for argument, array in (("target_features", target), ("target_logits", logits), ("reference_logits", pool_logits)):
-        check_floating(argument, array)
-        check(array.dtype == pool.dtype, argument, f"dtype {array.dtype}", f"{pool.dtype}, as reference_features")
-    return pool, pool_logits, target, logits
+    return same_dtype(pool, pool_logits, target, logits)
 
 
 def normalise_set(features: jax.Array, normalize: str | None) -> jax.Array:
     """Features [..., m, P] of sets, standardised over the set, or scaled to norm 1, or as they are."""
     if normalize == "set":
-        mean, sd = features.mean(-2, keepdims=True), features.std(-2, keepdims=True)
+        mean, deviation = features.mean(-2, keepdims=True), centred(features)
+        sd = jnp.sqrt((deviation**2).mean(-2, keepdims=True))
         # A constant feature leaves only rounding.
-        alive = sd > 1e-5 * jnp.abs(mean) + jnp.finfo(features.dtype).tiny
-        return jnp.where(alive, (features - mean) / jnp.where(alive, sd, 1), 0)
+        alive = sd > 8 * jnp.finfo(features.dtype).eps * jnp.abs(mean) + jnp.finfo(features.dtype).tiny
+        return jnp.where(alive, deviation / jnp.where(alive, sd, 1), 0)
     if normalize == "unit":
         length = jnp.sqrt((features**2).sum(-1, keepdims=True))
         return features / jnp.where(length > 0, length, 1)
@@ -310,7 +312,8 @@ def _fit_sets(
         rotated = vectors.T @ (phi.T @ target) / num
         return jnp.einsum("pq,bq,qk->bpk", vectors, _filter(values, budgets, scale), rotated)
 
-    return lax.map(fit, (features, logits))
+    with jax.default_matmul_precision("highest"):
+        return lax.map(fit, (features, logits))
 
 
 def _duals(kernel: jax.Array, logits: jax.Array, budgets: jax.Array, scale: jax.Array) -> jax.Array:
@@ -334,7 +337,7 @@ def _distance(fits: jax.Array, *, references: jax.Array, holdout: jax.Array | No
         gap = jnp.sqrt(((fits[:, None] - references[None]) ** 2).sum((-2, -1)))
         return gap.mean(1).T
     assert holdout is not None
-    outputs, expected = (jnp.einsum("hp,sbpk->sbhk", holdout, w) for w in (fits, references))
+    outputs, expected = (jnp.einsum("hp,sbpk->sbhk", holdout, w, precision="highest") for w in (fits, references))
 
     def one(output: jax.Array) -> jax.Array:
         if norm == "disagreement":

@@ -8,6 +8,7 @@ from verax._types import AnyArray
 from verax.matching import solve_transport
 
 from ._checks import check_inputs
+from ._confidence import margins
 
 
 def cot(
@@ -85,9 +86,9 @@ def cott(
     shares = _shares(labels, val.shape[1])
     num_errors = (val.argmax(1) != labels).sum()
     costs = jnp.append(jnp.sort(_row_costs(val, shares), descending=True), -jnp.inf)
-    # Two solutions of one transport differ by rounding.
-    rounding = 100 * jnp.finfo(costs.dtype).eps
-    return (_row_costs(target, shares) > costs[num_errors] + rounding).mean(dtype=costs.dtype)
+    # Two solutions of one transport differ by rounding, which is relative: costs near 0 keep their order.
+    threshold = costs[num_errors] * (1 + 100 * jnp.finfo(costs.dtype).eps)
+    return (_row_costs(target, shares) > threshold).mean(dtype=costs.dtype)
 
 
 def _shares(labels: jax.Array, num_classes: int) -> jax.Array:
@@ -96,6 +97,6 @@ def _shares(labels: jax.Array, num_classes: int) -> jax.Array:
 
 def _row_costs(logits: jax.Array, shares: jax.Array) -> jax.Array:
     """Cost of moving each softmax row, an average over its parts, under an optimal plan; one mass a row."""
-    costs = 1 - jax.nn.softmax(logits)
+    costs = jax.nn.sigmoid(-margins(logits))  # 1 - p, without the rounding of p near 1
     demand = shares.astype(costs.dtype) * logits.shape[0]
     return (solve_transport(costs, jnp.ones_like(costs[:, 0]), demand).plan * costs).sum(1)

@@ -70,7 +70,7 @@ def importance_reweighting(
 
     val_bins = bins(val)
     counts = val_bins.sum(0)
-    errors = (val.argmax(1) != labels).astype(val.dtype) @ val_bins
+    errors = jnp.matmul((val.argmax(1) != labels).astype(val.dtype), val_bins, precision="highest")
     position = jnp.arange(num_bins)
     distance = jnp.where(counts[None] > 0, jnp.abs(position[:, None] - position[None]), 2 * num_bins)
     nearest = distance.argmin(1)

@@ -2,10 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Float, Int
 
-from verax._errors import fail, is_traced
+from verax._errors import check, fail, is_traced
 from verax._types import AnyArray
 
 from ._checks import check_labels, check_logits
@@ -55,6 +56,12 @@ def fit_temperature(val_logits: Float[AnyArray, "n K"], val_labels: Int[AnyArray
     """
     logits = check_logits("val_logits", val_logits)
     labels = check_labels("val_labels", val_labels, *logits.shape)
+    if not is_traced((logits, labels)):
+        never = (
+            np.asarray(jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]) <= np.asarray(logits).max(1) - 999
+        )
+        need = "probabilities above zero for the true labels: from_probabilities(..., floor=1e-6)"
+        check(not never.any(), "val_logits", f"a probability of zero for {int(never.sum())} true labels", need)
     temperature = _bisected(logits, labels)
     if not is_traced(temperature) and not abs(float(jnp.log(temperature))) < _RANGE - 0.01:
         fail("val_logits", f"a best temperature beyond e^±{_RANGE:g}", "a holdout with errors, and better than chance")
