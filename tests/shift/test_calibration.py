@@ -1,4 +1,4 @@
-"""Calibration: coverage over exchangeable families, refusals, and the monitor."""
+"""Calibration: coverage over exchangeable families, and refusals."""
 
 import jax
 import numpy as np
@@ -112,45 +112,3 @@ def test_a_calibration_is_kept(tmp_path):
     again = vs.load(tmp_path / "calibration.npz")
     assert again.estimate(0.4) == calibration.estimate(0.4)
     assert again.label_shift(np.zeros(40, int)) == calibration.label_shift(np.zeros(40, int))
-
-
-def stream(rng, num, strength):
-    labels = rng.integers(0, 4, num)
-    return strength * np.eye(4)[labels] + rng.normal(size=(num, 4)), labels
-
-
-def test_monitor(rng):
-    logits, labels = stream(rng, 1600, 3.0)
-    monitor = vs.ShiftMonitor(vs.average_confidence, chunk_size=200, num_resamples=10, key=KEY).fit(logits, labels)
-    good, good_labels = stream(rng, 400, 3.0)
-    bad, bad_labels = stream(rng, 500, 0.5)
-    table = monitor.estimate(np.concatenate([good, bad]))
-    assert table.stop.tolist() == [200, 400, 600, 800, 900]  # the last chunk is short, and there
-    assert table.alert.tolist() == [False, False, True, True, True]
-    assert np.all(table.lower <= table.estimate)
-    assert np.all(table.estimate <= table.upper)
-    piecewise = monitor.estimate(iter([good[:130], good[130:], bad]))
-    for one, other in zip(piecewise, table, strict=True):
-        np.testing.assert_array_equal(one, other)
-    late = table.realize(np.concatenate([good_labels, bad_labels[:250]]), np.concatenate([good, bad[:250]]).argmax(1))
-    assert np.isfinite(late.realized).tolist() == [True, True, True, False, False]
-    assert late.realized[2] == pytest.approx(np.mean(bad[:200].argmax(1) != bad_labels[:200]))
-    assert len(late.rows()) == 5
-    assert str(late).count("\n") == 5
-    axes = late.plot()
-    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {"estimate", "threshold", "realized"}
-
-
-def test_monitor_refuses_where_the_calibration_does(rng):
-    logits, labels = stream(rng, 1200, 3.0)
-    scores, errors, names = families(np.random.default_rng(1), 10)
-    calibration = vs.ErrorCalibration.fit(scores.ravel(), errors.ravel(), names)
-    monitor = vs.ShiftMonitor(
-        lambda *a: float(vs.average_confidence(*a)), chunk_size=100, calibration=calibration, num_resamples=5, key=KEY
-    ).fit(logits, labels)
-    far = stream(rng, 200, 3.0)[0]
-    far[150] = np.nan
-    table = monitor.estimate(far)
-    assert table.status.tolist() == [vs.Status.OK, vs.Status.NON_FINITE]
-    assert table.alert[1]
-    assert np.isnan(table.estimate[1])

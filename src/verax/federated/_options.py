@@ -87,7 +87,7 @@ class LocalOptions(NamedTuple):
     batch_size: int | None
     local_epochs: int | None
     local_steps: int | tuple[int, ...] | None
-    momentum: float
+    momentum: float = 0.0
     optimizer: optax.GradientTransformation | None = None
     state: str | None = None
     takes_key: bool = False

@@ -22,10 +22,11 @@ from ._dispersity import mde as mde
 from ._dispersity import nuclear_norm as nuclear_norm
 from ._kernel_projection_norm import gram_projection_norm as gram_projection_norm
 from ._kernel_projection_norm import kernel_projection_norm as kernel_projection_norm
-from ._monitor import MonitorTable as MonitorTable
 from ._monitor import ShiftMonitor as ShiftMonitor
+from ._monitor_table import MonitorTable as MonitorTable
 from ._optimal_transport import cot as cot
 from ._optimal_transport import cott as cott
+from ._probabilities import from_probabilities as from_probabilities
 from ._projection_norm import projection_norm as projection_norm
 from ._reweighting import cbpe as cbpe
 from ._reweighting import importance_reweighting as importance_reweighting

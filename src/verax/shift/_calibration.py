@@ -9,14 +9,16 @@ import numpy as np
 from scipy import stats
 
 from verax._errors import check, check_finite, check_integer, fail
+from verax._results import raise_if_failed, result
 from verax._save import register
 from verax._stats import clopper_pearson, conformal_quantile
 from verax._types import AnyArray
 
 from ._checks import check_key, check_level
-from ._scores import Status
+from ._scores import SENTENCES, Status
 
 
+@result(SENTENCES)
 class Estimate(NamedTuple):
     """Errors of target sets; the numbers are NaN where ``status`` is not ``Status.OK``."""
 
@@ -29,9 +31,12 @@ class Estimate(NamedTuple):
     status: np.ndarray
     """OK, OUT_OF_RANGE, LABEL_SHIFT or NON_FINITE."""
 
+    raise_if_failed = raise_if_failed
 
+
+@result()
 class Validation(NamedTuple):
-    """What leaving out each family in turn shows."""
+    """Predictions of each family from the others."""
 
     predicted: np.ndarray
     """Predictions [S] of each set by a line fitted to the other families."""

@@ -171,7 +171,7 @@ def _confidence(logits: jax.Array, score: str) -> jax.Array:
 
 
 def margins(logits: jax.Array) -> jax.Array:
-    r"""Log-odds of each class, :math:`z_k - \log\sum_{j \ne k} e^{z_j}`, which tell apart confidences that round to 1."""
+    r"""Log-odds of each class, :math:`z_k - \log\sum_{j \ne k} e^{z_j}`: they differ where confidences round to 1."""
     largest = logits.max(1, keepdims=True)
     first = jnp.arange(logits.shape[1]) == logits.argmax(1)[:, None]
     below = logits - largest

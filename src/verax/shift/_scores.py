@@ -1,4 +1,4 @@
-"""What Projection Norm returns: values beside their null distribution."""
+"""Results of Projection Norm: values beside their null distribution."""
 
 import enum
 from typing import NamedTuple
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
 
 class Status(enum.IntEnum):
-    """What became of one target set, or of one estimate."""
+    """Outcome for one target set, or for one estimate."""
 
     OK = 0
     ONE_CLASS = 1
@@ -25,6 +26,15 @@ class Status(enum.IntEnum):
     """Predicted labels are distributed as in no calibration set; there is no estimate."""
 
 
+SENTENCES = {
+    Status.ONE_CLASS: "the model predicts one class on the whole set, so that the score rests on a constant labelling",
+    Status.NON_FINITE: "inputs or result hold NaN or infinity",
+    Status.OUT_OF_RANGE: "the score lies outside those of the calibration: calibrate on stronger or weaker shifts too",
+    Status.LABEL_SHIFT: "predicted labels are distributed as in no calibration set",
+}
+
+
+@result(SENTENCES)
 class Scores(NamedTuple):
     """Projection Norm of S target sets. With several budgets or norms, a leading axis holds them."""
 
@@ -40,6 +50,8 @@ class Scores(NamedTuple):
     """Of no shift: the rank of the value among the draws, ``(1 + #{null >= value}) / (1 + draws)``."""
     status: Int[AnyArray, " S"]
     """:class:`Status` of each set."""
+
+    raise_if_failed = raise_if_failed
 
 
 @jax.jit
