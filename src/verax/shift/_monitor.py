@@ -23,7 +23,7 @@ _NULL_KEY = 2**31 - 1
 """Folded into the monitor's key for them; no chunk has this number."""
 
 
-class _Reference(NamedTuple):
+class _MonitorReference(NamedTuple):
     """Two halves of the labelled holdout: one that scores need, one that shows chunks without shift."""
 
     logits: np.ndarray
@@ -31,7 +31,7 @@ class _Reference(NamedTuple):
     rest: np.ndarray
 
 
-class _Stream(NamedTuple):
+class _MonitorStream(NamedTuple):
     """A stream after some examples; ``held`` are those of a chunk that is not complete."""
 
     position: int
@@ -45,16 +45,16 @@ class _Stream(NamedTuple):
     labels: Evidence
 
 
-class _Saved(NamedTuple):
+class _SavedMonitor(NamedTuple):
     score_name: str | None
     options: dict[str, Any]
     key: np.ndarray
     calibration: ErrorCalibration | None
-    reference: _Reference | None
-    stream: _Stream | None
+    reference: _MonitorReference | None
+    stream: _MonitorStream | None
 
 
-register(_Reference, _Stream, Evidence, _Saved, MonitorTable)
+register(_MonitorReference, _MonitorStream, Evidence, _SavedMonitor, MonitorTable)
 
 
 class ShiftMonitor:
@@ -136,8 +136,8 @@ class ShiftMonitor:
         self._period = period
         self._alpha = to_number("alpha", alpha, "(0, 1)")
         self._num_resamples, self._key = num_resamples, key
-        self._reference: _Reference | None = None
-        self._stream: _Stream | None = None
+        self._reference: _MonitorReference | None = None
+        self._stream: _MonitorStream | None = None
         self._null: dict[int, tuple[float, float, np.ndarray]] = {}
 
     def __repr__(self) -> str:
@@ -157,7 +157,7 @@ class ShiftMonitor:
         half = len(logits) // 2
         need = 6 * (self._size or 20)
         check(len(logits) >= need, "reference_logits", f"{len(logits)} examples", f"at least {need}: six chunks")
-        self._reference = _Reference(logits[:half], labels[:half], logits[half:])
+        self._reference = _MonitorReference(logits[:half], labels[:half], logits[half:])
         self._null = {}
         nominal = self._size or min(200, len(logits) - half)
         _, deviation, _ = self._without_shift(nominal)
@@ -222,14 +222,14 @@ class ShiftMonitor:
         options = {"chunk_size": self._size, "period": period, "alpha": self._alpha,
                    "num_resamples": self._num_resamples}  # fmt: skip
         key = np.asarray(jax.random.key_data(self._key))
-        saved = _Saved(_name(self._score_fn), options, key, self._calibration, self._reference, self._stream)
+        saved = _SavedMonitor(_name(self._score_fn), options, key, self._calibration, self._reference, self._stream)
         save(saved, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, score_fn: Callable[..., Any] | None = None) -> "ShiftMonitor":
         """Read a monitor that :meth:`save` wrote; ``score_fn`` where it was not a function of this package."""
         found = load(path)
-        check(isinstance(found, _Saved), "path", f"{path}, a {type(found).__name__}", "a monitor")
+        check(isinstance(found, _SavedMonitor), "path", f"{path}, a {type(found).__name__}", "a monitor")
         if score_fn is None:
             if found.score_name is None:
                 fail("score_fn", "None", "the monitor's score: it is no function of this package, and was not stored")
@@ -242,16 +242,18 @@ class ShiftMonitor:
         monitor._reference, monitor._stream = found.reference, found.stream
         return monitor
 
-    def _start(self) -> _Stream:
+    def _start(self) -> _MonitorStream:
         if self._reference is None:
             fail("stream", "a monitor that was not fitted", "fit(reference_logits, reference_labels) first")
         logits, _, rest = self._reference
         counts = np.bincount(rest.argmax(1), minlength=logits.shape[1])
         held = np.zeros((0, logits.shape[1]), logits.dtype)
         nothing = no_evidence(NUM_SCORE_BETS), no_evidence(NUM_LABEL_BETS)
-        return _Stream(0, 0, held, None, 0.0, len(rest), counts, *nothing)
+        return _MonitorStream(0, 0, held, None, 0.0, len(rest), counts, *nothing)
 
-    def _advance(self, state: _Stream, stream: Any, timestamps: Any, *, last: bool) -> tuple[MonitorTable, _Stream]:
+    def _advance(
+        self, state: _MonitorStream, stream: Any, timestamps: Any, *, last: bool
+    ) -> tuple[MonitorTable, _MonitorStream]:
         """Rows for the chunks that the parts complete, and the state behind them."""
         assert self._reference is not None
         need = "timestamps, one per example, for chunks by period"
@@ -267,7 +269,7 @@ class ShiftMonitor:
                 rows.append(row)
         return self._table(rows, with_times=timestamps is not None), state
 
-    def _complete(self, state: _Stream, final: bool) -> int:
+    def _complete(self, state: _MonitorStream, final: bool) -> int:
         """Size of the first chunk of those held, or 0 where it is not complete."""
         if self._size is not None:
             size = self._size if len(state.held) >= self._size else 0
@@ -279,7 +281,7 @@ class ShiftMonitor:
             size = int(behind.argmax()) if behind.any() else 0
         return size or (len(state.held) if final else 0)
 
-    def _judged(self, state: _Stream, size: int) -> tuple[tuple[Any, ...], _Stream]:
+    def _judged(self, state: _MonitorStream, size: int) -> tuple[tuple[Any, ...], _MonitorStream]:
         """Row of the first ``size`` held examples."""
         assert self._reference is not None
         chunk, place = state.held[:size], (state.position, state.position + size)
@@ -297,7 +299,7 @@ class ShiftMonitor:
             state = self._with_evidence(state, chunk, float(values[0]))
         return (*place, *values[:4], state.scores.log10, state.labels.log10, values[4], *when), state
 
-    def _with_evidence(self, state: _Stream, chunk: np.ndarray, score: float) -> _Stream:
+    def _with_evidence(self, state: _MonitorStream, chunk: np.ndarray, score: float) -> _MonitorStream:
         """Bet on how far a chunk's score is from what the reference and the chunks before let expect."""
         size = len(chunk)
         expected, deviation, null = self._without_shift(size)
@@ -389,7 +391,7 @@ def _logits(part: Any, width: int) -> np.ndarray:
     return array
 
 
-def _appended(state: _Stream, logits: np.ndarray, time: Any) -> _Stream:
+def _appended(state: _MonitorStream, logits: np.ndarray, time: Any) -> _MonitorStream:
     held = np.concatenate([state.held, logits.astype(state.held.dtype)])
     if time is None:
         known = state.times is None or len(state.times) == 0
