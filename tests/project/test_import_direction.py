@@ -55,7 +55,7 @@ MAY_IMPORT = {
 
 # Other people's packages that only some may import: package -> {importer: whether at the top of the module too}.
 FOREIGN = {
-    "flax": {"models": True, "ntk": False},
+    "flax": {"models": True, "ntk": False, "federated": False},
     "tyro": {"cli": True},
     "rich": {"cli": False, "commands": False, "papers": False, "report": False, "helpers": False},
     "matplotlib": {"papers": False, "report": False, "shift": False},
