@@ -67,7 +67,7 @@ def test_two_runs_that_share_a_file_lose_no_row(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "rows": [{}]}', '{"format": 1', "\x00", '{"rows": 3}'])
 def test_a_damaged_file_is_named(text, tmp_path):
     (tmp_path / "rows.json").write_text(text)
-    with pytest.raises(ValueError, match=r"^cache: got .*rows\.json, which is damaged"):
+    with pytest.raises(ValueError, match=r"^cache: got .*rows\.json"):
         Measurements(tmp_path / "rows")
 
 

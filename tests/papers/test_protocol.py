@@ -51,7 +51,7 @@ def test_a_paper_is_an_attribute_of_the_package():
 
 @pytest.mark.bad_input
 def test_unknown_names_are_refused_with_those_that_exist():
-    with pytest.raises(ValueError, match="paper: got 'nothing'; need one of 'covert_finetuning'"):
+    with pytest.raises(ValueError, match="paper: got 'nothing'; need one of 'gcv'"):
         verax.papers.load("nothing")
     with pytest.raises(ValueError, match="paper: got 'nothing'"):
         verax.papers.reproduce("nothing", key=None)

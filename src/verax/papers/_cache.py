@@ -1,6 +1,5 @@
 """Arrays of a paper's steps kept by the content of what they depend on, so that an interrupted run resumes."""
 
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from verax._digest import digest, versions
+from verax._files import read_archive, write_file
 from verax._types import PyTree
 
 
@@ -35,15 +35,10 @@ class Cache:
         path = self._folder / f"{kind}-{digest(versions()['verax'], kind, *inputs)[:32]}.npz"
         if path.exists():
             self.read += 1
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
+            return read_archive("cache", path)
         arrays = compute()
         self.computed += 1
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        partial.replace(path)
+        write_file(path, lambda file: np.savez(file, **arrays))
         return arrays
 
     def get_tree(self, kind: str, inputs: list[Any], template: PyTree, compute: Callable[[], PyTree]) -> PyTree:

@@ -1,7 +1,6 @@
 """Measurements of a paper as rows of one readable JSON file, from which an interrupted run resumes."""
 
 import json
-import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from verax._digest import digest, versions
 from verax._errors import fail
+from verax._files import read_json, write_file
 
 _FORMAT = 1
 _FIELDS = ("labels", "identity", "figures")
@@ -70,11 +70,11 @@ def row_identity(labels: Mapping[str, Any], inputs: list[Any]) -> str:
 def _read(path: pathlib.Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
+    document = read_json("cache", path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         found = document["format"]
         rows = {row["identity"]: {name: row[name] for name in _FIELDS} for row in document["rows"]}
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (TypeError, KeyError, AttributeError):
         fail("cache", f"{path}, which is damaged", "a file of measurements that a run wrote, or none")
     if found != _FORMAT:
         fail("cache", f"{path} of format {found!r}", f"format {_FORMAT}")
@@ -85,10 +85,7 @@ def _write(path: pathlib.Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """One row per line, sorted by labels, so that files compare line by line; renamed into place."""
     lines = sorted(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows.values())
     text = f'{{"format": {_FORMAT}, "rows": [\n' + ",\n".join(lines) + "\n]}\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def _to_json(array: np.ndarray) -> Any:

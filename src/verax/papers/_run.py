@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import jax
 
 _PAPERS = (
-    "covert_finetuning",
     "gcv",
-    "jailbroken",
-    "learning_augmented",
-    "matching_markets",
-    "o1_system_card",
     "projection_norm",
     "tct",
+    "matching_markets",
+    "learning_augmented",
+    "o1_system_card",
+    "jailbroken",
+    "covert_finetuning",
 )
 
 SCALES = ("demo", "laptop", "full")

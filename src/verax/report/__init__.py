@@ -3,6 +3,8 @@
 from ._card import Fact as Fact
 from ._card import write_card as write_card
 from ._claim import EVIDENCE as EVIDENCE
+from ._claim import EVIDENCE_MEANINGS as EVIDENCE_MEANINGS
+from ._claim import VERDICT_MEANINGS as VERDICT_MEANINGS
 from ._claim import VERDICTS as VERDICTS
 from ._claim import Claim as Claim
 from ._claim import Criterion as Criterion
@@ -13,7 +15,7 @@ from ._figures import render as render
 from ._figures import style as style
 from ._figures import subplots as subplots
 from ._html import write_html as write_html
+from ._load import load_report as load_report
 from ._report import Report as Report
 from ._report import Table as Table
-from ._storage import load_report as load_report
 from ._terminal import terminal_table as terminal_table

@@ -1,16 +1,34 @@
 """Claims of a paper, and the criteria that decide them."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable
 
 from verax._errors import check, check_integer, check_option, fail
 
 EVIDENCE = ("theorem", "real data", "synthetic", "organism")
-"""What a measurement stands on."""
+"""Kinds of evidence for a measurement."""
+
+EVIDENCE_MEANINGS = {
+    "theorem": "exact computation or proof; no sampling",
+    "real data": "recorded images, texts or requests",
+    "synthetic": "simulated data with a known truth",
+    "organism": "tiny models trained on a synthetic language",
+}
+"""Each kind of evidence in a few words."""
 
 VERDICTS = ("reproduced", "not reproduced", "analogue only", "not tested at this scale", "not testable here")
-"""What a run may say of a claim."""
+"""Verdicts of a run on a claim."""
+
+VERDICT_MEANINGS = {
+    "reproduced": "the measurement meets the criterion in the setting of the paper, or one as large",
+    "not reproduced": "the measurement does not meet the criterion; the line beside it says why",
+    "analogue only": "the criterion is met, but data or model stand in for those of the paper",
+    "not tested at this scale": "a larger scale of this run measures it",
+    "not testable here": "the measurement needs models or logs that are not public",
+}
+"""Each verdict in a few words."""
 
 _WITHOUT_TEST = ("not tested at this scale", "not testable here")
 
@@ -24,8 +42,9 @@ class Criterion:
     text
         The rule in words, as the report prints it.
     test
-        ``test(measured, standard_error) -> bool``, a pure function. ``None`` for a criterion read back from a file,
-        which keeps its words but not its code, and for a claim that no run here can test.
+        ``test(measured, standard_error) -> bool``, a pure function; with a third parameter it also gets the number of
+        seeds, as limits by Student's t need. ``None`` for a criterion read back from a file, which keeps its words but
+        not its code, and for a claim that no run here can test.
     when_met
         The verdict when the test passes: ``"reproduced"``, or ``"analogue only"`` where the setting stands in for the
         paper's own (another network, another data set) and so cannot reproduce it. A test that fails always gives
@@ -44,14 +63,14 @@ class Criterion:
     """
 
     text: str
-    test: Callable[[float, float | None], bool] | None = dataclasses.field(default=None, compare=False)
+    test: Callable[..., bool] | None = dataclasses.field(default=None, compare=False)
     when_met: str = "reproduced"
 
     def __post_init__(self):
         check(bool(self.text), "text", repr(self.text), "the rule in words")
         check_option("when_met", self.when_met, ("reproduced", "analogue only"))
 
-    def decide(self, measured: float | int, standard_error: float | int | None) -> str:
+    def decide(self, measured: float | int, standard_error: float | int | None, seeds: int = 0) -> str:
         """Return the verdict on a measurement; one that is not finite never passes."""
         if self.test is None:
             fail(
@@ -59,7 +78,15 @@ class Criterion:
             )
         if not math.isfinite(measured) or not math.isfinite(0.0 if standard_error is None else standard_error):
             return "not reproduced"
-        return self.when_met if self.test(measured, standard_error) else "not reproduced"
+        given = (measured, standard_error, seeds)
+        return self.when_met if self.test(*given[: _num_parameters(self.test)]) else "not reproduced"
+
+
+def _num_parameters(test: Callable[..., bool]) -> int:
+    """Return 3 for a test that takes the number of seeds, 2 for others."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [parameter for parameter in inspect.signature(test).parameters.values() if parameter.kind in kinds]
+    return 3 if len(taken) >= 3 else 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +114,10 @@ class Claim:
     verdict
         Left out, it follows from the criterion. It may be given as ``"not tested at this scale"`` or
         ``"not testable here"``; any other value must be what the criterion says.
+    quantity, unit
+        Name of the number that was measured, and its unit; "" for a number without a unit.
+    reason
+        Cause of a verdict "not reproduced", in one line that holds for this claim.
 
     Raises
     ------
@@ -111,6 +142,9 @@ class Claim:
     evidence: str
     criterion: Criterion
     verdict: str = ""
+    quantity: str = ""
+    unit: str = ""
+    reason: str = ""
 
     def __post_init__(self):
         check(bool(self.statement), "statement", repr(self.statement), "the claim in one sentence")
@@ -137,6 +171,6 @@ class Claim:
             if not self.verdict:
                 fail("criterion", "one without a test", "a test of (measured, standard_error), or a verdict")
             return self.verdict
-        decided = self.criterion.decide(self.measured, self.standard_error)
+        decided = self.criterion.decide(self.measured, self.standard_error, self.seeds)
         check(self.verdict in ("", decided), "verdict", repr(self.verdict), f"{decided!r}, which the criterion gives")
         return decided

@@ -10,11 +10,10 @@ from typing import Any
 
 from verax._errors import check
 
-from ._claim import VERDICTS, Claim
+from ._claim import EVIDENCE, EVIDENCE_MEANINGS, VERDICT_MEANINGS, VERDICTS, Claim
 from ._figures import StoredFigure, render
 from ._report import Report, Table
-from ._storage import slug
-from ._text import duration, measurement, number
+from ._text import duration, measured_text, number, slug
 
 # Shape and word carry the verdict as well as colour does.
 _BADGES = {
@@ -139,8 +138,30 @@ def _masthead(reports: Sequence[Report], anchors: Sequence[str], title: str) -> 
 <p class="lead">{papers}, {claims} {"claim" if claims == 1 else "claims"}, {took}.
 Every criterion was fixed before the run.</p>
 <ul class="tally">{tally}</ul>
+{_legend(reports)}
 {contents}
 </header>"""
+
+
+def _legend(reports: Sequence[Report]) -> str:
+    """The meaning of each verdict and each kind of evidence on the page."""
+    claims = [claim for report in reports for claim in report.claims]
+    if not claims:
+        return ""
+    verdicts = [
+        f"<div><dt>{_badge(verdict)}</dt><dd>{escape(VERDICT_MEANINGS[verdict])}</dd></div>"
+        for verdict in VERDICTS
+        if any(claim.verdict == verdict for claim in claims)
+    ]
+    evidence = [
+        f'<div><dt class="evidence">{escape(kind)}</dt><dd>{escape(EVIDENCE_MEANINGS[kind])}</dd></div>'
+        for kind in EVIDENCE
+        if any(claim.evidence == kind for claim in claims)
+    ]
+    return f"""<div class="legend">
+<dl aria-label="Verdicts">{"".join(verdicts)}</dl>
+<dl aria-label="Evidence">{"".join(evidence)}</dl>
+</div>"""
 
 
 def _section(report: Report, anchor: str) -> str:
@@ -172,20 +193,42 @@ def _badge(verdict: str) -> str:
     return f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {escape(verdict)}</span>'
 
 
+_UNTESTED = ("not tested at this scale", "not testable here")
+
+
 def _claims(claims: Sequence[Claim]) -> str:
+    """The claims that were judged, and, folded, those that were not."""
+    judged = [claim for claim in claims if claim.verdict not in _UNTESTED]
+    others = [claim for claim in claims if claim.verdict in _UNTESTED]
+    parts = ["<h3>Claims</h3>"]
+    if judged:
+        parts.append(_claims_table(judged))
+    if others:
+        number_of = f"{len(others)} {'claim' if len(others) == 1 else 'claims'}"
+        parts.append(
+            f'<details class="untested"><summary>{number_of} not tested in this run</summary>'
+            f"{_claims_table(others)}</details>"
+        )
+    return "\n".join(parts)
+
+
+def _claims_table(claims: Sequence[Claim]) -> str:
     rows = []
     for claim in claims:
         seeds = "" if not claim.seeds else f"{claim.seeds} {'seed' if claim.seeds == 1 else 'seeds'}"
+        details = ", ".join(part for part in (claim.quantity, seeds, claim.evidence) if part)
+        why = claim.reason if claim.verdict == "not reproduced" else ""
+        reason = f'<p class="reason">{escape(why)}</p>' if why else ""
         rows.append(f"""<tr>
 <td class="statement"><p>{escape(claim.statement)}</p>
-<p class="note"><span>{escape(claim.source)}</span><span>Criterion: {escape(claim.criterion.text)}</span></p></td>
+{reason}<p class="note"><span>{escape(claim.source)}</span>
+<span>Criterion: {escape(claim.criterion.text)}</span></p></td>
 <td class="figure" data-label="Published">{escape(number(claim.published))}</td>
-<td class="figure" data-label="Measured">{escape(measurement(claim.measured, claim.standard_error))}
-<span class="note">{escape(", ".join(part for part in (seeds, claim.evidence) if part))}</span></td>
+<td class="figure" data-label="Measured">{escape(measured_text(claim))}
+<span class="note">{escape(details)}</span></td>
 <td class="verdict">{_badge(claim.verdict)}</td>
 </tr>""")
-    return f"""<h3>Claims</h3>
-<div class="scroll"><table class="claims">
+    return f"""<div class="scroll"><table class="claims">
 <thead><tr><th scope="col">Claim</th><th scope="col" class="figure">Published</th>
 <th scope="col" class="figure">Measured</th><th scope="col">Verdict</th></tr></thead>
 <tbody>

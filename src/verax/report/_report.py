@@ -1,6 +1,7 @@
 """A report: what a run of a paper claims, measured and drew."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from verax._errors import check, fail
 
 from ._claim import Claim
+from ._document import FORMAT, claim_to_json, encode, figure_paths
+from ._figures import render
 from ._text import claim_lines, duration, to_plain
 
 
@@ -131,6 +134,29 @@ class Report:
 
         :func:`load_report` reads it back. Criteria keep their words and verdicts, not their code.
         """
-        from ._storage import save_report
-
-        return save_report(self, pathlib.Path(folder))
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        names = list(self.figures)
+        document = {
+            "format": FORMAT,
+            "title": self.title,
+            "citation": self.citation,
+            "claims": [claim_to_json(claim) for claim in self.claims],
+            "tables": {name: {"columns": table.columns, "rows": table.rows} for name, table in self.tables.items()},
+            "figures": names,
+            "captions": self.captions,
+            "config": self.config,
+            "environment": self.environment,
+            "seconds": self.seconds,
+            "planned_seconds": self.planned_seconds,
+        }
+        for stale in (folder / "figures").glob("[0-9][0-9]-*.[ps][nv]g"):  # of an earlier report in the same folder
+            stale.unlink()
+        for (png, svg), figure in zip(figure_paths(folder, names), self.figures.values(), strict=True):
+            drawn = render(figure)
+            png.parent.mkdir(exist_ok=True)
+            png.write_bytes(drawn.png)
+            svg.write_text(drawn.svg, encoding="utf-8")
+        text = json.dumps(encode(document), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+        return folder

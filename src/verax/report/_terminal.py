@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ._report import Report
-from ._text import duration, measurement, number
+from ._text import duration, measured_text, number
 
 if TYPE_CHECKING:
     import rich.table
@@ -46,7 +46,9 @@ def terminal_table(report: Report) -> "rich.table.Table":
     for claim in report.claims:
         statement = rich.text.Text(claim.statement)
         statement.append(f"\nCriterion: {claim.criterion.text}", style="dim")
-        measured = rich.text.Text(measurement(claim.measured, claim.standard_error))
+        if claim.reason and claim.verdict == "not reproduced":
+            statement.append(f"\n{claim.reason}", style="italic")
+        measured = rich.text.Text(measured_text(claim))
         details = ([f"{claim.seeds} seeds"] if claim.seeds > 1 else []) + [claim.evidence]
         measured.append("\n" + ", ".join(details), style="dim")
         verdict = rich.text.Text(claim.verdict, style=_COLOURS[claim.verdict])

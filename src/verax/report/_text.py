@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,16 @@ def measurement(value: float | int | None, standard_error: float | int | None) -
     return f"{value:,.{decimals}f} ± {standard_error:,.{decimals}f}"
 
 
+def measured_text(claim: Claim) -> str:
+    """Return the measured number of a claim with its standard error and unit."""
+    return f"{measurement(claim.measured, claim.standard_error)} {claim.unit}".strip()
+
+
+def slug(name: str) -> str:
+    """Return a name made of lower-case letters, digits and hyphens, fit for a file or an anchor."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "item"
+
+
 def duration(seconds: float | int) -> str:
     """Return ``3.2 s``, ``1 min 20 s`` or ``2 h 5 min``."""
     if seconds < 59.95:
@@ -70,11 +81,12 @@ def duration(seconds: float | int) -> str:
 
 
 def claim_lines(claim: Claim) -> list[str]:
-    """Return a claim as two lines of plain text."""
+    """Return a claim as two lines of plain text, and a third where a reason belongs."""
     seeds = f", {claim.seeds} seeds" if claim.seeds else ""
     published = "" if claim.published is None else f", published {number(claim.published)}"
     return [
         f"[{claim.verdict}] {claim.statement} ({claim.source})",
-        f"    measured {measurement(claim.measured, claim.standard_error)}{published}{seeds}; {claim.evidence}; "
+        f"    {claim.quantity or 'measured'}: {measured_text(claim)}{published}{seeds}; {claim.evidence}; "
         f"criterion: {claim.criterion.text}",
+        *([f"    {claim.reason}"] if claim.reason and claim.verdict == "not reproduced" else []),
     ]
