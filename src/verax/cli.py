@@ -144,30 +144,56 @@ def probe(
 @_app.command
 def evals(
     action: Annotated[Literal["summarize", "compare", "scorecard"], tyro.conf.Positional],
-    logs: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="LOG ...")],
+    logs: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="LOG ...")] = (),
     /,
     *,
+    scorer: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    mapping: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    good: Annotated[str | None, tyro.conf.arg(metavar="VALUES")] = None,
+    bad: Annotated[str | None, tyro.conf.arg(metavar="VALUES")] = None,
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="FIELD")] = None,
+    outcome: Literal["good", "bad", "score"] | None = None,
+    level: float = 0.95,
     paired: bool = False,
-    metric: str = "acc",
+    unpaired: bool = False,
+    folder: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
     out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/evals"),
 ) -> int:
-    """Put limits on what an evaluation tool measured: Inspect (.eval, .json), lm-eval (.jsonl), CSV, Parquet.
+    """Say which model is better, and put limits on what an evaluation tool measured.
 
-    Prints tables, and writes them as a page (index.html) and as JSON. The exit status is 2 for files or arguments that
-    cannot be used.
+    Reads logs of Inspect (.eval, .json), samples of lm-eval (.jsonl), and CSV, TSV, Parquet or JSON lines with a column
+    for the prompt (prompt or id) and one for the verdict (correct or outcome). Prints the answer in sentences, then
+    tables, and writes both as a page (index.html) and as JSON. The exit status is 2 for files or arguments that cannot
+    be used.
 
     Args:
-        action: summarize gives rates of BAD outcomes for each model and attack, and of any attack succeeding; compare
-            the difference of two logs; scorecard levels and gates from a JSON file of indicators, each with category,
-            thresholds, and a log or hits and trials.
-        logs: Logs; two to compare; one specification for a scorecard.
-        paired: Compare prompt by prompt, on the same prompts.
-        metric: Of lm-eval's samples.
+        action: summarize gives the rate of each model and attack; compare the differences of the models of two or more
+            logs, paired by prompt where prompts match; scorecard levels and gates from a JSON file of indicators, each
+            with category, thresholds, and a log or hits and trials.
+        logs: Logs, or folders with the logs of one model each; one specification for a scorecard.
+        scorer: Whose scores, for logs of Inspect with several; "name.key" for one entry of a score.
+        metric: Metric of lm-eval's samples; by default acc, or the only one.
+        filter: Filter of lm-eval's samples, where a task has several.
+        mapping: JSON file from values to GOOD, BAD, UNCLEAR or MISSING.
+        good: Values that are GOOD, separated by commas, such as C.
+        bad: Values that are BAD, separated by commas, such as I,P,N.
+        cluster: Field of the metadata of Inspect's samples that names the cluster of a prompt.
+        outcome: Rate to report: good (correct), bad, or the mean score. By default bad where there are attacks, the
+            score where there are only grades, else good.
+        level: Coverage of the limits.
+        paired: Compare by prompt, or fail; by default where prompts match.
+        unpaired: Compare as independent runs, whatever the prompts.
+        folder: Folder that the logs are in; all of its entries if none is named.
         out: Folder to write.
     """
     from verax.commands import run_evals
 
-    return run_evals(action, logs, paired=paired, metric=metric, out=out)
+    return run_evals(
+        action, logs, scorer=scorer, metric=metric, filter=filter, mapping=mapping, good=good, bad=bad, cluster=cluster,
+        outcome=outcome, level=level, paired=paired, unpaired=unpaired, folder=folder, out=out,
+    )  # fmt: skip
 
 
 @_app.command

@@ -111,7 +111,7 @@ def test_commands(tmp_path, capsys):
     assert [row["estimate"] for row in rates] == pytest.approx([0.25, 1.0, 1.0])
     assert "http" not in (out / "index.html").read_text().replace("http://www.w3.org", "")
     assert main(["evals", "compare", str(one), str(two), "--paired", "--out", str(out)]) == 0
-    assert json.loads((out / "compare.json").read_text())["differences"][0]["difference"] == pytest.approx(0.25)
+    assert json.loads((out / "compare.json").read_text())["differences"][0]["difference"] == pytest.approx(-0.25)
     specification = tmp_path / "card.json"
     specification.write_text(json.dumps({
         "tasks": {"category": "cyber", "hits": 3, "trials": 100, "thresholds": [0.05, 0.3, 0.8]},

@@ -8,59 +8,139 @@ from typing import Any
 
 import numpy as np
 
+from ._evals_compare import compare_logs, default_outcome
+from ._evals_logs import Log, ReadOptions, read_log, read_logs
+from ._evals_screen import forest_plot, make_outputs, plain, say, show_table, terminal_width, write_page
 
-def run_evals(action: str, logs: Sequence[pathlib.Path], *, paired: bool, metric: str, out: pathlib.Path) -> int:
+_OUTCOMES = ("good", "bad", "score")
+
+
+def run_evals(
+    action: str,
+    logs: Sequence[pathlib.Path],
+    *,
+    out: pathlib.Path,
+    scorer: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    mapping: pathlib.Path | None = None,
+    good: str | None = None,
+    bad: str | None = None,
+    cluster: str | None = None,
+    outcome: str | None = None,
+    folder: pathlib.Path | None = None,
+    level: float = 0.95,
+    paired: bool = False,
+    unpaired: bool = False,
+) -> int:
     """Run the command; see ``verax evals --help``."""
-    import rich.console
-
     actions = {"summarize": _summarize, "compare": _compare, "scorecard": _scorecard}
     try:
-        title, tables, found = actions[action](list(logs), paired=paired, metric=metric)
+        make_outputs(out)
+        if paired and unpaired:
+            raise ValueError("--paired: got it beside --unpaired; need one of the two")
+        pairing = True if paired else False if unpaired else None
+        options = ReadOptions(scorer, metric, filter, _mapping(mapping, good, bad), cluster)
+        paths = [path if folder is None else folder / path for path in logs]
+        if not paths and folder is not None:
+            paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        title, sentences, tables, forest, found = actions[action](paths, options, outcome, level, pairing)
+        _write(out, action, title, sentences, tables, forest, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"verax evals: {error}", file=sys.stderr)
+        print(f"verax evals: {error}".encode("ascii", "backslashreplace").decode(), file=sys.stderr)
         return 2
-    console = rich.console.Console()
+    width = terminal_width()
+    say(*sentences)
     for name, table in tables.items():
-        console.print(_on_screen(name, table))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{action}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    page = _page(title, tables, out / "index.html")
-    console.print(f"Page: {page}\nNumbers: {out / f'{action}.json'}", highlight=False, soft_wrap=True)
+        say(*show_table(name, table.columns, table.rows, width))
+    say("", f"Page: {out / 'index.html'}", f"Numbers: {out / f'{action}.json'}")
     return 0
 
 
-def _read(path: pathlib.Path, metric: str) -> Any:
+_Result = tuple[str, list[str], dict[str, Any], dict[str, Any], dict[str, Any]]
+
+
+def _mapping(path: pathlib.Path | None, good: str | None, bad: str | None) -> Any:
+    if path is None:
+        if good is None and bad is None:
+            return None
+        lists = ((good, "GOOD"), (bad, "BAD"))
+        return {text.strip(): name for part, name in lists for text in (part or "").split(",") if text.strip()}
+    if good is not None or bad is not None:
+        raise ValueError("--mapping: got a file beside --good or --bad; need one of the two")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"--mapping: got {path}, which is no JSON ({error}); need values by outcome") from error
+    if not isinstance(found, dict):
+        raise ValueError(f'--mapping: got {path} with a {type(found).__name__}; need an object, as {{"C": "GOOD"}}')
+    return found
+
+
+def _write(
+    out: pathlib.Path, action: str, title: str, sentences: list[str], tables: dict[str, Any], forest: dict[str, Any],
+    found: dict[str, Any],
+) -> None:  # fmt: skip
+    text = json.dumps(plain(found), indent=2, ensure_ascii=False)
+    (out / f"{action}.json").write_text(text + "\n", encoding="utf-8")
+    lead = sentences[0] if sentences else "Rates with limits; see verax.evals for what they cover."
+    write_page(out / "index.html", title, lead, tables, forest, sentences[1:])
+
+
+def _chosen(outcome: str | None, logs: Sequence[Log]) -> Any:
     import verax.evals as ve
 
-    if path.suffix in (".csv", ".parquet"):
-        return ve.from_frame(path)
-    if path.suffix == ".jsonl":
-        return ve.from_lm_eval(path, metric=metric, models=[path.parent.name or path.stem])
-    return ve.from_inspect(path)
+    if outcome is None:
+        return default_outcome(logs)
+    if outcome.lower() not in _OUTCOMES:
+        raise ValueError(f"--outcome: got {outcome!r}; need one of {', '.join(_OUTCOMES)}")
+    return "score" if outcome.lower() == "score" else ve.Outcome[outcome.upper()]
 
 
-def _summarize(logs: list[pathlib.Path], *, paired: bool, metric: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _words(outcome: Any) -> str:
+    return {"score": "mean score"}.get(outcome) or {0: "correct", 1: "BAD"}[int(outcome)]
+
+
+def _summarize(
+    paths: list[pathlib.Path], options: ReadOptions, outcome: str | None, level: float, paired: bool | None
+) -> _Result:
     import verax.evals as ve
     from verax.report import Table
 
     del paired
-    if not logs:
+    if not paths:
         raise ValueError("LOG: got none; need at least one log")
-    rows, found = [], []
-    for path in logs:
-        table = _read(path, metric)
-        bad, any_of = ve.rate(table), ve.any_of(table)
-        for m, model in enumerate(table.model_names or ("model",)):
-            for a, attack in enumerate(table.attack_names or ("none",)):
-                row = _row(bad, (m, a))
-                rows.append((path.name, model, attack, *row))
-                found.append({"log": path.name, "model": model, "attack": attack, **_named(row)})
-            if table.labels.shape[1] > 1:
-                row = _row(any_of, (m,))
-                rows.append((path.name, model, "any of them", *row))
-                found.append({"log": path.name, "model": model, "attack": "any of them", **_named(row)})
-    columns = ("log", "model", "attack", "BAD", "lower", "upper", "units", "status")
-    return "Outcome rates", {"share of BAD, 95 %": Table(columns, rows)}, {"rates": found}
+    logs = read_logs(paths, options)
+    wanted = _chosen(outcome, logs)
+    rows, found, forest, sentences = [], [], [], []
+    for log in logs:
+        table = log.table
+        share = ve.rate(table, outcome=wanted, level=level)
+        parts = [(m, a) for m in range(table.labels.shape[0]) for a in range(table.labels.shape[1])]
+        shown = [(_name(table.model_names, m), _name(table.attack_names, a), _row(share, (m, a))) for m, a in parts]
+        if wanted == ve.Outcome.BAD and table.labels.shape[1] > 1:
+            any_of = ve.any_of(table, level=level)
+            names = [_name(table.model_names, m) for m in range(table.labels.shape[0])]
+            shown += [(name, "any of them", _row(any_of, (m,))) for m, name in enumerate(names)]
+        for model, attack, row in shown:
+            rows.append((log.name, model, attack, *row))
+            fields = ("estimate", "lower", "upper", "num_units", "status")
+            found.append({"log": log.name, "model": model, "attack": attack, **dict(zip(fields, row, strict=True))})
+            forest.append((model if attack == "none" else f"{model}, {attack}", *map(_number, row[:3])))
+        sentences += log.notes
+    title = f"share {_words(wanted)}, {100 * level:g} %" if wanted != "score" else f"mean score, {100 * level:g} %"
+    columns = ("log", "model", "attack", _words(wanted), "lower", "upper", "units", "status")
+    data = {"outcome": _words(wanted), "level": level, "rates": found, "notes": sentences}
+    figures = {"Rates with limits": forest_plot(forest, zero=False)}
+    return "Outcome rates", sentences, {title: Table(columns, rows)}, figures, data
+
+
+def _name(names: tuple[str, ...] | None, place: int) -> str:
+    return names[place] if names else str(place)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _row(interval: Any, index: tuple[int, ...]) -> tuple[float | None, float, float, int, str]:
@@ -71,72 +151,42 @@ def _row(interval: Any, index: tuple[int, ...]) -> tuple[float | None, float, fl
     return None if np.isnan(estimate) else estimate, lower, upper, units, ve.Status(status).name
 
 
-def _named(row: tuple) -> dict[str, Any]:
-    return dict(zip(("estimate", "lower", "upper", "num_units", "status"), row, strict=True))
+def _compare(
+    paths: list[pathlib.Path], options: ReadOptions, outcome: str | None, level: float, paired: bool | None
+) -> _Result:
+    from verax.report import Table
+
+    if not paths:
+        raise ValueError("LOG: got none; need two logs to compare, or one of several models")
+    logs = read_logs(paths, options)
+    wanted = _chosen(outcome, logs)
+    answer = compare_logs(logs, outcome=wanted, level=level, paired=paired)
+    sentences = [*answer.sentences, *(note for log in logs for note in log.notes)]
+    caption = f"difference of {'mean scores' if wanted == 'score' else f'shares {_words(wanted)}'}, "
+    caption += f"{'paired by prompt' if answer.found['paired'] else 'unpaired'}"
+    data = {"sentences": sentences, "outcome": _words(wanted), "level": level, **answer.found}
+    figures = {"Differences with limits": forest_plot(answer.forest, zero=True)}
+    return "Comparison", sentences, {caption: Table(answer.columns, answer.rows)}, figures, data
 
 
-def _compare(logs: list[pathlib.Path], *, paired: bool, metric: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _scorecard(
+    paths: list[pathlib.Path], options: ReadOptions, outcome: str | None, level: float, paired: bool | None
+) -> _Result:
     import verax.evals as ve
     from verax.report import Table
 
-    if len(logs) != 2:
-        raise ValueError(f"LOG: got {len(logs)} logs; need two to compare")
-    first, second = (_read(path, metric) for path in logs)
-    if paired:
-        both = ve.stack_models([first, second])
-        result = ve.paired_difference(both, model_a=0, model_b=first.labels.shape[0])
-        kept = [np.asarray(part) for part in (result.difference, result.lower, result.upper, result.p_value)]
-        columns = ("attack", "difference", "lower", "upper", "p (Holm)", "detectable", "only first", "only second")
-        last = (np.asarray(result.minimum_detectable), *np.asarray(result.discordant).T)
-        names = both.attack_names
-    else:
-        names = first.attack_names
-        if names != second.attack_names:
-            raise ValueError(f"LOG: got attacks {names} and {second.attack_names}; need the same")
-        a, b = ve.rate(first), ve.rate(second)
-        difference = np.asarray(a.estimate)[0] - np.asarray(b.estimate)[0]
-        # Newcombe's hybrid: each side's own limits, combined as independent.
-        sides = [[np.asarray(part)[0] for part in rate[:3]] for rate in (a, b)]
-        (p, p_low, p_high), (q, q_low, q_high) = sides
-        lower = difference - np.hypot(p - p_low, q_high - q)
-        upper = difference + np.hypot(p_high - p, q - q_low)
-        kept, last = [difference, lower, upper], ()
-        columns = ("attack", "difference", "lower", "upper")
-    rows = [
-        (name, *(float(part[i]) for part in kept), *(float(part[i]) for part in last))
-        for i, name in enumerate(names or ("none",))
-    ]
-    found = [dict(zip(columns, row, strict=True)) for row in rows]
-    caption = f"share of BAD, {logs[0].name} less {logs[1].name}, {'paired by prompt' if paired else 'unpaired'}"
-    return "Comparison", {caption: Table(columns, rows)}, {"paired": paired, "differences": found}
-
-
-def _scorecard(logs: list[pathlib.Path], *, paired: bool, metric: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    import verax.evals as ve
-    from verax.report import Table
-
-    del paired
-    if len(logs) != 1:
-        raise ValueError(f"LOG: got {len(logs)} files; need one specification of indicators (JSON)")
-    text = logs[0].read_text(encoding="utf-8")
-    try:
-        specification = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"LOG: got {logs[0]}, which is no JSON ({error}); need a specification") from error
+    del outcome, paired
+    if len(paths) != 1:
+        raise ValueError(f"LOG: got {len(paths)} files; need one specification of indicators (JSON)")
     indicators, thresholds = {}, {}
-    for name, one in specification.items():
-        missing = {"category", "thresholds"} - set(one)
-        if missing or not ({"log", "hits"} & set(one)):
-            raise ValueError(
-                f"LOG: got indicator {name!r} with {sorted(one)}; need category, thresholds, and log or hits"
-            )
+    for name, one in _specification(paths[0]).items():
         if "log" in one:
-            table = _read(logs[0].parent / one["log"], one.get("metric", metric))
-            whole = ve.any_of(table)
-            rate = ve.Interval(*(np.asarray(part)[0] for part in whole))
+            own = options._replace(**{key: str(one[key]) for key in ("metric", "scorer", "filter") if key in one})
+            rate = ve.any_of(read_log(paths[0].parent / str(one["log"]), own), level=level)
+            rate = ve.Interval(*(np.asarray(part)[0] for part in rate))
         else:
-            rate = ve.proportion(int(one["hits"]), int(one["trials"]))
-        indicators[name] = ve.Indicator(one["category"], rate, bool(one.get("mitigated", True)))
+            rate = _counted(name, one, level)
+        indicators[name] = ve.Indicator(str(one["category"]), rate, bool(one.get("mitigated", True)))
         thresholds[name] = one["thresholds"]
     card = ve.scorecard(indicators, thresholds=thresholds)
     rows = [
@@ -144,8 +194,8 @@ def _scorecard(logs: list[pathlib.Path], *, paired: bool, metric: str) -> tuple[
          float(np.asarray(i.rate.upper)), card.level[n].name, card.conservative[n].name, *card.probability[n])
         for n, i in indicators.items()
     ]  # fmt: skip
-    columns = ("indicator", "category", "mitigated", "rate", "upper", "level", "not ruled out", "P(≥ MEDIUM)",
-               "P(≥ HIGH)", "P(≥ CRITICAL)")  # fmt: skip
+    columns = ("indicator", "category", "mitigated", "rate", "upper", "level", "not ruled out", "P(>= MEDIUM)",
+               "P(>= HIGH)", "P(>= CRITICAL)")  # fmt: skip
     gates = [
         ("deployable", str(card.deployable)),
         ("developable", str(card.developable)),
@@ -153,24 +203,32 @@ def _scorecard(logs: list[pathlib.Path], *, paired: bool, metric: str) -> tuple[
     ]
     tables = {"indicators": Table(columns, rows), "gates": Table(("gate", "value"), gates)}
     found = {"indicators": [dict(zip(columns, row, strict=True)) for row in rows], **dict(gates)}
-    return "Scorecard", tables, found
+    return "Scorecard", [f"overall {card.overall.name}, deployable: {card.deployable}"], tables, {}, found
 
 
-def _on_screen(name: str, table: Any) -> Any:
-    import rich.table
+def _specification(path: pathlib.Path) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"LOG: got {path}, which is no JSON ({error}); need a specification") from error
+    if not isinstance(found, dict) or not found or not all(isinstance(one, dict) for one in found.values()):
+        raise ValueError(f"LOG: got {path} of another structure; need an object of indicators by name")
+    for name, one in found.items():
+        if {"category", "thresholds"} - set(one) or not ({"log", "hits"} & set(one)):
+            got = f"indicator {name!r} with {sorted(one)}"
+            raise ValueError(f"LOG: got {got}; need category, thresholds, and log or hits with trials")
+    return found
 
-    shown = rich.table.Table(title=name)
-    for column in table.columns:
-        shown.add_column(str(column))
-    for row in table.rows:
-        shown.add_row(*("-" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
-    return shown
 
+def _counted(name: str, one: dict[str, Any], level: float) -> Any:
+    import verax.evals as ve
 
-def _page(title: str, tables: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
-    from verax.report import write_card
-
-    return write_card(
-        path, title=title, lead="Rates with 95 % limits; see verax.evals for what they cover.", facts=[], notices=[],
-        figures={}, tables=tables, captions={},
-    )  # fmt: skip
+    counts = [one.get("hits"), one.get("trials")]
+    if any(isinstance(count, bool) or not isinstance(count, int) for count in counts):
+        raise ValueError(
+            f"LOG: got indicator {name!r} with hits {counts[0]} and trials {counts[1]}; need whole numbers"
+        )
+    try:
+        return ve.proportion(*counts, level=level)
+    except ValueError as error:
+        raise ValueError(f"LOG: indicator {name!r}: {error}") from error

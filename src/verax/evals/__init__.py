@@ -12,6 +12,8 @@ from ._attack_families import attack_table as attack_table
 from ._bootstrap import bootstrap as bootstrap
 from ._bradley_terry import Strengths as Strengths
 from ._bradley_terry import bradley_terry as bradley_terry
+from ._compare import Comparison as Comparison
+from ._compare import compare_models as compare_models
 from ._forecast import forecast_any_of as forecast_any_of
 from ._frontier import Frontier as Frontier
 from ._frontier import dominates as dominates
@@ -32,6 +34,7 @@ from ._judge import fit_judge_error as fit_judge_error
 from ._judge import ppi_rate as ppi_rate
 from ._paired import PairedResult as PairedResult
 from ._paired import paired_difference as paired_difference
+from ._power import prompts_needed as prompts_needed
 from ._rate import rate as rate
 from ._repeats import cons_at_k as cons_at_k
 from ._repeats import pass_at_k as pass_at_k
@@ -45,6 +48,8 @@ from ._sequential import e_value as e_value
 from ._stack import stack_models as stack_models
 from ._table import Outcome as Outcome
 from ._table import OutcomeTable as OutcomeTable
+from ._unpaired import UnpairedResult as UnpairedResult
+from ._unpaired import unpaired_difference as unpaired_difference
 from .interop._frame import from_frame as from_frame
 from .interop._frame import to_frame as to_frame
 from .interop._garak import from_garak as from_garak

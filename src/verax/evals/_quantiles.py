@@ -16,6 +16,11 @@ def normal_quantile(tail: float) -> float:
     return float(-special.ndtri(tail))
 
 
+def normal_tail(z: float) -> float:
+    """The probability that a standard normal variable exceeds ``z``."""
+    return float(special.ndtr(-z))
+
+
 def t_quantile(tail: float, df: Numeric) -> Numeric:
     """The t that Student's t with ``df > 0`` degrees of freedom exceeds with probability ``tail < 1/2``."""
 

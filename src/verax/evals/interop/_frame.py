@@ -79,7 +79,7 @@ def from_frame(frame: Any, *, mapping: Verdicts | None = None, missing: str = "e
         key = (
             _name(cell["model"], where, "model") if "model" in cell else name,
             _name(cell["attack"], where, "attack") if "attack" in cell else "none",
-            _name(cell[prompt], where, prompt),
+            _name(cell[prompt], where, "prompt"),
         )
         read.append((
             Record(

@@ -21,7 +21,7 @@ def from_lm_eval(
     path: str | pathlib.Path | Sequence[str | pathlib.Path],
     *,
     metric: str | None = None,
-    filter: str | None = None,  # noqa: A002: the word that lm-eval uses
+    filter: str | None = None,
     models: Sequence[str] | None = None,
     mapping: Verdicts | None = None,
     missing: str = "error",

@@ -85,14 +85,6 @@ def verdict_of(value: Any, mapping: Verdicts | None, where: str, argument: str) 
     return found
 
 
-def by_names(good: str | None, bad: str | None) -> Verdicts | None:
-    """A mapping from two lists of values separated by commas; None where neither is given."""
-    if good is None and bad is None:
-        return None
-    lists = ((good, Outcome.GOOD), (bad, Outcome.BAD))
-    return {text.strip(): outcome for part, outcome in lists for text in (part or "").split(",") if text.strip()}
-
-
 def _as_outcome(found: Any, value: Any, where: str) -> Outcome:
     try:
         return _NAMED[found.upper()] if isinstance(found, str) else Outcome(int(found))
