@@ -1,6 +1,7 @@
 """Long form: one row per verdict, from CSV, Parquet, JSON lines, or columns in memory."""
 
 import csv
+import io
 import pathlib
 from collections import Counter
 from collections.abc import Mapping
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from verax._errors import check, fail
+from verax._files import read_parquet, read_text
 from verax.evals._table import Outcome, OutcomeTable
 
 from ._inspect import judged
-from ._records import Record, as_name, as_paths, build_table, read_json_lines
+from ._records import Record, as_name, as_paths, build_table, read_entries
 from ._verdicts import Verdicts, as_number, is_missing
 
 _PROMPT, _VERDICT = ("prompt", "id", "prompt_id", "question_id"), ("outcome", "correct")
@@ -159,7 +161,7 @@ def _columns(frame: Any) -> tuple[dict[str, Any], str, str]:
     need = "a path, a data frame, or columns by name"
     check(isinstance(frame, str | pathlib.Path), "frame", type(frame).__name__, need)
     path = as_paths(frame, "frame")[0]
-    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_lines}
+    readers = {".parquet": _parquet_columns, ".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_lines}
     check(path.suffix.lower() in readers, "frame", str(path), f"a file that ends in {', '.join(readers)}")
     columns = readers[path.suffix.lower()](path)
     check(any(map(len, columns.values())), "frame", f"{path}, which has no rows", "at least one verdict")
@@ -183,37 +185,28 @@ def _listed(values: Any, name: Any) -> list[Any]:
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
-def _read_parquet(path: pathlib.Path) -> dict[str, list[Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install 'verax[frames]'") from error
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        fail("frame", f"{path}, which is no Parquet file ({error})", "a complete Parquet file")
-    headings = _headings(table.column_names, str(path))
-    wanted = (*_PROMPT, *_VERDICT, "model", "attack", "sample", "score", "cluster", "weight")
-    return {name: table.column(i).to_pylist() if name in wanted else [] for i, name in enumerate(headings)}
+def _parquet_columns(path: pathlib.Path) -> dict[str, list[Any]]:
+    columns = read_parquet("frame", path)
+    headings = _headings(list(columns), str(path))
+    return {heading: values.tolist() for heading, values in zip(headings, columns.values(), strict=True)}
 
 
 def _read_lines(path: pathlib.Path) -> dict[str, list[Any]]:
-    entries = [entry for _, entry in read_json_lines(path, "frame")]
+    entries = [entry for _, entry in read_entries(path, "frame")]
     names = list(dict.fromkeys(name for entry in entries for name in entry))
     headings = _headings(names, str(path))
     return {heading: [entry.get(name) for entry in entries] for heading, name in zip(headings, names, strict=True)}
 
 
 def _read_csv(path: pathlib.Path) -> dict[str, list[Any]]:
+    """Columns of text: identifiers such as 007 are no numbers."""
+    text = read_text("frame", path)
+    first = text.partition("\n")[0]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(_DELIMITERS, key=first.count))
-            rows = [(number, row) for number, row in enumerate(reader) if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
-        fail("frame", f"{path}, which is no CSV in UTF-8 ({error})", "a CSV file in UTF-8")
+        reader = csv.reader(io.StringIO(text), delimiter=max(_DELIMITERS, key=first.count))
+        rows = [(number, row) for number, row in enumerate(reader) if any(map(str.strip, row))]
+    except csv.Error as error:
+        fail("frame", f"{path}, which is no CSV ({error})", "a CSV file")
     check(bool(rows), "frame", f"{path}, which has no rows", "a line of names and a line per verdict")
     headings = _headings(rows[0][1], str(path))
     for number, row in rows:

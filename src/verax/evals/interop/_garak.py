@@ -14,7 +14,7 @@ from verax.evals._numeric import take_count, take_level
 from verax.evals._rate import rate
 from verax.evals._table import Outcome, OutcomeTable
 
-from ._records import as_paths, entry_field, read_json_lines
+from ._records import as_paths, entry_field, read_entries
 from ._verdicts import as_number, is_missing
 
 _THRESHOLD = 0.5  # garak's own default of run.eval_threshold
@@ -117,7 +117,7 @@ def garak_tables(path: str | pathlib.Path, *, model: str | None = None) -> dict[
 def _report(path: str | pathlib.Path) -> tuple[pathlib.Path, list[tuple[str, dict[str, Any]]]]:
     file = as_paths(path, "path")[0]
     kinds = ("attempt", "eval", "start_run setup")
-    return file, [(where, entry) for where, entry in read_json_lines(file, "path") if entry.get("entry_type") in kinds]
+    return file, [(where, entry) for where, entry in read_entries(file, "path") if entry.get("entry_type") in kinds]
 
 
 def _setup(entries: list[tuple[str, dict[str, Any]]]) -> Mapping[str, Any]:

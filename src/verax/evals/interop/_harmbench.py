@@ -4,9 +4,10 @@ import pathlib
 from collections.abc import Mapping
 
 from verax._errors import check
+from verax._files import read_json
 from verax.evals._table import Outcome, OutcomeTable
 
-from ._records import Record, as_paths, build_table, entry_field, read_json
+from ._records import Record, as_paths, build_table, entry_field
 from ._verdicts import verdict_of
 
 _VALUES = {1: Outcome.BAD, 0: Outcome.GOOD, -1: Outcome.MISSING}
@@ -48,7 +49,7 @@ def from_harmbench(paths: Mapping[tuple[str, str], str | pathlib.Path], *, missi
     for key, path in paths.items():
         check(isinstance(key, tuple) and len(key) == 2, "paths", repr(key), "keys (model, attack)")
         file = as_paths(path, "paths")[0]
-        behaviours = read_json(file, "paths")
+        behaviours = read_json("paths", file)
         check(isinstance(behaviours, dict) and len(behaviours) > 0, "paths", f"{file}, which has no behaviours", "some")
         for behaviour, cases in behaviours.items():
             check(isinstance(cases, list), "paths", f"{file}, behaviour {behaviour}: no list", "a list of records")

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from verax._errors import check, fail
-
-from ._records import parse_json, read_json
+from verax._files import parse_json, read_json
 
 _ZSTANDARD = 93
 _LARGEST_RATIO, _SMALLEST_LIMIT = 200, 1 << 26  # a member that claims more than this for its file is a bomb
@@ -52,7 +51,7 @@ def read_inspect_log(path: pathlib.Path, *, whole: bool, argument: str) -> Inspe
 
 
 def _read_json(path: pathlib.Path, argument: str) -> tuple[Any, list[dict[str, Any]]]:
-    log = read_json(path, argument)
+    log = read_json(argument, path)
     samples = log.get("samples") if isinstance(log, dict) else None
     return log, samples if isinstance(samples, list) else []
 
@@ -93,7 +92,11 @@ def _member(archive: zipfile.ZipFile, name: str, path: pathlib.Path, argument: s
     packed = entry.compress_type == _ZSTANDARD
     content = _decompress(entry, path, argument) if packed else archive.read(name)
     check(len(content) == entry.file_size, argument, f"{path}, whose {name} is cut short", "a complete log")
-    return parse_json(content, f"{path}, {name}", argument)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fail(argument, f"{path}, whose {name} is no UTF-8 ({error})", "a complete log")
+    return parse_json(argument, f"{path}, {name}", text)
 
 
 def _decompress(entry: zipfile.ZipInfo, path: pathlib.Path, argument: str) -> bytes:

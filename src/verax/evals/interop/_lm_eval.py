@@ -10,7 +10,7 @@ from verax._errors import check, fail
 from verax.evals._table import Outcome, OutcomeTable
 
 from ._inspect import judged
-from ._records import Record, as_name, as_paths, build_table, entry_field, read_json_lines
+from ._records import Record, as_name, as_paths, build_table, entry_field, read_entries
 from ._verdicts import Verdicts
 
 _TIME = r"(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?"
@@ -76,7 +76,7 @@ def from_lm_eval(
     several = len(set(tasks)) > 1
     read: list[tuple[Record, Any]] = []
     for name, task, one in zip(names, tasks, paths, strict=True):
-        entries = list(read_json_lines(one, "path"))
+        entries = list(read_entries(one, "path"))
         seen: Counter[str] = Counter()
         for where, entry in _of_filter(entries, filter, one):
             document = as_name(entry_field(entry, "doc_id", where, "path"))

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from verax._errors import check, fail
+from verax._files import read_json
 from verax.evals._indicators import proportion
 from verax.evals._interval import Interval, Status
 from verax.evals._numeric import take_level
 
-from ._records import as_paths, read_json
+from ._records import as_paths
 from ._verdicts import as_number
 
 _ROUNDING = 1e-6
@@ -57,7 +58,7 @@ def from_lm_eval_results(path: str | pathlib.Path, *, metric: str = "acc", level
     """
     level = take_level(level)
     file = as_paths(path, "path")[0]
-    content = read_json(file, "path")
+    content = read_json("path", file)
     tasks, sizes = (_part(content, name, file) for name in ("results", "n-samples"))
     groups = content.get("group_subtasks") or {}
     groups = groups if isinstance(groups, Mapping) else {}

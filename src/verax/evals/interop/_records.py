@@ -2,7 +2,6 @@
 
 import glob
 import itertools
-import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verax._errors import check, check_option, fail
+from verax._files import read_json, read_json_lines
 from verax.evals._table import Outcome, OutcomeTable
 
 MISSING_TREATMENTS = ("error", "fill")
@@ -129,42 +129,21 @@ def as_paths(path: Any, argument: str, patterns: Sequence[str] = ()) -> list[pat
     return list(dict.fromkeys(found))
 
 
-def read_json(path: pathlib.Path, argument: str) -> Any:
-    """A JSON file, or an error that names it."""
-    try:
-        return parse_json(path.read_bytes(), str(path), argument)
-    except OSError as error:
-        fail(argument, f"{path}, which cannot be read ({error})", "a complete JSON file")
-
-
-def parse_json(content: bytes | str, where: str, argument: str) -> Any:
-    """Parsed JSON, or an error that says where it came from."""
-    try:
-        return json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
-    except (ValueError, RecursionError) as error:
-        fail(argument, f"{where}, which is no JSON ({error})", "a complete JSON file")
-
-
-def read_json_lines(path: pathlib.Path, argument: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a file of JSON lines, or of a list of objects, each with its place."""
-    number = 0
+def read_entries(path: pathlib.Path, argument: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Objects of a file of JSON lines, or of one list of objects, each with its place."""
     with path.open("rb") as file:
-        if file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-            for number, entry in enumerate(read_json(path, argument), start=1):
-                yield _object(entry, f"{path}, record {number}", argument)
-            check(number > 0, argument, f"{path}, an empty list", "a complete log")
-            return
-        file.seek(0)
-        for number, line in enumerate(file, start=1):
-            where = f"{path}, line {number}"
-            if line.strip():
-                yield _object(parse_json(line, where, argument), where, argument)
-    check(number > 0, argument, f"{path}, which has no lines", "a complete log")
-
-
-def _object(entry: Any, where: str, argument: str) -> tuple[str, dict[str, Any]]:
-    check(isinstance(entry, dict), argument, f"{where}: {type(entry).__name__}", "an object")
-    return where, entry
+        is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    if is_list:
+        content = read_json(argument, path)
+        numbered = ((f"{path}, record {number}", entry) for number, entry in enumerate(content, start=1))
+    else:
+        numbered = ((f"{path}, line {number}", entry) for number, entry in read_json_lines(argument, path))
+    empty = True
+    for where, entry in numbered:
+        check(isinstance(entry, dict), argument, f"{where}: {type(entry).__name__}", "an object")
+        empty = False
+        yield where, entry
+    check(not empty, argument, f"{path}, which has no records", "a complete log")
 
 
 def entry_field(entry: Mapping[str, Any], name: str, where: str, argument: str) -> Any:
