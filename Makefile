@@ -67,6 +67,13 @@ test-full: test $(VENV)/.extra-inspect
 	$(MAKE) test-tf32 ROUNDING=bf16
 	JAX_ENABLE_X64=0 $(PYTEST) -m "slow and not gpu"
 
+# PyTorch modules, in an environment of their own: torch and torchax are exact versions, and large.
+torch-leg: $(READY) $(VENV)/.extra-test $(VENV)/.extra-test-torch
+	VERAX_TORCH_REQUIRED=1 JAX_ENABLE_X64=1 $(QUICK) $(PYTEST) tests/ntk/test_from_torch.py
+
+test-torch:
+	VERAX_PURE=1 $(MAKE) VENV=.venv-torch torch-leg
+
 # Another interpreter, and so another JAX: `make newest PYTHON=python3.13`. What leans on JAX's own workings (jaxprs
 # rewritten, meshes, custom derivatives, native calls, exports), and the example of every public function.
 WORKINGS := tests/ntk tests/kernels tests/parallel tests/federated/test_client_backends.py \
@@ -97,4 +104,4 @@ bench: $(READY)
 	for file in benchmarks/[!_]*.py; do VERAX_DATA=$(DATA) $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf build dist $(VENV) .venv-newest
+	rm -rf build dist $(VENV) .venv-newest .venv-torch

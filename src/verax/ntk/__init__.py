@@ -6,6 +6,7 @@ from ._adapters import from_nnx as from_nnx
 from ._empirical import empirical_ntk as empirical_ntk
 from ._empirical import ntk_diagonal as ntk_diagonal
 from ._features import ntk_features as ntk_features
+from ._from_torch import from_torch as from_torch
 from ._job import ntk_job as ntk_job
 from ._linearize import linearize as linearize
 from ._methods import LeafPlan as LeafPlan
