@@ -237,5 +237,5 @@ def _matrix(argument: str, value: Any) -> np.ndarray:
 
 
 def _numbers(argument: str, value: Any, num: int, columns: int) -> np.ndarray:
-    shapes = [(num,), (num, 1)] if columns == 1 else [(num, columns)]
+    shapes: list[tuple[int | str, ...]] = [(num,), (num, 1)] if columns == 1 else [(num, columns)]
     return to_host(argument, value, shape=shapes).reshape(num, columns)

@@ -145,10 +145,11 @@ def _pick(result: Any, output: str | int | None) -> Any:
     if isinstance(output, str):
         check(output in fields, "output", repr(output), f"one of {fields}")
         return result[output] if isinstance(result, Mapping) else getattr(result, output)
-    size = len(result) if isinstance(result, tuple | list) else 0
-    need = f"one of {fields}" if fields else f"a place below {size}" if size else "a module that returns tensors"
-    check(isinstance(output, int) and -size <= output < size, "output", repr(output), need)
-    return result[output]
+    items = list(result.values() if isinstance(result, Mapping) else result if isinstance(result, tuple | list) else ())
+    need = f"one of {fields}" if fields else f"a place below {len(items)}" if items else "a module that returns tensors"
+    if output is None or not -len(items) <= output < len(items):
+        fail("output", repr(output), need)
+    return items[output]
 
 
 def _check_evaluation(module: Any) -> None:
@@ -162,7 +163,7 @@ def _check_values(named: list[tuple[str, Any]]) -> None:
     import torch  # pyright: ignore[reportMissingImports]
 
     for name, value in named:
-        lazy = isinstance(value, torch.nn.parameter.UninitializedTensorMixin)
+        lazy = torch.nn.parameter.is_lazy(value)  # pyright: ignore[reportAttributeAccessIssue]
         check(not lazy and value.device.type != "meta", f"module.{name}", "no values", "an initialised module")
         wide = value.dtype == torch.float64 and not jax.config.read("jax_enable_x64")
         need = "module.float(), or jax.config.update('jax_enable_x64', True)"
