@@ -41,10 +41,12 @@ class Worker {
     all_.status[b] = static_cast<int32_t>(status);
     const bool ok = status == Status::kOk;
     constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
-    for (int64_t e = 0; e < n * m; ++e) all_.plan[b * n * m + e] = ok ? static_cast<T>(solver_.amount()[e]) : kNan;
+    for (int64_t e = 0; e < n * m; ++e) {
+      all_.plan[b * n * m + e] = ok ? static_cast<T>(solver_.Amount(e / m, e % m)) : kNan;
+    }
     for (int64_t i = 0; i < n; ++i) all_.row_price[b * n + i] = ok ? static_cast<T>(solver_.RowPrice(i)) : kNan;
     for (int64_t k = 0; k < m; ++k) {
-      all_.col_price[b * m + k] = ok ? static_cast<T>(solver_.col_price()[k]) : kNan;
+      all_.col_price[b * m + k] = ok ? static_cast<T>(solver_.ColPrice(k)) : kNan;
     }
   }
 

@@ -14,7 +14,10 @@ from verax._types import AnyArray
 
 from ._status import Status
 from ._transport_native import transport_native
-from ._transport_xla import transport_xla
+from ._transport_xla import accurate_sum, transport_xla
+
+MASS_TOLERANCE = 1e-5
+"""Imbalance, as a share of the total, up to which demands are scaled to the supplies."""
 
 
 class Transport(NamedTuple):
@@ -30,6 +33,8 @@ class Transport(NamedTuple):
     """Total cost; differentiable in costs and amounts."""
     status: Int[AnyArray, "*b"]
     """:class:`Status` of each problem."""
+    imbalance: Float[AnyArray, "*b"]
+    """Total supply less total demand, as a share of the larger; demands were scaled to make up for it."""
 
 
 def solve_transport(
@@ -102,11 +107,15 @@ def solve_transport(
 @functools.partial(jax.jit, static_argnums=3)
 def _solve(cost: jax.Array, supply: jax.Array, demand: jax.Array, implementation: str) -> Transport:
     n, m = cost.shape[-2:]
+    supplied, demanded = accurate_sum(supply), accurate_sum(demand)
+    larger = jnp.maximum(supplied, demanded)
+    imbalance = lax.stop_gradient((supplied - demanded) / jnp.where(larger > 0, larger, 1))
     if n == 0 or m == 0:  # nothing can be moved
         empty = (supply == 0).all(-1) & (demand == 0).all(-1)
         nan = jnp.where(empty, 0, jnp.nan).astype(cost.dtype)
         status = jnp.where(empty, Status.OK, Status.INFEASIBLE).astype(jnp.int32)
-        return Transport(jnp.zeros_like(cost), supply * 0 + nan[..., None], demand * 0 + nan[..., None], nan, status)
+        prices = supply * 0 + nan[..., None], demand * 0 + nan[..., None]
+        return Transport(jnp.zeros_like(cost), *prices, nan, status, imbalance)
     turned = n < m
     problem = (jnp.swapaxes(cost, -1, -2), demand, supply) if turned else (cost, supply, demand)
     problem = lax.stop_gradient(problem)
@@ -118,9 +127,15 @@ def _solve(cost: jax.Array, supply: jax.Array, demand: jax.Array, implementation
         outputs = transport_xla(*problem)
     plan, row_price, col_price, status = outputs
     if turned:
-        plan, row_price, col_price = jnp.swapaxes(plan, -1, -2), col_price, row_price
+        # The solver scales what are here the supplies; both sides are scaled to the total of the supplies.
+        scale = jnp.where(demanded > 0, supplied / jnp.where(demanded > 0, demanded, 1), 1)
+        plan, row_price, col_price = jnp.swapaxes(plan, -1, -2) * scale[..., None, None], col_price, row_price
+    balanced = jnp.abs(imbalance) <= MASS_TOLERANCE
+    status = jnp.where((status == Status.OK) & ~balanced, Status.INFEASIBLE, status).astype(jnp.int32)
+    nan = jnp.where(status == Status.OK, 0, jnp.nan).astype(cost.dtype)
+    plan, row_price, col_price = plan + nan[..., None, None], row_price + nan[..., None], col_price + nan[..., None]
     value = _differentiable_value(cost, supply, demand, plan, row_price, col_price)
-    return Transport(plan, row_price, col_price, value, status)
+    return Transport(plan, row_price, col_price, value, status, imbalance)
 
 
 @jax.custom_jvp
@@ -134,7 +149,8 @@ def _differentiable_value(
 ) -> jax.Array:
     """Total cost of the plan; its derivatives are the plan and the prices."""
     del supply, demand, row_price, col_price
-    return (cost * plan).sum((-1, -2))
+    # Nothing is moved along a forbidden route, whose cost is infinite; NaN is that of a failed problem.
+    return jnp.where(plan == 0, 0, cost * plan).sum((-1, -2))
 
 
 @_differentiable_value.defjvp
