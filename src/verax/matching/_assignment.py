@@ -1,31 +1,33 @@
 """Exact assignment with optimal dual prices, batched and differentiable."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from verax import _native
-from verax._errors import check, check_floating, check_option
+from verax._array_likes import read_array
+from verax._errors import check, check_option
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
-from ._assignment_native import assignment_native
-from ._assignment_xla import assignment_xla
-from ._masks import Masks, embed, forbid, read_masks
+from ._masks import read_masks
+from ._objective import OBJECTIVES
 from ._price_rules import PRICES
-from ._prices import differentiable, priced
+from ._read import in_double, read_limit, read_weights
+from ._solve import Options, Start, solve
+from ._status import SENTENCES
 from ._status import Status as Status
 
 
+@result(SENTENCES)
 class Assignment(NamedTuple):
     """An optimal assignment and the prices that prove it."""
 
     col_of_row: Int[AnyArray, "*b n"]
-    """Column of each row, -1 = unmatched."""
+    """Column of each row, -1 = unmatched; do not index with it before looking at ``status`` and the sign."""
     row_of_col: Int[AnyArray, "*b m"]
     """Row of each column, -1 = unmatched."""
     row_price: Float[AnyArray, "*b n"]
@@ -33,16 +35,34 @@ class Assignment(NamedTuple):
     col_price: Float[AnyArray, "*b m"]
     """Optimal dual variables of the columns."""
     value: Float[AnyArray, "*b"]
-    """Total weight of the matched pairs, in the caller's sign; differentiable in the weights."""
+    """Total weight of the matched pairs (of the worst pair under ``"bottleneck"``), in the caller's sign;
+    differentiable in the weights."""
     status: Int[AnyArray, "*b"]
     """:class:`Status` of each problem."""
 
+    raise_if_failed = raise_if_failed
+
+    def pairs(self) -> tuple[np.ndarray, ...]:
+        """Matched pairs as index arrays, rows in increasing order: ``(row, col)``, or ``(*batch, row, col)``.
+
+        Raises
+        ------
+        ValueError
+            If a problem failed, as :meth:`raise_if_failed`.
+        """
+        self.raise_if_failed()
+        match = np.asarray(self.col_of_row)
+        at = np.nonzero(match >= 0)
+        return *at, match[at]
+
 
 def solve_assignment(
-    weights: Float[AnyArray, "*b n m"],
+    weights: Real[AnyArray, "*b n m"],
     *,
     maximize: bool = True,
     allow_unmatched: bool = True,
+    objective: str = "value",
+    cost_limit: float | None = None,
     row_mask: Bool[AnyArray, "*b n"] | None = None,
     column_mask: Bool[AnyArray, "*b m"] | None = None,
     warm: Assignment | None = None,
@@ -57,14 +77,19 @@ def solve_assignment(
     Parameters
     ----------
     weights
-        ``[*b, n, m]``, float32 or float64, any batch of rectangular problems. Minus infinity forbids a pair (plus
-        infinity when minimizing).
+        ``[*b, n, m]`` real numbers, any batch of rectangular problems. Minus infinity forbids a pair (plus infinity
+        when minimizing), and so does the largest finite number of the dtype with that sign.
     maximize
         If False, solve the problem of ``-weights``; prices are those of that problem, ``value`` has the caller's sign.
     allow_unmatched
         If True, agents may stay unmatched at weight 0. If False, every agent of the smaller side must be matched.
+    objective
+        ``"value"``: the best total. ``"cardinality_then_value"``: as many pairs as possible, and of these matchings
+        the best total. ``"bottleneck"``: as many pairs as possible, then the best worst pair, then the best total.
+    cost_limit
+        No pair may be worse than this: cost above it when minimizing, weight below it when maximizing. None: no limit.
     row_mask, column_mask
-        Who is there, for batches of problems of different sizes; None: everybody. What ``weights`` says of others is
+        Agents that are present, for batches of problems of different sizes; None: all. Weights of absent agents are
         not looked at; they stay unmatched at price 0.
     warm
         The result for similar weights, to start from: what is still optimal at its prices is kept. It changes the time
@@ -72,7 +97,7 @@ def solve_assignment(
     prices
         Which of the optimal prices: ``"any"``, ``"row_optimal"`` (the highest of all rows at once, which are the lowest
         of all columns), ``"column_optimal"`` or the ``"midpoint"`` of both. Other than ``"any"`` only with
-        ``allow_unmatched``: without, prices have no extremes.
+        ``allow_unmatched`` and the objective ``"value"``: otherwise prices have no extremes.
     implementation
         ``"native"`` (compiled, CPU), ``"xla"`` (pure JAX), or ``"auto"``: native on a CPU where it is built, else xla.
 
@@ -80,23 +105,33 @@ def solve_assignment(
     -------
     Assignment
         Prices satisfy ``row_price[i] + col_price[j] >= weights[i, j]`` (with equality on matched pairs), are 0 for
-        unmatched agents, and add up to ``value``, all up to rounding. With ``allow_unmatched`` they are non-negative.
-        Otherwise those of the smaller side may have either sign (in square problems those of the rows).
-        Where ``status`` is not ``Status.OK`` nothing is matched, and prices, value and its gradient are NaN.
+        unmatched agents, and add up to the total weight, all up to rounding. With ``allow_unmatched`` they are
+        non-negative. Otherwise those of the smaller side may have either sign (in square problems those of the rows).
+        Under ``"cardinality_then_value"`` the inequality holds for the pairs that some maximum matching may use, and
+        the agents that every maximum matching must match may have prices of either sign; ``"bottleneck"`` is the same
+        problem without the pairs below the threshold.
+        Where ``status`` is not ``Status.OK`` nothing is matched, and prices, value and its gradient are NaN;
+        ``result.raise_if_failed()`` turns that into an exception, and ``result.pairs()`` lists matched pairs only.
 
     Raises
     ------
     ValueError
-        On arrays that are not ``[..., n, m]`` of float32 or float64, on masks and a warm start that do not fit them, on
-        an unknown implementation or price rule, and on a price rule other than ``"any"`` without ``allow_unmatched``.
+        On arrays that are not ``[..., n, m]`` of real numbers, on masks and a warm start that do not fit them, on
+        an unknown implementation, objective or price rule, and on a price rule that the problem does not have.
     RuntimeError
         If ``implementation="native"`` and native code is not in use; the message says why.
 
     Notes
     -----
-    At most O(n m min(n, m)) operations a problem, usually far fewer; memory O(n m). Native code computes prices in
-    float64 whatever the dtype, pure JAX in that of the weights. NaN, the other infinity, and weights so large that
+    At most O(n m min(n, m)) operations per problem, usually far fewer; memory O(n m). Native code computes prices in
+    float64 whatever the dtype, pure JAX in that of the weights. Bool, integers, float16 and bfloat16 are widened.
+    Concrete float64 and integer weights are solved in double precision where single precision would round them, also
+    with 64-bit types disabled; only the results are then rounded. NaN, the other infinity, and weights so large that
     prices could overflow give ``Status.NON_FINITE``.
+
+    ``"cardinality_then_value"`` solves three problems: a maximum matching, whose least cover says which agents every
+    maximum matching uses, and the assignment among the pairs that leave none of these out. No large number stands for
+    a pair, so no digit of the weights is lost. ``"bottleneck"`` adds a bisection among the weights.
 
     Traceable: ``jit``, ``vmap``, ``grad``. The derivative of ``value`` is the matching itself (envelope theorem; a
     subgradient where optimal matchings tie), second derivatives are zero. Prices under a rule have the derivatives of
@@ -108,7 +143,8 @@ def solve_assignment(
     ----------
     R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
     Computing 38 (1987), 325-340. L. S. Shapley and M. Shubik, "The assignment game I: the core", International Journal
-    of Game Theory 1 (1971), 111-130: the prices are the stable outcomes of the market.
+    of Game Theory 1 (1971), 111-130: the prices are the stable outcomes of the market. A. L. Dulmage and N. S.
+    Mendelsohn, "Coverings of bipartite graphs", Canadian Journal of Mathematics 10 (1958), 517-534: covers.
 
     Examples
     --------
@@ -120,136 +156,42 @@ def solve_assignment(
     ([0, 2, 1], 11.0, 0)
     >>> float(result.row_price.sum() + result.col_price.sum())
     11.0
+
+    Distances between tracks and detections, of which those above 2 are no match:
+
+    >>> distance = np.array([[0.5, 1.9, 9.0], [0.4, 7.0, 9.0]])
+    >>> tracks = solve_assignment(distance, maximize=False, objective="cardinality_then_value", cost_limit=2.0)
+    >>> [index.tolist() for index in tracks.pairs()], round(float(tracks.value), 3)
+    ([[0, 1], [1, 0]], 2.3)
     """
-    if not isinstance(weights, jax.Array):
-        weights = jnp.asarray(weights)
-    check(weights.ndim >= 2, "weights", f"shape {weights.shape}", "[..., n, m]")
-    check_floating("weights", weights)
-    check(weights.dtype in (jnp.float32, jnp.float64), "weights", f"dtype {weights.dtype}", "float32 or float64")
+    read = read_weights("weights", weights)
     implementation = _native.chosen(implementation)
     check_option("prices", prices, PRICES)
-    check(allow_unmatched or prices == "any", "prices", repr(prices), "'any' where allow_unmatched is False")
-    masks = read_masks(weights, row_mask, column_mask)
-    start = None if warm is None else _read_warm(weights, warm)
-    return _solve(weights, masks, start, bool(maximize), bool(allow_unmatched), prices, implementation)
+    check_option("objective", objective, OBJECTIVES)
+    extremes = allow_unmatched and objective == "value"
+    check(extremes or prices == "any", "prices", repr(prices), "'any' unless allow_unmatched and objective='value'")
+    masks = read_masks(read.array, row_mask, column_mask)
+    limit = read_limit("cost_limit", cost_limit)
+    options = Options(bool(maximize), bool(allow_unmatched), prices, objective, limit, implementation)
+
+    def run(array: jax.Array) -> Assignment:
+        start = None if warm is None else _read_warm(array, warm)
+        return Assignment(*solve(array, masks, start, options))
+
+    return in_double(read, run, masks, warm)
 
 
-class _Start(NamedTuple):
-    """What a warm start keeps of an assignment."""
-
-    col_of_row: jax.Array
-    row_of_col: jax.Array
-    row_price: jax.Array
-    col_price: jax.Array
-
-
-def _read_warm(weights: jax.Array, warm: Assignment) -> _Start:
+def _read_warm(weights: jax.Array, warm: Any) -> Start:
     *batch, n, m = weights.shape
-    start = _Start(*(jnp.asarray(field) for field in warm[:4]))
-    for name, field, size in zip(_Start._fields, start, (n, m, n, m), strict=True):
+    given = isinstance(warm, tuple) and hasattr(warm, "_fields") and len(warm) >= len(Start._fields)
+    check(given, "warm", type(warm).__name__, "an Assignment, or None")
+    start = []
+    for name, value, size in zip(Start._fields, warm, (n, m, n, m), strict=False):
+        field = read_array(f"warm.{name}", value)
         shape = (*batch, size)
         check(field.shape == shape, f"warm.{name}", f"shape {field.shape}", f"shape {shape}")
-        kind = jnp.signedinteger if name.endswith(("row", "col")) else jnp.floating
+        index = name.endswith(("row", "col"))
+        kind = jnp.signedinteger if index else jnp.floating
         check(jnp.issubdtype(field.dtype, kind), f"warm.{name}", f"dtype {field.dtype}", "that of an Assignment")
-    return _Start(*(x.astype(jnp.int32) for x in start[:2]), *(x.astype(weights.dtype) for x in start[2:]))
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
-def _solve(
-    weights: jax.Array,
-    masks: Masks,
-    start: _Start | None,
-    maximize: bool,
-    allow_unmatched: bool,
-    prices: str,
-    implementation: str,
-) -> Assignment:
-    *batch, n, m = weights.shape
-    if n == 0 or m == 0:  # nothing to match, whatever the entries; the smaller side has nobody
-        none = jnp.full((*batch, n), -1, jnp.int32), jnp.full((*batch, m), -1, jnp.int32)
-        free = jnp.zeros((*batch, n), weights.dtype), jnp.zeros((*batch, m), weights.dtype)
-        zero = jnp.zeros(tuple(batch), weights.dtype)
-        return Assignment(*none, *free, zero, jnp.zeros(tuple(batch), jnp.int32))
-    allowed = forbid(weights, masks, maximize=maximize)
-    signed = allowed if maximize else -allowed
-    if allow_unmatched or masks == (None, None):
-        outputs = _run(*lax.stop_gradient((allowed, start)), maximize, allow_unmatched, prices, implementation)
-        col_of_row, row_of_col, row_price, col_price, value, status = outputs
-    else:
-        # What is added is worth 0.
-        square, extract = embed(lax.stop_gradient(signed), masks)
-        padded = None if start is None else extract.pad(start)
-        outputs = _run(square, lax.stop_gradient(padded), True, False, prices, implementation)
-        col_of_row, row_of_col, row_price, col_price, value, status = outputs
-        col_of_row, row_of_col, row_price, col_price = extract(col_of_row, row_of_col, row_price, col_price, status)
-        value = value if maximize else -value
-    if prices != "any":
-        row_price, col_price = differentiable(prices, signed, col_of_row, row_of_col, row_price, col_price)
-    value = _differentiable_value(weights, col_of_row, status, value)
-    return Assignment(col_of_row, row_of_col, row_price, col_price, value, status)
-
-
-def _run(
-    weights: jax.Array,
-    start: _Start | None,
-    maximize: bool,
-    allow_unmatched: bool,
-    prices: str,
-    implementation: str,
-) -> tuple[jax.Array, ...]:
-    """Solve: ``(col_of_row, row_of_col, row_price, col_price, value, status)``."""
-    n, m = weights.shape[-2:]
-    turned = n > m
-    wide = jnp.swapaxes(weights, -1, -2) if turned else weights
-    rule = {"row_optimal": "column_optimal", "column_optimal": "row_optimal"}.get(prices, prices) if turned else prices
-    warm = None
-    if start is not None:
-        warm = (start.row_of_col, start.row_price) if turned else (start.col_of_row, start.col_price)
-
-    def native(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
-        return assignment_native(wide, warm, maximize=maximize, allow_unmatched=allow_unmatched, prices=rule)
-
-    def portable(wide: jax.Array, warm: Any) -> tuple[jax.Array, ...]:
-        signed = wide if maximize else -wide
-        solved = assignment_xla(signed, warm, allow_unmatched=allow_unmatched)
-        col_of_row, row_of_col, row_price, col_price, status = solved
-        if rule != "any":
-            row_price, col_price = (
-                jnp.where((status == Status.OK)[..., None], price, np.nan)
-                for price in priced(signed, col_of_row, row_of_col, rule)
-            )
-        value = _matched_weight(wide, col_of_row, status)
-        return col_of_row, row_of_col, row_price, col_price, value, status
-
-    if implementation == "native":
-        outputs = native(wide, warm)
-    elif implementation == "auto":
-        outputs = lax.platform_dependent(wide, warm, cpu=native, default=portable)
-    else:
-        outputs = portable(wide, warm)
-    if turned:
-        row_of_col, col_of_row, col_price, row_price, value, status = outputs
-        return col_of_row, row_of_col, row_price, col_price, value, status
-    return tuple(outputs)
-
-
-@jax.custom_jvp
-def _differentiable_value(weights: jax.Array, col_of_row: jax.Array, status: jax.Array, value: jax.Array) -> jax.Array:
-    """Value as given; its derivative in the weights, with the matching held fixed, is the matching."""
-    del weights, col_of_row, status
-    return value
-
-
-@_differentiable_value.defjvp
-def _envelope(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    _, col_of_row, status, value = primals
-    return value, _matched_weight(tangents[0], col_of_row, status)
-
-
-def _matched_weight(weights: jax.Array, col_of_row: jax.Array, status: jax.Array) -> jax.Array:
-    """Total weight of the matched pairs."""
-    failed = status != Status.OK
-    picked = jnp.take_along_axis(weights, jnp.maximum(col_of_row, 0)[..., None], axis=-1)[..., 0]
-    # A failed problem lets one column through, so that its NaN reaches the gradient as well as the value.
-    total = jnp.where((col_of_row >= 0) | failed[..., None], picked, 0).sum(-1)
-    return total * jnp.where(failed, np.nan, 1).astype(weights.dtype)
+        start.append(jnp.asarray(field).astype(jnp.int32 if index else weights.dtype))
+    return Start(*start)

@@ -5,33 +5,41 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 
-from verax._errors import check, check_floating
+from verax._array_likes import read_array
+from verax._errors import check, check_option
+from verax._results import result
 from verax._types import AnyArray
 
 from ._assignment import Assignment
-from ._masks import Masks, forbid, present, read_masks
+from ._masks import Masks, present, read_masks
+from ._objective import Cover, least_cover
+from ._read import in_double, read_limit, read_weights
+from ._solve import allowed_weights
 from ._status import Status
 
 
+@result()
 class Certificate(NamedTuple):
     """Bounds that enclose the optimum."""
 
     primal: Float[AnyArray, "*b"]
-    """Total weight of the matching as given: what it attains."""
+    """Total weight of the matching as given."""
     dual: Float[AnyArray, "*b"]
-    """What no matching can exceed (fall below, when minimizing), proved by the prices."""
+    """Bound that no matching can exceed (fall below, when minimizing), proved by the prices."""
     gap: Float[AnyArray, "*b"]
     """Distance of the two, non-negative up to rounding: the matching is at most this far from optimal."""
 
 
 def check_certificate(
-    weights: Float[AnyArray, "*b n m"],
+    weights: Real[AnyArray, "*b n m"],
     assignment: Assignment,
     *,
     maximize: bool = True,
     allow_unmatched: bool = True,
+    objective: str = "value",
+    cost_limit: float | None = None,
     row_mask: Bool[AnyArray, "*b n"] | None = None,
     column_mask: Bool[AnyArray, "*b m"] | None = None,
 ) -> Certificate:
@@ -49,19 +57,24 @@ def check_certificate(
         ``[*b, n, m]``, as given to :func:`solve_assignment`.
     assignment
         Its result, or anything of that form.
-    maximize, allow_unmatched, row_mask, column_mask
+    maximize, allow_unmatched, cost_limit, row_mask, column_mask
         As given to :func:`solve_assignment`.
+    objective
+        ``"value"`` or ``"cardinality_then_value"``. For the latter the matching itself proves that it has as many pairs
+        as possible, by the least cover that alternating paths from its unmatched rows give; the bound is on the total
+        of matchings with as many pairs.
 
     Returns
     -------
     Certificate
-        The gap is infinite if the matching is not one: a forbidden pair, an agent matched twice or left out although
-        ``allow_unmatched`` is False. It is NaN where ``assignment.status`` is not OK.
+        The gap is infinite if the matching is not valid: a forbidden pair, an agent matched twice, or left out although
+        ``allow_unmatched`` is False, or fewer pairs than possible although the objective counts them. It is NaN where
+        ``assignment.status`` is not OK.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit each other.
+        If the shapes do not fit each other, and on an unknown objective.
 
     Notes
     -----
@@ -80,27 +93,71 @@ def check_certificate(
     >>> float(certificate.primal), float(certificate.dual), float(certificate.gap)
     (7.0, 7.0, 0.0)
     """
-    weights = jnp.asarray(weights)
-    check_floating("weights", weights)
-    check(weights.ndim >= 2, "weights", f"shape {weights.shape}", "[..., n, m]")
-    *batch, n, m = weights.shape
+    read = read_weights("weights", weights)
+    check_option("objective", objective, ("value", "cardinality_then_value"))
+    *batch, n, m = read.array.shape
     shapes = ((*batch, n), (*batch, m), (*batch, n), (*batch, m), tuple(batch), tuple(batch))
-    for name, field, shape in zip(Assignment._fields, assignment, shapes, strict=True):
-        check(jnp.shape(field) == shape, f"assignment.{name}", f"shape {jnp.shape(field)}", f"shape {shape}")
-    masks = read_masks(weights, row_mask, column_mask)
-    return _certify(weights, assignment, masks, bool(maximize), bool(allow_unmatched))
+    given = isinstance(assignment, tuple) and len(assignment) == len(shapes)
+    check(given, "assignment", type(assignment).__name__, "an Assignment")
+    fields = []
+    for name, value, shape in zip(Assignment._fields, assignment, shapes, strict=True):
+        field = read_array(f"assignment.{name}", value)
+        check(field.shape == shape, f"assignment.{name}", f"shape {field.shape}", f"shape {shape}")
+        fields.append(field)
+    masks = read_masks(read.array, row_mask, column_mask)
+    limit = read_limit("cost_limit", cost_limit)
+
+    def certify(array: jax.Array) -> Certificate:
+        parts = [
+            jnp.asarray(field).astype(array.dtype if jnp.issubdtype(field.dtype, jnp.floating) else jnp.int32)
+            for field in fields
+        ]
+        allow = bool(allow_unmatched)
+        return _certify(array, Assignment(*parts), masks, bool(maximize), allow, objective, limit)
+
+    return in_double(read, certify, masks, fields)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
+@functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def _certify(
-    weights: jax.Array, assignment: Assignment, masks: Masks, maximize: bool, allow_unmatched: bool
+    weights: jax.Array,
+    assignment: Assignment,
+    masks: Masks,
+    maximize: bool,
+    allow_unmatched: bool,
+    objective: str,
+    cost_limit: float | None,
 ) -> Certificate:
-    signed = forbid(weights if maximize else -weights, masks, maximize=True)
+    allowed = allowed_weights(weights, masks, maximize=maximize, cost_limit=cost_limit)
+    signed = allowed if maximize else -allowed
     row, column = present(masks, weights)
     primal = _attained(signed, assignment, row, column, allow_unmatched)
-    dual = _bound(signed, assignment, row, column, allow_unmatched)
+    if objective == "value":
+        dual = _bound(signed, assignment, row, column, allow_unmatched)
+    else:
+        cover = least_cover(signed > -jnp.inf, assignment.col_of_row, assignment.row_of_col)
+        largest = cover.row.sum(-1) + cover.column.sum(-1) == (assignment.col_of_row >= 0).sum(-1)
+        primal = jnp.where(largest | jnp.isnan(primal), primal, -jnp.inf)
+        dual = _bound_of_largest(signed, assignment, cover)
     sign = 1 if maximize else -1
     return Certificate(sign * primal, sign * dual, dual - primal)
+
+
+def _bound_of_largest(signed: jax.Array, assignment: Assignment, cover: Cover) -> jax.Array:
+    """Bound on the total of matchings with as many pairs as possible.
+
+    They match every agent of the cover, whose price may thus have either sign, and to an agent outside of it.
+    """
+    inner, outer = cover.row[..., :, None], cover.column[..., None, :]
+    pairs = jnp.where(inner != outer, signed, -jnp.inf)
+    free_row, free_col = (
+        jnp.where(covered, 0, jnp.maximum(price, 0))
+        for covered, price in ((cover.row, assignment.row_price), (cover.column, assignment.col_price))
+    )
+    row_price = (pairs - free_col[..., None, :]).max(-1, initial=-jnp.inf)
+    col_price = (pairs - free_row[..., :, None]).max(-2, initial=-jnp.inf)
+    of_rows = jnp.where(cover.row, row_price, free_row).sum(-1)
+    return of_rows + jnp.where(cover.column, col_price, free_col).sum(-1)
 
 
 def _attained(

@@ -5,27 +5,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from verax._errors import check
+from ._read import read_mask
 
 
 class Masks(NamedTuple):
-    """Who is there; None for everybody."""
+    """Agents that are present; None for all."""
 
     row: jax.Array | None  # [*b, n]
     column: jax.Array | None  # [*b, m]
 
 
-def read_masks(weights: jax.Array, row_mask: Any, column_mask: Any) -> Masks:
+def read_masks(weights: Any, row_mask: Any, column_mask: Any) -> Masks:
     """Check masks against weights ``[*b, n, m]``."""
     *batch, n, m = weights.shape
-    read = []
-    for name, mask, size in (("row_mask", row_mask, n), ("column_mask", column_mask, m)):
-        if mask is not None:
-            mask = jnp.asarray(mask)
-            check(mask.dtype == jnp.bool_, name, f"dtype {mask.dtype}", "bool")
-            check(mask.shape == (*batch, size), name, f"shape {mask.shape}", f"shape {(*batch, size)}")
-        read.append(mask)
-    return Masks(*read)
+    return Masks(
+        read_mask("row_mask", row_mask, (*batch, n)),
+        read_mask("column_mask", column_mask, (*batch, m)),
+    )
 
 
 def present(masks: Masks, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -37,7 +33,7 @@ def present(masks: Masks, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def forbid(weights: jax.Array, masks: Masks, *, maximize: bool) -> jax.Array:
-    """Weights in which nobody can be matched to those who are not there."""
+    """Weights in which pairs with an absent agent are forbidden."""
     worst = -jnp.inf if maximize else jnp.inf
     if masks.row is not None:
         weights = jnp.where(masks.row[..., :, None], weights, worst)
@@ -50,13 +46,16 @@ class Extract:
     """The way from the square problem of :func:`embed` back to the one that it stands for."""
 
     def __init__(self, row: jax.Array, column: jax.Array):
-        self.row, self.column = row, column
+        self.row, self.column = row, column  # agents that must be matched
         self.size = max(row.shape[-1], column.shape[-1])
 
     def pad(self, start: Any) -> Any:
-        """A start for the square problem: those who were added are free, at price 0."""
+        """A start for the square problem: added agents are free, at price 0."""
         fill = (-1, -1, 0, 0)
-        return type(start)(*(self.widen(x, value) for x, value in zip(start, fill, strict=True)))
+        padded = [self.widen(x, value) for x, value in zip(start, fill, strict=True)]
+        # One amount may be moved between the two sides of a square problem; starts have non-negative column prices.
+        least = jnp.minimum(padded[3].min(-1, keepdims=True), 0)
+        return type(start)(padded[0], padded[1], padded[2] + least, padded[3] - least)
 
     def widen(self, x: jax.Array, fill: Any) -> jax.Array:
         """Pad the last axis to the size of the square."""
@@ -71,41 +70,37 @@ class Extract:
         col_price: jax.Array,
         status: jax.Array,
     ) -> tuple[jax.Array, ...]:
-        """Leave out what was added; those on the larger side who stay unmatched, and all added ones, have price 0."""
+        """Leave out what was added; agents that may stay unmatched have prices of at least 0, 0 where they do."""
         n, m = self.row.shape[-1], self.column.shape[-1]
-        least = jnp.where(more_rows(self.row, self.column), -row_price.min(-1), col_price.min(-1))[..., None]
-        row_price, col_price = row_price + least, col_price - least
         row, column = self.widen(self.row, False), self.widen(self.column, False)
+        # Free agents of the two sides may be matched to one another at weight 0, so that one shift serves both.
+        least_row = jnp.where(row, jnp.inf, row_price).min(-1, keepdims=True)
+        least_col = jnp.where(column, jnp.inf, col_price).min(-1, keepdims=True)
+        shift = jnp.where(least_col < jnp.inf, least_col, jnp.where(least_row < jnp.inf, -least_row, 0))
+        row_price, col_price = row_price + shift, col_price - shift
+        # A pair counts if exactly one of the two agents must be matched.
         col_of_row = _partner(col_of_row, row, column)[..., :n]
         row_of_col = _partner(row_of_col, column, row)[..., :m]
         failed = (status != 0)[..., None]
-        row_price = jnp.where(self.row | failed, row_price[..., :n], 0)
-        col_price = jnp.where(self.column | failed, col_price[..., :m], 0)
+        row_price = jnp.where(self.row | (col_of_row >= 0) | failed, row_price[..., :n], 0)
+        col_price = jnp.where(self.column | (row_of_col >= 0) | failed, col_price[..., :m], 0)
         return col_of_row, row_of_col, row_price, col_price
 
 
 def _partner(other: jax.Array, here: jax.Array, there: jax.Array) -> jax.Array:
-    real = jnp.take_along_axis(there, jnp.maximum(other, 0), axis=-1)
-    return jnp.where(here & real & (other >= 0), other, -1)
+    required = jnp.take_along_axis(there, jnp.maximum(other, 0), axis=-1)
+    return jnp.where((here != required) & (other >= 0), other, -1)
 
 
-def more_rows(row: jax.Array, column: jax.Array) -> jax.Array:
-    """Whether more rows than columns are there."""
-    return row.sum(-1) > column.sum(-1)
+def embed(weights: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.Array, Extract]:
+    """Square problem in which all are matched, and the marked rows ``[*b, n]`` and columns ``[*b, m]`` to partners.
 
-
-def embed(weights: jax.Array, masks: Masks) -> tuple[jax.Array, Extract]:
-    """Square problem in which everybody is matched, and all of the side that has fewer to somebody who is there.
-
-    Those who are not there, or were added to make it square, are matched to one another, or to those of the side that
-    has more, at weight 0.
+    Of the given pairs those of one marked and one unmarked agent remain. Unmarked agents, and those added to make the
+    problem square, may be matched to one another at weight 0, which stands for staying unmatched.
     """
-    row, column = present(masks, weights)
     extract = Extract(row, column)
     *batch, n, m = weights.shape
     widths = [(0, 0)] * len(batch) + [(0, extract.size - n), (0, extract.size - m)]
-    square = jnp.pad(weights, widths)
+    square = jnp.pad(weights, widths, constant_values=-jnp.inf)
     row, column = extract.widen(row, False)[..., :, None], extract.widen(column, False)[..., None, :]
-    more = more_rows(extract.row, extract.column)[..., None, None]
-    allowed = jnp.where(row, more, jnp.where(column, ~more, True))  # of the pairs that are not both there
-    return jnp.where(row & column, square, jnp.where(allowed, 0, -jnp.inf)), extract
+    return jnp.where(row != column, square, jnp.where(row & column, -jnp.inf, 0)), extract

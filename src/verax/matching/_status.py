@@ -1,15 +1,22 @@
-"""Status codes of this room."""
+"""Status codes of the solvers."""
 
 import enum
 
 
 class Status(enum.IntEnum):
-    """What became of one problem."""
+    """How the solver ended."""
 
     OK = 0
     INFEASIBLE = 1
-    """No perfect matching of the smaller side avoids the forbidden pairs."""
+    """No solution exists: no perfect matching of the smaller side avoids the forbidden pairs, or no plan moves all."""
     NON_FINITE = 2
-    """The weights hold NaN, an infinity that does not mean "forbidden", or a number so large that prices overflow."""
+    """The input holds NaN, an infinity that does not mean "forbidden", or a number so large that prices overflow."""
     ITERATION_LIMIT = 3
-    """The pure-JAX solver ran out of steps; never seen, but its loop is bounded."""
+    """The pure-JAX solver ran out of steps; never observed, but its loop is bounded."""
+
+
+SENTENCES = {
+    Status.INFEASIBLE: "no solution avoids the forbidden pairs; allow agents to stay unmatched, or forbid fewer pairs",
+    Status.NON_FINITE: "NaN, an infinity of the wrong sign, or numbers so large that sums of them overflow",
+    Status.ITERATION_LIMIT: "the solver ran out of steps; please report the problem",
+}

@@ -106,17 +106,17 @@ def _whole_amounts(supply: jax.Array, demand: jax.Array, integer: type) -> tuple
 
     supply, demand = whole(supply), whole(demand)
     # Rounding leaves a small difference: most of it is spread in proportion, the rest over the largest amounts.
-    short = supply.sum() - demand.sum()
-    scale = short.astype(jnp.float32) / jnp.maximum(demand.sum(), 1).astype(jnp.float32)
+    short = supply.sum(dtype=integer) - demand.sum(dtype=integer)
+    scale = short.astype(jnp.float32) / jnp.maximum(demand.sum(dtype=integer), 1).astype(jnp.float32)
     demand = jnp.maximum(demand + jnp.rint(demand.astype(jnp.float32) * scale).astype(integer), 0)
-    short = supply.sum() - demand.sum()
+    short = supply.sum(dtype=integer) - demand.sum(dtype=integer)
     each, rest = short // demand.shape[0], short % demand.shape[0]
     rank = jnp.argsort(jnp.argsort(-demand)).astype(integer)
     used = demand > 0
     demand = demand + jnp.where(used, each, 0) + jnp.where(used & (rank < rest), 1, 0)
     # What unused columns did not take goes to the largest.
     largest = rank == 0
-    demand = demand + jnp.where(largest, supply.sum() - demand.sum(), 0)
+    demand = demand + jnp.where(largest, supply.sum(dtype=integer) - demand.sum(dtype=integer), 0)
     return supply, demand, units * (1 - 2e-5)
 
 
