@@ -60,8 +60,9 @@ def test_belady_is_optimal(traces):
 
 def test_every_run_is_a_cache(traces):
     requests, _, _, runs = traces
+    contents = jax.jit(jax.vmap(caching.cache_contents))
     for run in runs.values():
-        cached, missed = np.asarray(run.cached), np.asarray(run.missed)
+        cached, missed = np.asarray(contents(requests, run)), np.asarray(run.missed)
         assert cached.sum(-1).max() <= SIZE
         assert (run.num_misses >= runs["opt"].num_misses).all()
         before = np.concatenate([np.zeros_like(cached[:, :1]), cached[:, :-1]], axis=1)
@@ -88,6 +89,40 @@ def test_guarantees(traces):
     np.testing.assert_array_equal(np.asarray(runs["oracle"].num_misses)[exact], opt[exact])
     predictive = np.asarray(runs["predictive"].num_misses)
     assert predictive[exact].mean() <= np.asarray(runs["marker"].num_misses)[exact].mean()
+
+
+LABELS = {
+    "addresses": 0x7FEBF08F31E8 + 64 * np.arange(40),
+    "64-bit hashes": np.uint64(2**63) + np.arange(40, dtype=np.uint64) * np.uint64(2**20),
+    "64-bit integers": (np.arange(40) - 20) << 40,
+    "strings": np.array([f"page {number:02d}" for number in range(40)]),
+    "bytes": np.arange(40, dtype=np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_pages_of_any_kind(rng, kind):
+    """Labels change neither misses nor evictions, which the scan over dense pages and the host's heap agree on."""
+    dense = rng.permutation(np.concatenate([np.arange(40), rng.integers(40, size=200)]))
+    requests, predicted = LABELS[kind][dense], np.asarray(caching.next_requests(dense)) + rng.normal(0, 20, 240)
+    for policy, extra in ((caching.belady, ()), (caching.blind_oracle, (predicted.astype(np.float32),))):
+        run = policy(requests, *extra, 10)
+        scanned = jax.jit(lambda r, policy=policy, extra=extra: policy(r, *extra, 10, num_pages=40))(dense)
+        np.testing.assert_array_equal(run.missed, scanned.missed)
+        np.testing.assert_array_equal(run.evicted, scanned.evicted)
+        np.testing.assert_array_equal(run.pages, LABELS[kind])
+    first = caching.marker(requests, 10, key=jax.random.key(0))
+    np.testing.assert_array_equal(first.missed, caching.marker(dense, 10, num_pages=40, key=jax.random.key(0)).missed)
+    both = caching.combine(requests, run, first, 10)
+    assert int(both.num_misses) <= 2 * min(int(run.num_misses), int(first.num_misses)) + 10
+    np.testing.assert_array_equal(caching.next_requests(requests), caching.next_requests(dense))
+
+
+def test_a_trace_far_larger_than_any_table_of_contents(rng):
+    """Misses of the optimum at one page are the changes of the page; at all pages, the pages."""
+    requests = rng.integers(20_000, size=60_000) << 30
+    assert int(caching.belady(requests, 1).num_misses) == 1 + (np.diff(requests) != 0).sum()
+    assert int(caching.belady(requests, 20_000).num_misses) == len(np.unique(requests))
 
 
 def test_next_requests():

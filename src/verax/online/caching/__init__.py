@@ -1,7 +1,8 @@
 """A cache of ``cache_size`` pages, a sequence of requests, and predictions of when each page is requested again.
 
-Pages are integers ``0..num_pages - 1``. Every policy returns a :class:`Run`; all are scans over requests, so ``vmap``
-runs many traces, predictions and seeds at once.
+Pages are labels of any kind: integers, 64-bit addresses, strings. Every policy returns a :class:`Run`. Under ``vmap``
+and ``jit`` policies are scans over requests, for many traces, predictions and seeds at once; pages are then the
+integers below ``num_pages``.
 """
 
 from ._combine import combine as combine
@@ -10,4 +11,5 @@ from ._furthest import blind_oracle as blind_oracle
 from ._marker import marker as marker
 from ._marker import predictive_marker as predictive_marker
 from ._requests import Run as Run
+from ._requests import cache_contents as cache_contents
 from ._requests import next_requests as next_requests

@@ -3,15 +3,15 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Int
+from jaxtyping import Shaped
 
 from verax._errors import check
 from verax._types import AnyArray
 
-from ._requests import Run, Size, check_cache
+from ._requests import Requests, Run, Size, check_size, run_codes, updated
 
 
-def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: Size) -> Run:
+def combine(requests: Shaped[AnyArray, "t"], first: Run, second: Run, cache_size: Size) -> Run:
     r"""Combine two policies into one that misses little more than twice as often as the better of them.
 
     At a miss with a full cache, evict a page that the policy with fewer misses so far does not hold.
@@ -20,7 +20,7 @@ def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: S
 
     Parameters
     ----------
-    requests : [t], int
+    requests : [t]
         Pages.
     first, second : Run
         Both policies on these requests with this cache size.
@@ -38,8 +38,8 @@ def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: S
 
     Notes
     -----
-    O(num_pages) a request. The page evicted is the lowest that the leading policy does not hold, so that the result is
-    deterministic given the two runs. The bound above is checked on random traces, not proved here.
+    O(num_pages) per request. The page evicted is the lowest that the leading policy does not hold, so that the result
+    is deterministic given the two runs. The bound above is checked on random traces, not proved here.
 
     Examples
     --------
@@ -56,25 +56,28 @@ def combine(requests: Int[AnyArray, "t"], first: Run, second: Run, cache_size: S
     Fiat, Rabani, Ravid (1990), Competitive k-server algorithms; Wei (2020), Better and simpler learning-augmented
     online caching.
     """
-    num_pages = first.cached.shape[-1]
-    for name, run in (("first", first), ("second", second)):
-        shape = (jnp.shape(requests)[0], num_pages)
-        check(run.cached.shape == shape, name, f"a run of shape {run.cached.shape}", f"one on these requests, {shape}")
-    pages, _ = check_cache(requests, cache_size, num_pages)
+    check_size(cache_size)
+    codes = run_codes("first", requests, first)
+    run_codes("second", requests, second)
+    num_pages = len(first.pages)
+    same = len(second.pages) == num_pages
+    check(same, "second", f"a run over {len(second.pages)} pages", f"one over {num_pages}, as first")
 
-    def serve(state: tuple[Array, Array, Array], request: tuple[Array, ...]):
-        cached, missed_a, missed_b = state
-        page, miss_a, miss_b, cached_a, cached_b = request
+    def serve(state: tuple[Array, ...], request: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, Array]]:
+        cached, cached_a, cached_b, missed_a, missed_b = state
+        page, miss_a, miss_b, evicted_a, evicted_b = request
+        cached_a, cached_b = updated(cached_a, page, evicted_a), updated(cached_b, page, evicted_b)
         missed_a, missed_b = missed_a + miss_a, missed_b + miss_b
         leader = jnp.where(missed_a <= missed_b, cached_a, cached_b)
         missed = ~cached[page]
         full = cached.sum() >= cache_size
         victim = jnp.argmax(cached & ~leader)  # there is one: the leader's cache holds the page that is missing here
-        cached = cached.at[victim].set(cached[victim] & ~(missed & full))
-        cached = cached.at[page].set(True)
-        return (cached, missed_a, missed_b), (missed, cached)
+        evicted = jnp.where(missed & full, victim, -1)
+        return (updated(cached, page, evicted), cached_a, cached_b, missed_a, missed_b), (missed, evicted)
 
-    start = (jnp.zeros(num_pages, bool), jnp.int32(0), jnp.int32(0))
-    runs = (first.missed.astype(jnp.int32), second.missed.astype(jnp.int32), first.cached, second.cached)
-    _, (missed, cached) = jax.lax.scan(serve, start, (pages, *runs))
-    return Run(missed.sum(), missed, cached)
+    empty = jnp.zeros(num_pages, bool)
+    start = (empty, empty, empty, jnp.int32(0), jnp.int32(0))
+    misses = [jnp.asarray(run.missed).astype(jnp.int32) for run in (first, second)]
+    evictions = [jnp.asarray(run.evicted) for run in (first, second)]
+    _, (missed, evicted) = jax.lax.scan(serve, start, (codes, *misses, *evictions))
+    return Requests(codes, first.pages).served(missed, evicted)

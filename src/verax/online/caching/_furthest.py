@@ -2,25 +2,28 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jaxtyping import Int, Real
+from jaxtyping import Real, Shaped
 
+from verax._errors import is_traced
 from verax._types import AnyArray
 
-from ._requests import Run, Size, check_cache, check_predictions, next_requests
+from ._host import evict_furthest_on_host
+from ._requests import Requests, Run, Size, check_cache, check_predictions, next_of_codes, updated
 
 
-def belady(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None) -> Run:
+def belady(requests: Shaped[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None) -> Run:
     """Offline optimum: evict the page whose next request is furthest.
 
     Parameters
     ----------
-    requests : [t], int
-        Pages.
+    requests : [t]
+        Pages: integers of any size, strings, or other labels; integers below ``num_pages`` where they are traced.
     cache_size
         Pages that fit; may be traced, as under ``vmap``.
     num_pages
-        Number of pages; found from concrete requests when None.
+        Number of pages, which are then the integers below it; needed for traced requests. None: labels of any kind.
 
     Returns
     -------
@@ -30,11 +33,12 @@ def belady(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | N
     Raises
     ------
     ValueError
-        For requests that are no pages, an empty cache, or ``num_pages`` too small, or missing under a transformation.
+        For requests that are not one vector of labels, an empty cache, or ``num_pages`` too small, or missing under a
+        transformation.
 
     Notes
     -----
-    O(num_pages) a request.
+    O(log t) per request on the host for concrete requests, O(num_pages) where anything is traced.
 
     Examples
     --------
@@ -47,12 +51,15 @@ def belady(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | N
     ----------
     Belady (1966), A study of replacement algorithms for a virtual-storage computer.
     """
-    pages, num = check_cache(requests, cache_size, num_pages)
-    return _evict_furthest(pages, next_requests(pages).astype(jnp.result_type(float)), cache_size, num)
+    read = check_cache(requests, cache_size, num_pages)
+    times = next_of_codes(read.codes)
+    if is_traced((read.codes, cache_size)):
+        return _evict_furthest(read, jnp.asarray(times).astype(jnp.result_type(float)), cache_size)
+    return evict_furthest_on_host(read, times, cache_size)
 
 
 def blind_oracle(
-    requests: Int[AnyArray, "t"],
+    requests: Shaped[AnyArray, "t"],
     predicted_next: Real[AnyArray, "t"],
     cache_size: Size,
     *,
@@ -64,14 +71,14 @@ def blind_oracle(
 
     Parameters
     ----------
-    requests : [t], int
-        Pages.
+    requests : [t]
+        Pages: integers of any size, strings, or other labels; integers below ``num_pages`` where they are traced.
     predicted_next : [t]
         ``h_t``, predicted at each request: the time of that page's next one.
     cache_size
         Pages that fit; may be traced, as under ``vmap``.
     num_pages
-        Number of pages; found from concrete requests when None.
+        Number of pages, which are then the integers below it; needed for traced requests. None: labels of any kind.
 
     Returns
     -------
@@ -80,11 +87,12 @@ def blind_oracle(
     Raises
     ------
     ValueError
-        As :func:`belady`, and for predictions that are not finite or not one a request.
+        As :func:`belady`, and for predictions that are not finite or not one per request.
 
     Notes
     -----
-    O(num_pages) a request. Not robust: with bad predictions the ratio to the optimum is unbounded.
+    O(log t) per request on the host for concrete requests, O(num_pages) where anything is traced. Not robust: with
+    bad predictions the ratio to the optimum is unbounded.
 
     Examples
     --------
@@ -98,11 +106,16 @@ def blind_oracle(
     ----------
     Wei (2020), Better and simpler learning-augmented online caching.
     """
-    pages, num = check_cache(requests, cache_size, num_pages)
-    return _evict_furthest(pages, check_predictions(predicted_next, pages.shape[0]), cache_size, num)
+    read = check_cache(requests, cache_size, num_pages)
+    times = check_predictions(predicted_next, read.codes.shape[0])
+    if is_traced((read.codes, cache_size, times)):
+        return _evict_furthest(read, times, cache_size)
+    return evict_furthest_on_host(read, np.asarray(times), cache_size)
 
 
-def _evict_furthest(pages: Array, times: Array, cache_size: Size, num_pages: int) -> Run:
+def _evict_furthest(requests: Requests, times: Array, cache_size: Size) -> Run:
+    num_pages = len(requests.pages)
+
     def serve(
         state: tuple[Array, Array], request: tuple[Array, Array]
     ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -111,10 +124,9 @@ def _evict_furthest(pages: Array, times: Array, cache_size: Size, num_pages: int
         missed = ~cached[page]
         full = cached.sum() >= cache_size
         victim = jnp.argmax(jnp.where(cached, due, -jnp.inf))
-        cached = cached.at[victim].set(cached[victim] & ~(missed & full))
-        cached = cached.at[page].set(True)
-        return (cached, due.at[page].set(time)), (missed, cached)
+        evicted = jnp.where(missed & full, victim, -1)
+        return (updated(cached, page, evicted), due.at[page].set(time)), (missed, evicted)
 
     start = (jnp.zeros(num_pages, bool), jnp.zeros(num_pages, times.dtype))
-    _, (missed, cached) = jax.lax.scan(serve, start, (pages, times))
-    return Run(missed.sum(), missed, cached)
+    _, (missed, evicted) = jax.lax.scan(serve, start, (jnp.asarray(requests.codes), times))
+    return requests.served(missed, evicted)

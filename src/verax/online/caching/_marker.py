@@ -3,14 +3,15 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Int, Real
+from jaxtyping import Real, Shaped
 
+from verax._arrays import to_key
 from verax._types import AnyArray
 
-from ._requests import Run, Size, check_cache, check_predictions
+from ._requests import Requests, Run, Size, check_cache, check_predictions, updated
 
 
-def marker(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None, key: Array) -> Run:
+def marker(requests: Shaped[AnyArray, "t"], cache_size: Size, *, num_pages: int | None = None, key: Array) -> Run:
     r"""Randomized marking: requested pages are marked, a random unmarked page is evicted.
 
     When a page is missing and all cached pages are marked, a new phase begins and all marks are removed.
@@ -19,12 +20,12 @@ def marker(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | N
 
     Parameters
     ----------
-    requests : [t], int
-        Pages.
+    requests : [t]
+        Pages, as for :func:`belady`.
     cache_size
         ``k``, pages that fit; may be traced, as under ``vmap``.
     num_pages
-        Number of pages; found from concrete requests when None.
+        As for :func:`belady`.
     key
         A ``jax.random.key``.
 
@@ -39,7 +40,7 @@ def marker(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | N
 
     Notes
     -----
-    O(num_pages) a request.
+    O(num_pages) per request.
 
     Examples
     --------
@@ -54,12 +55,13 @@ def marker(requests: Int[AnyArray, "t"], cache_size: Size, *, num_pages: int | N
     ----------
     Fiat, Karp, Luby, McGeoch, Sleator, Young (1991), Competitive paging algorithms.
     """
-    pages, num = check_cache(requests, cache_size, num_pages)
-    return _mark(pages, jnp.zeros(pages.shape, jnp.result_type(float)), cache_size, num, key, jnp.int32(-1))
+    read = check_cache(requests, cache_size, num_pages)
+    times = jnp.zeros(read.codes.shape, jnp.result_type(float))
+    return _mark(read, times, cache_size, to_key("key", key), jnp.int32(-1))
 
 
 def predictive_marker(
-    requests: Int[AnyArray, "t"],
+    requests: Shaped[AnyArray, "t"],
     predicted_next: Real[AnyArray, "t"],
     cache_size: Size,
     *,
@@ -73,14 +75,14 @@ def predictive_marker(
 
     Parameters
     ----------
-    requests : [t], int
-        Pages.
+    requests : [t]
+        Pages, as for :func:`belady`.
     predicted_next : [t]
         Predicted at each request: the time of that page's next one.
     cache_size
         ``k``, pages that fit; may be traced, as under ``vmap``.
     num_pages
-        Number of pages; found from concrete requests when None.
+        As for :func:`belady`.
     key
         A ``jax.random.key``.
 
@@ -91,11 +93,11 @@ def predictive_marker(
     Raises
     ------
     ValueError
-        As :func:`belady`, and for predictions that are not finite or not one a request.
+        As :func:`belady`, and for predictions that are not finite or not one per request.
 
     Notes
     -----
-    O(num_pages) a request. Robust as marking is, whatever the predictions, and better the smaller their error; the
+    O(num_pages) per request. Robust as marking is, whatever the predictions, and better the smaller their error; the
     constants of the source's guarantee were not read, and are not quoted.
 
     Examples
@@ -112,17 +114,19 @@ def predictive_marker(
     ----------
     Lykouris, Vassilvitskii (2018), Competitive caching with machine learned advice.
     """
-    pages, num = check_cache(requests, cache_size, num_pages)
-    predicted = check_predictions(predicted_next, pages.shape[0])
-    harmonic = jnp.cumsum(
-        1 / jnp.arange(1, num + 1, dtype=predicted.dtype)
-    )  # whole at 1 alone, so rounding is harmless
+    read = check_cache(requests, cache_size, num_pages)
+    num = len(read.pages)
+    predicted = check_predictions(predicted_next, read.codes.shape[0])
+    # Whole at 1 alone, so rounding is harmless.
+    harmonic = jnp.cumsum(1 / jnp.arange(1, num + 1, dtype=predicted.dtype))
     longest = jnp.floor(harmonic[jnp.minimum(cache_size, num) - 1]).astype(jnp.int32)
-    return _mark(pages, predicted, cache_size, num, key, longest)
+    return _mark(read, predicted, cache_size, to_key("key", key), longest)
 
 
-def _mark(pages: Array, times: Array, cache_size: Size, num_pages: int, key: Array, longest: Array) -> Run:
+@jax.jit
+def _run(codes: Array, pages: Array, times: Array, cache_size: Array, key: Array, longest: Array) -> tuple[Array, ...]:
     """Marking in which the prediction chooses the victim for chains of at most ``longest``, chance for others."""
+    num_pages = pages.shape[0]
 
     def serve(state, request):
         cached, marked, due, known, length = state
@@ -141,12 +145,17 @@ def _mark(pages: Array, times: Array, cache_size: Size, num_pages: int, key: Arr
         chance = jnp.argmax(jnp.where(unmarked, draws, -1))
         victim = jnp.where(chain <= longest, furthest, chance)
         evicts = missed & full
-        cached = cached.at[victim].set(cached[victim] & ~evicts)
         length = length.at[victim].set(jnp.where(evicts, chain, length[victim]))
-        cached, marked = cached.at[page].set(True), marked.at[page].set(True)
-        return (cached, marked, due.at[page].set(time), known, length), (missed, cached)
+        evicted = jnp.where(evicts, victim, -1)
+        cached, marked = updated(cached, page, evicted), marked.at[page].set(True)
+        return (cached, marked, due.at[page].set(time), known, length), (missed, evicted)
 
     none = jnp.zeros(num_pages, bool)
     start = (none, none, jnp.zeros(num_pages, times.dtype), none, jnp.zeros(num_pages, jnp.int32))
-    _, (missed, cached) = jax.lax.scan(serve, start, (pages, times, jnp.arange(pages.shape[0])))
-    return Run(missed.sum(), missed, cached)
+    _, (missed, evicted) = jax.lax.scan(serve, start, (codes, times, jnp.arange(codes.shape[0])))
+    return missed, evicted
+
+
+def _mark(requests: Requests, times: Array, cache_size: Size, key: Array, longest: Array) -> Run:
+    codes, pages = jnp.asarray(requests.codes), jnp.zeros(len(requests.pages), bool)
+    return requests.served(*_run(codes, pages, times, jnp.asarray(cache_size), key, longest))

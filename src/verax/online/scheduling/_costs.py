@@ -88,7 +88,8 @@ def shortest_predicted_first_cost(x: Real[AnyArray, "... n"], y: Real[AnyArray, 
     Parameters
     ----------
     x, y : [..., n]
-        Positive job sizes and their predictions; equal predictions keep the order of the array.
+        Positive job sizes, and predictions of which only the order counts: any finite numbers. Equal ones keep the
+        order of the array.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def shortest_predicted_first_cost(x: Real[AnyArray, "... n"], y: Real[AnyArray, 
     ----------
     Purohit, Svitkina, Kumar (2018), Section 3.
     """
-    x_, y_ = pair_of_sizes(x, y)
+    x_, y_ = pair_of_sizes(x, y, only_order=True)
     return total_completion(in_order(x_, y_))
 
 

@@ -60,7 +60,7 @@ def preferential_round_robin_cost(
     Purohit, Svitkina, Kumar (2018), Improving online algorithms via ML predictions, Section 3.
     """
     check_lam(lam, 0.0, 1.0, "a trade-off in [0, 1]")
-    x_, y_ = pair_of_sizes(x, y)
+    x_, y_ = pair_of_sizes(x, y, only_order=True)
     share = floating("lam", lam).astype(x_.dtype)
     shape = jnp.broadcast_shapes(x_.shape[:-1], share.shape)
     share = jnp.broadcast_to(share, shape)

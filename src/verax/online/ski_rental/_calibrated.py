@@ -5,12 +5,12 @@ from jax import Array
 from jaxtyping import Real
 
 from verax._types import AnyArray
-from verax.online._arguments import check_buy_cost, check_range, floating
+from verax.online._arguments import check_price, check_range, floating
 
 from ._predicted import whole_ceil
 
 
-def calibrated_buy_day(probability: float | Real[AnyArray, "..."], buy_cost: int) -> tuple[Array, Array]:
+def calibrated_buy_day(probability: float | Real[AnyArray, "..."], buy_cost: float) -> tuple[Array, Array]:
     r"""Day to buy on, given the calibrated probability that the season is longer than ``buy_cost`` days.
 
     .. math:: j = \lceil \tau b \rceil, \quad \tau = \begin{cases} 1 & v \le 4/5 \\ \sqrt{(1 - v)/v} & v > 4/5
@@ -33,7 +33,7 @@ def calibrated_buy_day(probability: float | Real[AnyArray, "..."], buy_cost: int
     Raises
     ------
     ValueError
-        For a probability outside [0, 1] or NaN, or a price that is no positive integer.
+        For a probability outside [0, 1] or NaN, or a price that is not a positive number.
 
     Notes
     -----
@@ -52,7 +52,7 @@ def calibrated_buy_day(probability: float | Real[AnyArray, "..."], buy_cost: int
     ----------
     Shen, Vitercik, Wikum (2025), Algorithms with calibrated machine learning predictions.
     """
-    buy_cost = check_buy_cost(buy_cost)
+    buy_cost = check_price(buy_cost)
     v = floating("probability", probability)
     check_range("probability", v, 0.0, 1.0, "probabilities in [0, 1]")
     high = v > 0.8

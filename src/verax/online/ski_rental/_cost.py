@@ -7,9 +7,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real, Shaped
 
-from verax._errors import check, check_finite, is_traced
+from verax._arrays import same_dtype, to_array
+from verax._errors import check, is_traced
 from verax._types import AnyArray
-from verax.online._arguments import check_buy_cost, check_range, floating
+from verax.online._arguments import check_price, check_range, numbers
 
 
 class WorstCase(NamedTuple):
@@ -30,7 +31,7 @@ class WorstCase(NamedTuple):
     witness: Int[Array, "..."]
 
 
-def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shaped[Array, "..."]:
+def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: float) -> Shaped[Array, "..."]:
     r"""Cost of one who knows the season's length, ``min(num_days, buy_cost)``.
 
     Parameters
@@ -38,7 +39,7 @@ def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shap
     num_days
         Days of the season, at least 1.
     buy_cost
-        Price in days of rent.
+        Price in days of rent, a positive number.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shap
     Raises
     ------
     ValueError
-        For a season of no days (every ratio to its cost would be undefined), or a price that is no positive integer.
+        For a season of no days (every ratio to its cost would be undefined), or a price that is not a positive number.
 
     Examples
     --------
@@ -56,14 +57,14 @@ def optimal_cost(num_days: int | Shaped[AnyArray, "..."], buy_cost: int) -> Shap
     >>> print(optimal_cost(np.array([3, 30]), 10))
     [ 3 10]
     """
-    buy_cost = check_buy_cost(buy_cost)
+    price = check_price(buy_cost)
     check_range("num_days", num_days, 1, np.inf, "at least one day")
-    days = jnp.asarray(num_days)
-    return jnp.minimum(days, jnp.asarray(buy_cost, days.dtype))
+    days = _in_units_of(price, numbers("num_days", num_days))
+    return jnp.minimum(days, jnp.asarray(price, days.dtype))
 
 
 def buy_day_cost(
-    day: int | Shaped[AnyArray, "..."], num_days: int | Shaped[AnyArray, "..."], buy_cost: int
+    day: int | Shaped[AnyArray, "..."], num_days: int | Shaped[AnyArray, "..."], buy_cost: float
 ) -> Shaped[Array, "..."]:
     r"""Cost of buying at the start of ``day``: ``num_days`` if the season ends before, else ``day - 1 + buy_cost``.
 
@@ -72,7 +73,7 @@ def buy_day_cost(
     day, num_days
         Numbers from 1 on, integers or floats, that broadcast.
     buy_cost
-        Price in days of rent.
+        Price in days of rent, a positive number.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def buy_day_cost(
     Raises
     ------
     ValueError
-        For days below 1 or a price that is no positive integer.
+        For days below 1 or a price that is not a positive number.
 
     Examples
     --------
@@ -90,16 +91,22 @@ def buy_day_cost(
     >>> print(buy_day_cost(10, np.array([9, 10, 100]), 10))
     [ 9 19 19]
     """
-    buy_cost = check_buy_cost(buy_cost)
+    price = check_price(buy_cost)
     check_range("day", day, 1, np.inf, "a day from 1 on")
     check_range("num_days", num_days, 1, np.inf, "at least one day")
-    day, days = jnp.asarray(day), jnp.asarray(num_days)
-    dtype = jnp.promote_types(day.dtype, days.dtype)
-    day, days = day.astype(dtype), days.astype(dtype)
-    return jnp.where(days < day, days, day + jnp.asarray(buy_cost - 1, dtype))
+    day, days = same_dtype(
+        *(_in_units_of(price, numbers(name, x)) for name, x in (("day", day), ("num_days", num_days)))
+    )
+    return jnp.where(days < day, days, day + jnp.asarray(price - 1, day.dtype))
 
 
-def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float[Array, "... j"]:
+def _in_units_of(price: float, days: Array) -> Array:
+    """Days as floats where the price is no whole number."""
+    whole = isinstance(price, int) or jnp.issubdtype(days.dtype, jnp.floating)
+    return days if whole else days.astype(jnp.result_type(float))
+
+
+def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: float) -> Float[Array, "... j"]:
     r"""Exact expected cost for every length of the season at once.
 
     .. math:: c(x) = \sum_{i \le x} p_i (b + i - 1) + x (1 - F(x)), \qquad c(x) - c(x - 1) = b\,p_x + 1 - F(x)
@@ -109,7 +116,7 @@ def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float
     distribution : [..., J]
         Entry ``j - 1`` is the probability of buying at the start of day ``j``; sums to 1.
     buy_cost
-        Price ``b`` in days of rent.
+        Price ``b`` in days of rent, a positive number.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float
     Raises
     ------
     ValueError
-        For negative entries, sums other than 1, or a price that is no positive integer. Under ``jit`` the entries
+        For negative entries, sums other than 1, or a price that is not a positive number. Under ``jit`` the entries
         cannot be seen; mass that is missing then means never to buy.
 
     Notes
@@ -137,14 +144,14 @@ def expected_cost(distribution: Real[AnyArray, "... j"], buy_cost: int) -> Float
     ----------
     Karlin, Manasse, McGeoch, Owicki (1994), Competitive randomized algorithms for nonuniform problems.
     """
-    buy_cost = check_buy_cost(buy_cost)
+    buy_cost = check_price(buy_cost)
     pmf = _check_distribution(distribution)
     not_bought = 1 - jnp.cumsum(pmf, axis=-1)
     return jnp.cumsum(buy_cost * pmf + not_bought, axis=-1)
 
 
 def worst_case(
-    distribution: Real[AnyArray, "... j"], buy_cost: int, *, prediction: int | Int[AnyArray, "..."] | None = None
+    distribution: Real[AnyArray, "... j"], buy_cost: float, *, prediction: int | Int[AnyArray, "..."] | None = None
 ) -> WorstCase:
     r"""Exact robustness, with a season that attains it, and consistency of a policy.
 
@@ -155,7 +162,7 @@ def worst_case(
     distribution : [..., J]
         Entry ``j - 1`` is the probability of buying at the start of day ``j``; sums to 1.
     buy_cost
-        Price ``b`` in days of rent.
+        Price ``b`` in days of rent, a positive number.
     prediction
         Predicted length ``y`` of the season; None stands for one that outlasts every policy.
 
@@ -184,27 +191,28 @@ def worst_case(
     ----------
     Wei, Zhang (2020), Optimal robustness-consistency trade-offs for learning-augmented online algorithms.
     """
-    check_range("prediction", 1 if prediction is None else prediction, 1, np.inf, "at least one day, or None")
+    if prediction is not None:
+        check_range("prediction", prediction, 1, np.inf, "at least one day, or None")
+        prediction = to_array("prediction", prediction, dtype="integer")
+    buy_cost = check_price(buy_cost)
     cost = expected_cost(distribution, buy_cost)
-    days = jnp.arange(1, cost.shape[-1] + 1)
-    ratio = cost / jnp.minimum(days, buy_cost).astype(cost.dtype)
+    days = jnp.arange(1, cost.shape[-1] + 1).astype(cost.dtype)
+    ratio = cost / jnp.minimum(days, buy_cost)
     if prediction is None:
         consistency = cost[..., -1] / buy_cost
     else:
-        predicted = jnp.asarray(prediction)
+        predicted = prediction
         last = jnp.minimum(predicted, cost.shape[-1]) - 1
         shape = jnp.broadcast_shapes(cost.shape[:-1], predicted.shape)
         chosen = jnp.take_along_axis(
             jnp.broadcast_to(cost, (*shape, cost.shape[-1])), jnp.broadcast_to(last, shape)[..., None], axis=-1
         )[..., 0]
-        consistency = chosen / jnp.minimum(predicted, buy_cost).astype(cost.dtype)
+        consistency = chosen / jnp.minimum(predicted.astype(cost.dtype), buy_cost)
     return WorstCase(ratio.max(-1), consistency, ratio.argmax(-1) + 1)
 
 
 def _check_distribution(distribution: Any) -> Array:
-    pmf = floating("distribution", distribution)
-    check(pmf.ndim >= 1 and pmf.shape[-1] >= 1, "distribution", f"shape {pmf.shape}", "[..., J] with J >= 1 days")
-    check_finite("distribution", pmf)
+    pmf = to_array("distribution", distribution, shape=("...", "J"))
     if not is_traced(pmf):
         values = np.asarray(pmf, np.float64)
         tolerance = 1e3 * float(jnp.finfo(pmf.dtype).eps)

@@ -8,13 +8,14 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real, Shaped
 
-from verax._errors import check, check_integer, is_traced
+from verax._arrays import to_array, to_number
+from verax._errors import check, is_traced
 from verax._types import AnyArray
-from verax.online._arguments import check_buy_cost, check_lam, check_range
+from verax.online._arguments import check_lam, check_price, check_range, floating
 
 
 def buy_day(
-    prediction: int | Shaped[AnyArray, "..."], buy_cost: int, lam: float | Real[AnyArray, "..."]
+    prediction: int | Shaped[AnyArray, "..."], buy_cost: float, lam: float | Real[AnyArray, "..."]
 ) -> Int[Array, "..."]:
     r"""Day at whose start the deterministic policy buys.
 
@@ -23,9 +24,9 @@ def buy_day(
     Parameters
     ----------
     prediction
-        Predicted length ``y`` of the season in days, at least 1.
+        Predicted length ``y`` of the season in days; any real number, since it is only compared with the price.
     buy_cost
-        Price ``b`` in days of rent.
+        Price ``b`` in days of rent, a positive number.
     lam
         Trade-off in (0, 1]: 1 ignores the prediction, small values trust it.
 
@@ -36,7 +37,7 @@ def buy_day(
     Raises
     ------
     ValueError
-        For a prediction below 1 or NaN, ``lam`` outside (0, 1], or a price that is no positive integer.
+        For a prediction that is NaN, ``lam`` outside (0, 1], or a price that is not a positive number.
 
     Notes
     -----
@@ -54,12 +55,12 @@ def buy_day(
     ----------
     Purohit, Svitkina, Kumar (2018), Improving online algorithms via ML predictions, Algorithm 2.
     """
-    buy_cost = check_buy_cost(buy_cost)
-    check_range("prediction", prediction, 1, np.inf, "at least one day")
+    buy_cost = check_price(buy_cost)
+    predicted = _any_length(prediction)
     check_lam(lam, np.nextafter(0.0, 1.0), 1.0, "a trade-off in (0, 1]")
-    trade_off = jnp.asarray(lam, jnp.result_type(float)) if not hasattr(lam, "dtype") else jnp.asarray(lam)
+    trade_off = floating("lam", lam)
     early, late = whole_ceil(trade_off * buy_cost), whole_ceil(buy_cost / trade_off)
-    return jnp.where(jnp.asarray(prediction) >= buy_cost, early, late).astype(int)
+    return jnp.maximum(jnp.where(_is_long(predicted, buy_cost), early, late), 1).astype(int)
 
 
 def whole_ceil(x: Array) -> Array:
@@ -77,7 +78,7 @@ def _slack(dtype: Any) -> float:
 
 
 def buy_distribution(
-    prediction: int | Int[AnyArray, ""] | None, buy_cost: int, lam: float | Real[AnyArray, ""]
+    prediction: float | Real[AnyArray, ""] | None, buy_cost: float, lam: float | Real[AnyArray, ""]
 ) -> Float[Array, "j"]:
     r"""Days at whose start the randomized policy buys, with their probabilities.
 
@@ -87,23 +88,25 @@ def buy_distribution(
     Parameters
     ----------
     prediction
-        Predicted length ``y`` of the season, at least 1; None stands for a season without end.
+        Predicted length ``y`` of the season; any real number, since it is only compared with the price. None stands
+        for a season without end.
     buy_cost
-        Price ``b`` in days of rent.
+        Price ``b`` in days of rent, a positive number.
     lam
-        Trade-off in [1/b, 1], concrete: the number of days depends on it. A rounded float32 counts as what it was
-        rounded from only as an array: ``float(lam)`` of .7 is below it, and buys a day earlier.
+        Trade-off in [1/b, 1] ((0, 1] for a price below 1), concrete: the number of days depends on it.
+        A rounded float32 counts as what it was rounded from only as an array: ``float(lam)`` of .7 is below it, and
+        buys a day earlier.
 
     Returns
     -------
     [J]
-        Entry ``j - 1`` is the probability of buying at the start of day ``j``. ``J = b`` for a prediction of at least
-        ``b``, ``ceil(b / lam)`` for one below, and the latter for one that is traced.
+        Entry ``j - 1`` is the probability of buying at the start of day ``j``. ``J = ceil(b)`` for a prediction of at
+        least ``b``, ``ceil(b / lam)`` for one below, and the latter for one that is traced.
 
     Raises
     ------
     ValueError
-        For ``lam`` outside [1/b, 1], a prediction below 1, or a price that is no positive integer.
+        For ``lam`` outside [1/b, 1], a prediction that is NaN, or a price that is not a positive number.
 
     Notes
     -----
@@ -122,17 +125,23 @@ def buy_distribution(
     ----------
     Purohit, Svitkina, Kumar (2018), Improving online algorithms via ML predictions, Algorithm 3.
     """
-    buy_cost = check_buy_cost(buy_cost)
+    buy_cost = check_price(buy_cost)
     early, late = _supports(buy_cost, lam)
-    _check_prediction(prediction)
-    if is_traced(prediction):
-        length, support = late, jnp.where(jnp.asarray(prediction) >= buy_cost, early, late)
+    if prediction is None:
+        support = early
     else:
-        support = early if prediction is None or int(prediction) >= buy_cost else late
-        length = max(buy_cost, support)
+        predicted = _any_length(prediction)
+        check(predicted.ndim == 0, "prediction", f"shape {predicted.shape}", "one number, or None")
+        traced = is_traced(predicted)
+        support = (
+            jnp.where(_is_long(predicted, buy_cost), early, late)
+            if traced
+            else (late, early)[bool(_is_long(predicted, buy_cost))]
+        )
+    length = late if is_traced(support) else max(math.ceil(buy_cost), support)
     dtype = jnp.result_type(float)
     days, support = jnp.arange(1, length + 1, dtype=dtype), jnp.asarray(support, dtype)
-    if buy_cost == 1:  # buying at once is optimal for every season
+    if buy_cost <= 1:  # buying at once is optimal for every season
         return (days == 1).astype(dtype)
     decay = math.log1p(-1 / buy_cost)
     density = jnp.exp((support - days) * decay) / (-buy_cost * jnp.expm1(support * decay))
@@ -142,7 +151,7 @@ def buy_distribution(
 def buy_distribution_cost(
     num_days: int | Shaped[AnyArray, "..."],
     prediction: int | Shaped[AnyArray, "..."],
-    buy_cost: int,
+    buy_cost: float,
     lam: float | Real[AnyArray, "..."],
 ) -> Float[Array, "..."]:
     r"""Exact expected cost of :func:`buy_distribution`, in closed form and for many instances at once.
@@ -156,7 +165,7 @@ def buy_distribution_cost(
     prediction
         Predicted length, at least 1.
     buy_cost
-        Price ``b`` in days of rent.
+        Price ``b`` in days of rent, a positive number.
     lam
         Trade-off in [1/b, 1]; may be traced.
 
@@ -182,44 +191,55 @@ def buy_distribution_cost(
     >>> print(np.asarray(expected_cost(buy_distribution(9, 4, 0.5), 4)[:2]).round(4))
     [2.2857 4.5714]
     """
-    buy_cost = check_buy_cost(buy_cost)
+    buy_cost = check_price(buy_cost)
     _check_trade_off(buy_cost, lam)
     check_range("num_days", num_days, 1, np.inf, "at least one day")
-    check_range("prediction", prediction, 1, np.inf, "at least one day")
-    dtype = jnp.result_type(float)
-    trade_off, days = jnp.asarray(lam).astype(dtype), jnp.asarray(num_days).astype(dtype)
-    if buy_cost == 1:
-        return jnp.ones(jnp.broadcast_shapes(days.shape, jnp.shape(prediction), trade_off.shape), dtype)
+    dtype, predicted = jnp.result_type(float), _any_length(prediction)
+    trade_off, days = floating("lam", lam).astype(dtype), floating("num_days", num_days).astype(dtype)
+    if buy_cost <= 1:
+        shape = jnp.broadcast_shapes(days.shape, predicted.shape, trade_off.shape)
+        return jnp.full(shape, buy_cost, dtype)
     early, late = jnp.maximum(whole_floor(trade_off * buy_cost), 1), whole_ceil(buy_cost / trade_off)
     decay = math.log1p(-1 / buy_cost)
-    high = jnp.asarray(prediction) >= buy_cost
+    high = _is_long(predicted, buy_cost)
     factor = jnp.where(high, -1 / jnp.expm1(early * decay), -1 / jnp.expm1(late * decay))
     return jnp.minimum(days, jnp.where(high, early, late)) * factor
 
 
-def largest_robustness(buy_cost: int, lam: float) -> float:
+def largest_robustness(buy_cost: float, lam: float) -> float:
     """Robustness of :func:`buy_distribution` over both kinds of predictions, in closed form."""
     early, late = _supports(buy_cost, lam)
-    if buy_cost == 1:
+    if buy_cost <= 1:
         return 1.0
     decay = math.log1p(-1 / buy_cost)
     return max(-1 / math.expm1(early * decay), -(late / buy_cost) / math.expm1(late * decay))
 
 
-def _check_prediction(prediction: Any) -> None:
-    if prediction is None or is_traced(prediction):
+def _any_length(prediction: Any) -> Array:
+    """A predicted length, of which only the comparison with the price counts: any sign, and infinite ones too."""
+    check_range("prediction", prediction, -np.inf, np.inf, "numbers, not NaN")
+    if isinstance(prediction, int | float):
+        prediction = np.float32(np.clip(prediction, -1e30, 1e30)) if np.isinf(prediction) else prediction
+    return to_array("prediction", prediction, dtype="any", finite=False)
+
+
+def _is_long(predicted: Array, price: float) -> Array:
+    """Whether a predicted season is at least as long as the price."""
+    return predicted >= (math.ceil(price) if jnp.issubdtype(predicted.dtype, jnp.integer) else price)
+
+
+def _check_trade_off(buy_cost: float, lam: Any) -> None:
+    if buy_cost <= 1:
+        check_lam(lam, np.nextafter(0.0, 1.0), 1.0, "a trade-off in (0, 1]")
         return
-    check_integer("prediction", prediction.item() if hasattr(prediction, "item") else prediction, minimum=1)
-
-
-def _check_trade_off(buy_cost: int, lam: Any) -> None:
     low = (1 - _slack(jnp.float32)) / buy_cost
     check_lam(lam, low, 1.0, f"a trade-off in [1/buy_cost, 1] = [{1 / buy_cost:.4g}, 1]")
 
 
-def _supports(buy_cost: int, lam: float | Real[AnyArray, ""]) -> tuple[int, int]:
+def _supports(buy_cost: float, lam: float | Real[AnyArray, ""]) -> tuple[int, int]:
     check(not is_traced(lam), "lam", "a traced value", "a concrete number: the number of days depends on it")
     _check_trade_off(buy_cost, lam)
     slack = 4 * np.finfo(np.float32).eps if getattr(lam, "dtype", None) == np.float32 else 1e-12
+    lam = to_number("lam", lam)
     early = math.floor(float(lam) * buy_cost * (1 + slack))
     return max(1, early), math.ceil(buy_cost / float(lam) * (1 - slack))

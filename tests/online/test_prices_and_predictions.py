@@ -1,0 +1,52 @@
+"""Real prices, and predictions of which only the order or a comparison counts."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from verax.online import scheduling, ski_rental
+
+pytestmark = pytest.mark.double
+
+
+@pytest.mark.parametrize("price", [10, 10.0, np.float64(10), np.int64(10), jnp.int32(10), jnp.float32(10)])
+def test_a_whole_price_in_any_type(price):
+    assert int(ski_rental.buy_day(20, price, 0.5)) == 5
+    assert ski_rental.frontier_vertices(price)[0].shape == (10,)
+    assert ski_rental.optimal_cost(np.array([3, 30]), price).tolist() == [3, 10]
+    assert ski_rental.optimal_cost(np.array([3, 30]), price).dtype == jnp.result_type(int)
+
+
+@pytest.mark.parametrize(("prediction", "day"), [(20, 6), (10.5, 6), (10.4, 21), (0, 21), (-3.5, 21), (np.inf, 6)])
+def test_a_price_between_whole_days(prediction, day):
+    assert int(ski_rental.buy_day(prediction, 10.5, 0.5)) == day
+    assert float(ski_rental.optimal_cost(30, 10.5)) == 10.5
+    assert float(ski_rental.buy_day_cost(3, 30, 10.5)) == 12.5
+    policy = ski_rental.buy_distribution(prediction, 10.5, 0.5)
+    np.testing.assert_allclose(policy.sum(), 1, rtol=1e-6)
+    cost = ski_rental.expected_cost(policy, 10.5)
+    days = np.arange(1, len(cost) + 1)
+    by_hand = [
+        sum(float(p) * (10.5 + j if j < x else x) for j, p in enumerate(np.asarray(policy))) for x in days.tolist()
+    ]
+    np.testing.assert_allclose(cost, by_hand, rtol=1e-5)
+    np.testing.assert_allclose(ski_rental.buy_distribution_cost(days, prediction, 10.5, 0.5), cost, rtol=1e-5)
+    worst = ski_rental.worst_case(policy, 10.5, prediction=max(1, int(min(prediction, 100))))
+    np.testing.assert_allclose(worst.robustness, (np.array(by_hand) / np.minimum(days, 10.5)).max(), rtol=1e-5)
+
+
+def test_a_price_below_one_day_is_paid_at_once():
+    assert int(ski_rental.buy_day(5, 0.4, 0.5)) == 1
+    assert ski_rental.buy_distribution(5, 0.4, 0.5).tolist()[0] == 1
+    assert float(ski_rental.worst_case(ski_rental.buy_distribution(5, 0.4, 0.5), 0.4).robustness) == 1
+
+
+def test_predicted_sizes_of_any_sign_where_only_their_order_counts(rng):
+    x, y = rng.random((5, 4)) + 0.1, rng.random((5, 4)) + 0.1
+    for cost in (
+        scheduling.shortest_predicted_first_cost,
+        lambda x, y: scheduling.preferential_round_robin_cost(x, y, 0.3),
+    ):
+        np.testing.assert_allclose(cost(x, y - 0.6), cost(x, y), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"y: got .*; need positive sizes"):
+        scheduling.two_stage_cost(x, y - 0.6, 0.3)
