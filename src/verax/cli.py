@@ -74,10 +74,10 @@ def reproduce(
 def _measure(papers: list[str], *, scale: str, data: pathlib.Path | None, out: pathlib.Path, seed: int) -> list[str]:
     """Run papers, save and print each report, and return those that failed."""
     import jax
-    import rich.console
 
     import verax.papers
     import verax.report
+    from verax.commands._output import show
 
     failed = []
     for name in papers:
@@ -89,19 +89,18 @@ def _measure(papers: list[str], *, scale: str, data: pathlib.Path | None, out: p
             traceback.print_exc()
             failed.append(name)
             continue
-        rich.console.Console().print(verax.report.terminal_table(report))
+        show(verax.report.terminal_table(report))
     return failed
 
 
 def _write_page(papers: list[str], out: pathlib.Path) -> None:
-    import rich.console
-
     import verax.report
+    from verax.commands._output import show
 
     saved = [out / name for name in papers if (out / name / "report.json").is_file()]
     if saved:
         page = verax.report.write_html([verax.report.load_report(folder) for folder in saved], out / "index.html")
-        rich.console.Console().print(f"Report: {page}", highlight=False, soft_wrap=True)
+        show(f"Report: {page}")
 
 
 @_app.command

@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 
 import numpy as np
@@ -97,14 +99,22 @@ def test_files(folder, name, features, labels, columns):
         ("two.npz", ("--features", "c"), "features: got 'c'; need one of a, b, y"),
         ("short.npz", (), "labels: got 9 labels for 10 rows"),
         ("data.csv", ("--labels", "a", "--features", "label"), "features: got text in column 'label'"),
-        ("ragged.csv", (), "another number of entries in line 3"),
+        ("ragged.csv", (), "line 3, with 1 cells; need 2, as in the first line"),
         ("one.npz", (), "y: got one class"),
-        ("objects.npz", (), "allow_pickle"),
+        ("objects.npz", (), "array 'y' of Python objects"),
+        ("twice.csv", (), "two columns 'a'"),
+        ("hole.csv", (), "1 missing values in column 'a', the first in row 2"),
+        ("unlabelled.csv", (), "labels: got 1 missing labels, the first in row 1"),
+        ("word.csv", (), "'x' in"),
     ],
 )
 def test_files_that_cannot_be_used(folder, tmp_path, capsys, name, arguments, message):
     (folder / "data.txt").write_text("x")
     (folder / "ragged.csv").write_text("a,label\n1,x\n2\n")
+    (folder / "twice.csv").write_text("a,a,label\n1,2,x\n2,3,y\n")
+    (folder / "hole.csv").write_text("a,b,label\n1,2,x\n,3,y\n")
+    (folder / "unlabelled.csv").write_text("a,label\n1,\n2,y\n")
+    (folder / "word.csv").write_text("a,label\n1,u\n2,v\nx,u\n")
     x = np.random.default_rng(0).normal(size=(10, 2))
     np.savez(folder / "two.npz", a=x, b=x, y=np.arange(10) % 2)
     np.savez(folder / "short.npz", a=x, y=np.arange(9) % 2)
@@ -113,3 +123,35 @@ def test_files_that_cannot_be_used(folder, tmp_path, capsys, name, arguments, me
     assert run(folder / name, *arguments, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_results_are_written_before_anything_is_printed(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert run(folder / "data.npz", "--out", tmp_path / "file") == 2
+    assert "out: got" in capsys.readouterr().err
+    assert run(folder / "data.npz", "--out", tmp_path / "file" / "below") == 2
+    assert "which cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdout", Full())
+    assert run(folder / "data.npz", "--out", tmp_path / "out") == 1
+    assert "written, but not printed" in capsys.readouterr().err
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+class Full(io.StringIO):
+    """A disk with no space left."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_names_are_only_text_in_every_encoding(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    path = tmp_path / "[m] [bold] :smile:.npz"
+    np.savez(path, x=x, y=np.where(x[:, 0] > 0, "[/m]", "é[bold]"))
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", screen)
+    assert run(path, "--out", tmp_path / "out") == 0
+    screen.flush()
+    shown = screen.buffer.getvalue().decode("ascii")
+    for text in ("[m] [bold] :smile:", "Class [/m]", "Class ?[bold]"):
+        assert text in shown

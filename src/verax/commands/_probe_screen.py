@@ -22,7 +22,8 @@ def screen(findings: Any) -> Any:
     name, estimate = headline(findings)
     numbers = rich.table.Table.grid(padding=(0, 2))
     low, high = amount(estimate.lower, classifier), amount(estimate.upper, classifier)
-    numbers.add_row(name, f"[bold]{amount(estimate.value, classifier)}[/]", f"{low} to {high}")
+    value = rich.text.Text(amount(estimate.value, classifier), style="bold")
+    numbers.add_row(name, value, f"{low} to {high}")
     if classifier:
         balanced = probe.balanced_error_
         numbers.add_row(

@@ -1,13 +1,16 @@
 """Features and labels from npz, npy, CSV and Parquet."""
 
 import pathlib
+import re
 from collections.abc import Callable
 
 import numpy as np
 
 from verax._errors import check, fail
+from verax._files import read_archive, read_csv, read_npy, read_parquet
 
 _LABEL_NAMES = ("label", "labels", "y", "target")
+_INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # columns that pandas writes for the numbers of the rows
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -17,24 +20,24 @@ def read_examples(path: pathlib.Path, *, features: str | None, labels: str | Non
 
     An npy file is memory-mapped; the others are read whole.
     """
-    check(path.is_file(), "data", f"no file {path}", "an npz, npy, CSV or Parquet file")
     readers: dict[str, Callable[[pathlib.Path, str | None, str | None], Pair]] = {
         ".npz": _read_npz,
         ".npy": _read_npy,
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
+        ".csv": lambda path, *names: _from_columns(read_csv("data", path), *names),
+        ".parquet": lambda path, *names: _from_columns(read_parquet("data", path), *names),
     }
-    check(path.suffix in readers, "data", f"{path.name}", "a name that ends in " + ", ".join(readers))
-    x, y = readers[path.suffix](path, features, labels)
+    check(path.is_file(), "data", f"no file {path}", "an npz, npy, CSV or Parquet file")
+    kind = path.suffix.lower()
+    check(kind in readers, "data", f"{path.name}", "a name that ends in " + ", ".join(readers))
+    x, y = readers[kind](path, features, labels)
     x = x.reshape(len(x), -1) if x.ndim > 2 else x
-    check(x.ndim == 2, "features", f"shape {x.shape}", "one row an example")
-    check(len(x) == len(y), "labels", f"{len(y)} labels for {len(x)} rows of features", "one label a row")
-    return x, np.asarray(y, np.float64) if task == "regression" else y
+    check(x.ndim == 2, "features", f"shape {x.shape}", "one row per example")
+    check(len(x) == len(y), "labels", f"{len(y)} labels for {len(x)} rows of features", "one label per row")
+    return x, _check_labels(y, task)
 
 
 def _read_npz(path: pathlib.Path, features: str | None, labels: str | None) -> Pair:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_archive("data", path)
     x = arrays[_choose("features", features, [name for name, a in arrays.items() if a.ndim >= 2], arrays)]
     y = arrays[_choose("labels", labels, [name for name, a in arrays.items() if a.ndim == 1], arrays)]
     return x, y
@@ -44,57 +47,42 @@ def _read_npy(path: pathlib.Path, features: str | None, labels: str | None) -> P
     check(features is None, "features", repr(features), "none for an npy file, which holds one array")
     if labels is None:
         fail("labels", "none", "--labels FILE.npy for an npy file of features")
-    return np.load(path, mmap_mode="r", allow_pickle=False), np.load(labels, allow_pickle=False)
-
-
-def _read_csv(path: pathlib.Path, features: str | None, labels: str | None) -> Pair:
-    import csv
-
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    check(len(rows) > 1, "data", f"{len(rows)} lines in {path.name}", "a line of names, then a line an example")
-    names, body = rows[0], rows[1:]
-    ragged = [number for number, row in enumerate(body, start=2) if len(row) != len(names)]
-    check(not ragged, "data", f"another number of entries in line {(ragged or [0])[0]}", f"{len(names)}, as in line 1")
-    columns = dict(zip(names, (_column(list(values)) for values in zip(*body, strict=True)), strict=True))
-    return _from_columns(columns, features, labels)
-
-
-def _column(texts: list[str]) -> np.ndarray:
-    """Numbers where every entry is one (whole numbers as integers), text otherwise."""
-    for kind in (int, float):
-        try:
-            return np.array([kind(text) for text in texts])
-        except ValueError:
-            continue
-    return np.array(texts)
-
-
-def _read_parquet(path: pathlib.Path, features: str | None, labels: str | None) -> Pair:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install 'verax[frames]'") from error
-    table = parquet.read_table(path)
-    columns = {}
-    for name in table.column_names:
-        values = table.column(name).to_pylist()
-        check(None not in values, "data", f"missing values in column {name!r}", "a value in every row")
-        columns[name] = np.array(values)
-    return _from_columns(columns, features, labels)
+    return read_npy("data", path, mapped=True), read_npy("labels", labels)
 
 
 def _from_columns(columns: dict[str, np.ndarray], features: str | None, labels: str | None) -> Pair:
     label = _choose("labels", labels, [name for name in columns if name.lower() in _LABEL_NAMES], columns)
     if features is None:
-        names = [name for name, values in columns.items() if name != label and values.dtype.kind in "fiub"]
+        numeric = [name for name, values in columns.items() if name != label and values.dtype.kind in "fiub"]
+        names = [name for name in numeric if not _INDEX.fullmatch(name)]
     else:
         names = [_choose("features", name.strip(), [], columns) for name in features.split(",")]
     check(len(names) > 0, "features", "no column of numbers", "at least one besides the labels")
-    bad = [name for name in names if columns[name].dtype.kind not in "fiub"]
-    check(not bad, "features", f"text in column {(bad or [''])[0]!r}", "columns of numbers")
+    for name in names:
+        values = columns[name]
+        check(values.dtype.kind in "fiub", "features", f"text in column {name!r}", "columns of numbers")
+        missing = np.flatnonzero(np.isnan(values.reshape(len(values), -1).sum(axis=1)))
+        first = int(missing[0]) + 1 if len(missing) else 0
+        got = f"{len(missing)} missing values in column {name!r}, the first in row {first}"
+        check(not len(missing), "data", got, "a value in every row: leave out those rows or the column")
     # A column of lists, as embeddings are kept, is a block of columns.
     return np.column_stack([columns[name] for name in names]), columns[label]
+
+
+def _check_labels(labels: np.ndarray, task: str) -> np.ndarray:
+    """Return labels none of which is missing, as text unless they are numbers."""
+    absent: list[int] = []
+    if labels.dtype.kind in "OUS":
+        absent = [i for i, label in enumerate(labels.ravel().tolist()) if label is None or label == ""]
+        labels = np.array([str(label) for label in labels.ravel().tolist()]).reshape(labels.shape)
+    elif labels.dtype.kind == "f":
+        absent = np.flatnonzero(np.isnan(labels.reshape(len(labels), -1)).any(axis=1)).tolist()
+    got = f"{len(absent)} missing labels, the first in row {absent[0] + 1 if absent else 0}"
+    check(not absent, "labels", got, "a label in every row: leave out those rows")
+    if task != "regression":
+        return labels
+    check(labels.dtype.kind in "fiub", "labels", f"dtype {labels.dtype}", "numbers for a regression")
+    return labels.astype(np.float64)
 
 
 def _choose(argument: str, name: str | None, candidates: list[str], present: dict[str, np.ndarray]) -> str:

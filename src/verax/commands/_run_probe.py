@@ -1,12 +1,12 @@
 """``verax probe``: the fit, the screen, the card and the file of numbers."""
 
-import json
 import pathlib
 import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._output import check_output, show, shown_name, write_json
 from ._read import read_examples
 
 
@@ -34,23 +34,18 @@ def run_probe(
     out: pathlib.Path,
 ) -> int:
     """Run the command; see ``verax probe --help``."""
-    import rich.console
-
     from ._probe_card import save_card
     from ._probe_screen import screen
 
     try:
+        check_output("out", out)
         findings = _measure(data, features, labels, target, compare, fresh, task)
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"verax probe: {error}", file=sys.stderr)
         return 2
-    console = rich.console.Console()
-    console.print(screen(findings))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "probe.json").write_text(json.dumps(as_plain(findings), indent=2) + "\n", encoding="utf-8")
+    numbers = write_json(out / "probe.json", all_numbers(findings))
     page = save_card(findings, out / "index.html")
-    console.print(f"Card: {page}\nNumbers: {out / 'probe.json'}", highlight=False, soft_wrap=True)
-    return 0
+    return show(screen(findings), f"Card: {page}\nNumbers: {numbers}")
 
 
 def _measure(
@@ -73,18 +68,18 @@ def _measure(
     has_curve = len(x) >= 64
     sizes = len(x) * np.geomspace(1 / 8, 16, 50)
     return Findings(
-        name=data.name,
+        name=shown_name(data),
         probe=probe,
         curve=probe.learning_curve(sizes) if has_curve else None,
         needed=None if target is None or not has_curve else probe.samples_needed(target),
         independence=None if fresh is None else probe.independence_check(*read(fresh)),
         comparison=None if other is None else probe.compare(other),
-        other=None if compare is None else compare.name,
+        other=None if compare is None else shown_name(compare),
     )
 
 
-def as_plain(findings: Findings) -> dict[str, Any]:
-    """All numbers, as JSON holds them; NaN and infinity as None."""
+def all_numbers(findings: Findings) -> dict[str, Any]:
+    """Return all numbers, by name."""
     probe = findings.probe
     found: dict[str, Any] = {
         "data": findings.name,
@@ -109,16 +104,4 @@ def as_plain(findings: Findings) -> dict[str, Any]:
             "status": findings.needed.status.name,
             "message": findings.needed.message,
         }
-    return _plain(found)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return found
