@@ -117,7 +117,11 @@ def read_bytes(argument: str, path: str | os.PathLike[str]) -> bytes:
     if contents[:2] == b"\x1f\x8b":
         most = max(_SMALL, _RATIO * size)
         with _guarded(argument, path, "a sound gzip file"), gzip.open(path) as file:
-            contents = file.read(most + 1)
+            parts, total = [], 0
+            while total <= most and (part := file.read(1 << 20)):
+                parts.append(part)
+                total += len(part)
+            contents = b"".join(parts)
         got = f"{path} of {_bytes(size)}, which unpacks to more than {_bytes(most)}"
         check(len(contents) <= most, argument, got, "data of a usual ratio: unpack it first")
     return contents

@@ -89,7 +89,8 @@ class KernelFile:
         path, shape = tile_path(self.path, row, column), self.tile_shape(row, column)
         values = read_tile(path, self.job, shape, self.dtype, check=(row, column) not in self._checked)
         if values is None:
-            fail("path", f"a missing or damaged tile {path.name}", "a finished kernel: run the job again")
+            got = f"a missing or damaged tile {path.name} in {self.path}, or another job's {MANIFEST}"
+            fail("path", got, "a finished kernel: run the job again")
         self._checked.add((row, column))
         return values
 
