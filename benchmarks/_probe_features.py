@@ -12,7 +12,7 @@ from verax import data, models, ntk
 
 CACHE = pathlib.Path("build/probe_features")
 NUM_ENTK = 4_000
-NUM_SKETCH = 512
+NUM_SKETCH = 256
 BATCH = 250
 
 
@@ -94,33 +94,82 @@ def entk(depth: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found), y
 
 
-def sentiment():
-    """Counts of the 2,000 most frequent words of SST-2 (in training, development and test sentences together)."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
+def _sentences():
+    """Training, development and test sentences of SST-2."""
     with np.load(folder() / "sentiment.npz", allow_pickle=False) as file:
         parts = ("train", "dev", "test")
         text = np.concatenate([file[f"sst2_{part}_text"] for part in parts])
-        y = np.concatenate([file[f"sst2_{part}_y"] for part in parts])
-    counts = CountVectorizer(max_features=2_000, binary=True).fit_transform(text)
+        return text, np.concatenate([file[f"sst2_{part}_y"] for part in parts])
+
+
+def sentiment():
+    """Whether each of the 512 most frequent words is in the sentence."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    text, y = _sentences()
+    counts = CountVectorizer(max_features=512, binary=True).fit_transform(text)
     return np.asarray(counts.todense(), np.float32), y
 
 
-# Name -> (maker, sizes n, number of seeds); the forecast is for 4 n.
-SETS = {
-    "digits pixels": (digits, (320,), 5),
-    "Fashion-MNIST pixels": (fashion_pixels, (2000, 8000), 5),
-    "Fashion-MNIST random network": (fashion_random_network, (2000, 8000), 5),
-    "CIFAR-10 pixels": (cifar_pixels, (500,), 3),
-    "CIFAR-10 ResNet-20 features": (lambda: resnet(20), (1000, 2000), 5),
-    "CIFAR-10 ResNet-32 features": (lambda: resnet(32), (1000, 2000), 5),
-    "CIFAR-10 ResNet-20 sketched eNTK": (lambda: entk(20), (700,), 5),
-    "SST-2 bag of words": (sentiment, (1600,), 4),
+def cifar_small_pixels():
+    """Means of 4 x 4 blocks, 192 numbers per image."""
+    x, y = cifar_pixels()
+    return x.reshape(len(x), 8, 4, 8, 4, 3).mean((2, 4)).reshape(len(x), -1), y
+
+
+def digits_random_fourier():
+    """Random Fourier features of a Gaussian kernel."""
+    x, y = digits()
+    rng = np.random.default_rng(0)
+    return np.cos(x @ rng.normal(size=(64, 256)) * 0.35 + rng.uniform(0, 2 * np.pi, 256)).astype(np.float32), y
+
+
+def minilm():
+    """Sentence embeddings (384) of SST-2."""
+    with np.load(folder() / "sentiment_minilm.npz", allow_pickle=False) as file:
+        parts = ("train", "dev", "test")
+        x = np.concatenate([file[f"sst2_{part}_x"].astype(np.float32) for part in parts])
+        return x, np.concatenate([file[f"sst2_{part}_y"] for part in parts])
+
+
+def tfidf():
+    """Words of SST-2 weighted by their inverse document frequency, and the 256 leading singular vectors."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    text, y = _sentences()
+    return TruncatedSVD(256, random_state=0).fit_transform(TfidfVectorizer(min_df=2).fit_transform(text)), y
+
+
+def breast_cancer():
+    """Bundled table: 30 measurements and their products, standardised, the first 120."""
+    from sklearn.datasets import load_breast_cancer
+
+    x, y = load_breast_cancer(return_X_y=True)
+    x = (x - x.mean(0)) / x.std(0)
+    first, second = np.triu_indices(30)
+    return np.concatenate([x, x[:, first] * x[:, second]], axis=1)[:, :120].astype(np.float32), y
+
+
+# Name -> maker; the sizes follow from the numbers of rows and columns.
+SETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "SST-2 MiniLM embeddings": minilm,
+    "SST-2 TF-IDF and singular vectors": tfidf,
+    "SST-2 bag of words": sentiment,
+    "digits pixels": digits,
+    "digits random Fourier features": digits_random_fourier,
+    "Fashion-MNIST pixels": fashion_pixels,
+    "Fashion-MNIST random network": fashion_random_network,
+    "CIFAR-10 small pixels": cifar_small_pixels,
+    "breast cancer table": breast_cancer,
+    "CIFAR-10 ResNet-20 features": lambda: resnet(20),
+    "CIFAR-10 ResNet-32 features": lambda: resnet(32),
+    "CIFAR-10 ResNet-20 sketched eNTK": lambda: entk(20),
 }
 
 
 def load(name: str) -> tuple[np.ndarray, np.ndarray]:
-    return cached(name.replace(" ", "_"), SETS[name][0])
+    return cached(name.replace(" ", "_"), SETS[name])
 
 
 def load_seen() -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,11 @@
 """The probe's estimates and forecasts on real representations, and against what people do now.
 
 Run: ``python benchmarks/probe.py [forecasts | refusals | speed | memory] [--threads 1]`` with VERAX_DATA set.
-Writes ``results/<device>/probe_<part>.json``. Forecasts are resumed from ``build/probe_forecasts.jsonl``.
+Writes ``results/<device>/probe_<part>.json``. Forecasts are resumed from ``build/probe_forecasts_by_ratio.jsonl``.
 
-forecasts: a probe fitted to n examples forecasts its error at 4 n; the truth is the error of a fit to 4 n examples (the
-n and others) on all examples left. Beside it: power laws ``a n^-c`` and ``a n^-c + b`` fitted to the 3-fold
-cross-validation errors of scikit-learn's RidgeClassifierCV at n/8, n/4, n/2 and n.
+forecasts: a probe fitted to n examples forecasts its error at 2 n, 4 n and 16 n, for n from a quarter to four times the
+number of features; the truth is the mean error of four fits to so many other examples. Beside it: the curves pow3, pow4
+and exp3, fitted to the 3-fold cross-validation errors of scikit-learn's RidgeClassifierCV at n/8, n/4, n/2 and n.
 refusals: data that break an assumption on purpose.
 speed: 10-fold cross-validated LogisticRegressionCV and RidgeClassifierCV on 10,000 x 512.
 memory: a memory-mapped file larger than the budget.
@@ -30,16 +30,22 @@ from sklearn.model_selection import KFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
 from verax.probe import RidgeProbe
-from verax.probe._blocks import plan
+from verax.probe._blocks import MIN_SAMPLES, plan
 from verax.probe._dual import Dual
 from verax.probe._measure import choose_ridge
 from verax.probe._primal import Primal
 
 POINTS = 0.02
 """The target: forecasts within two points of the truth."""
-FIRST_SEED = 30
-"""Seeds below were looked at while the rule of acceptance and the band were revised; these were not."""
-FORECASTS = pathlib.Path("build/probe_forecasts.jsonl")
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the examples to the features."""
+FACTORS = (2, 4, 16)
+"""Of the examples that are forecast to those of the fit."""
+MOST_FIT, MOST_TRUTH, TRUTH_FITS = 2_100, 8_200, 4
+FIRST_SEED = 1_000
+"""Draws below were looked at while the band and the rule of acceptance were made; these were not."""
+FORECASTS = pathlib.Path("build/probe_forecasts_by_ratio.jsonl")
+TRUTHS = pathlib.Path("build/probe_truths")
 
 
 def cross_validated(x: np.ndarray, y: np.ndarray) -> float:
@@ -50,24 +56,23 @@ def cross_validated(x: np.ndarray, y: np.ndarray) -> float:
         return 1 - float(np.mean(cross_val_score(model, x, y, cv=3)))
 
 
-def power_laws(sizes: np.ndarray, errors: np.ndarray, target: int) -> dict[str, float]:
-    """Forecasts of least-squares power laws, without and with a floor."""
-    log_n, log_e = np.log(sizes), np.log(np.maximum(errors, 1e-4))
-    slope, start = np.polyfit(log_n, log_e, 1)
-    found = {"power_law": float(np.exp(start + slope * np.log(target)))}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            best, _ = curve_fit(
-                lambda n, a, c, b: a * (n / sizes[-1]) ** -c + b,
-                sizes,
-                errors,
-                p0=(errors[-1], 0.5, 0.0),
-                bounds=([0, 0, 0], [1, 3, 1]),
-            )
-        found["power_law_floor"] = float(best[0] * (target / sizes[-1]) ** -best[1] + best[2])
-    except RuntimeError:  # no convergence: what its user would fall back on
-        found["power_law_floor"] = found["power_law"]
+def curve_fits(sizes: np.ndarray, errors: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Forecasts at ``targets`` by least squares: ``a n^-c + b``, ``a (n + d)^-c + b`` and ``a exp(-c n) + b``."""
+    last = sizes[-1]
+    models = {
+        "pow3": (lambda n, a, c, b: a * n**-c + b, (errors[-1] / 2, 0.5, errors[-1] / 2), (1, 3, 1)),
+        "pow4": (lambda n, a, c, b, d: a * (n + d) ** -c + b, (errors[-1] / 2, 0.5, errors[-1] / 2, 0.1), (1, 3, 1, 2)),
+        "exp3": (lambda n, a, c, b: a * np.exp(-c * n) + b, (errors[0], 1.0, errors[-1] / 2), (3, 30, 1)),
+    }
+    found = {}
+    for name, (model, start, most) in models.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                best, _ = curve_fit(model, sizes / last, errors, p0=start, bounds=(0, most), maxfev=4000)
+            found[name] = np.clip(model(targets / last, *best), 0, 1)
+        except RuntimeError:  # no convergence: the error now
+            found[name] = np.full(len(targets), errors[-1])
     return found
 
 
@@ -81,102 +86,132 @@ def error_of_fit(x: np.ndarray, y: np.ndarray, new_x: np.ndarray, new_y: np.ndar
     return float(np.mean(classes[np.argmax(new_x @ fit.coefficients + fit.intercept, axis=1)] != new_y))
 
 
-def one_forecast(name: str, x: np.ndarray, y: np.ndarray, n: int, seed: int) -> dict:
-    order = np.random.default_rng(seed).permutation(len(y))
-    small, large, test = order[:n], order[: 4 * n], order[4 * n :]
-    start = time.perf_counter()
-    probe = RidgeProbe().fit(x[small], y[small])
-    point = probe.learning_curve(4 * n)
-    seconds = time.perf_counter() - start
-    truth = error_of_fit(x[large], y[large], x[test], y[test])
-    start = time.perf_counter()
+def true_errors(name: str, x: np.ndarray, y: np.ndarray, sizes: list[int]) -> dict[int, float]:
+    """Mean error of TRUTH_FITS probes at each size, each on all examples that it was not fitted to."""
+    path = TRUTHS / f"{name.replace(' ', '_')}.json"
+    found = {int(n): error for n, error in json.loads(path.read_text()).items()} if path.exists() else {}
+    for n in [n for n in sizes if n not in found]:
+        errors = []
+        for seed in range(TRUTH_FITS):
+            order = np.random.default_rng(10_000 + seed).permutation(len(y))
+            fitted, left = order[:n], order[n:]
+            errors.append(error_of_fit(x[fitted], y[fitted], x[left], y[left]))
+        found[n] = float(np.mean(errors))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
+    return found
+
+
+def cells(x: np.ndarray) -> dict[float, tuple[int, list[int]]]:
+    """Size of the fit and sizes to forecast for each ratio n / p that the data allow."""
+    num_rows, num_features = x.shape
+    found = {}
+    for ratio in RATIOS:
+        n = round(ratio * num_features)
+        ahead = [factor * n for factor in FACTORS if factor * n <= min(0.8 * num_rows, MOST_TRUTH)]
+        if n >= MIN_SAMPLES and n <= MOST_FIT and ahead:
+            found[ratio] = (n, ahead)
+    return found
+
+
+def one_draw(name: str, x: np.ndarray, y: np.ndarray, ratio: float, n: int, ahead: list[int], seed: int) -> dict:
+    chosen = np.random.default_rng(seed).permutation(len(y))[:n]
+    truth = true_errors(name, x, y, [n, *ahead])
+    probe = RidgeProbe().fit(x[chosen], y[chosen])
+    curve = probe.learning_curve(ahead)
     sizes = np.array([n // 8, n // 4, n // 2, n])
-    errors = np.array([cross_validated(x[small[:size]], y[small[:size]]) for size in sizes])
+    errors = np.array([cross_validated(x[chosen[:size]], y[chosen[:size]]) for size in sizes])
     return {
         "set": name,
+        "ratio": ratio,
         "num_samples": n,
         "seed": seed,
-        "num_test": len(test),
+        "ahead": ahead,
+        "truth": [truth[size] for size in ahead],
+        "error_now": truth[n],
         "loo_error": probe.error_.value,
         "loo_lower": probe.error_.lower,
         "loo_upper": probe.error_.upper,
-        "error_now": 1 - probe.score(x[test], y[test]),
         "cross_validation_error_now": float(errors[-1]),
-        "forecast": float(point.value),
-        "lower": float(point.lower),
-        "upper": float(point.upper),
-        "truth": truth,
+        "forecast": curve.value.tolist(),
+        "lower": curve.lower.tolist(),
+        "upper": curve.upper.tolist(),
         "status": probe.law_.status.name,
-        "law": {k: v for k, v in probe.law_._asdict().items() if k != "status"},
-        "exponent": probe._curve.exponent,
-        "seconds": seconds,
-        **power_laws(sizes, errors, 4 * n),
-        "power_law_seconds": time.perf_counter() - start,
+        **{peer: values.tolist() for peer, values in curve_fits(sizes, errors, np.array(ahead)).items()},
     }
 
 
 def summary(rows: list[dict]) -> dict:
-    """Shares and means over cases, for those accepted, those refused and all."""
+    """Coverage and mean absolute misses by cell, by row of sets and factors, and over all; and what was accepted."""
+    peers = ("forecast", "pow3", "pow4", "exp3", "loo_error")
+    flat = []
+    for row in rows:
+        for index, truth in enumerate(row["truth"]):
+            values = {peer: row[peer] if peer == "loo_error" else row[peer][index] for peer in peers}
+            flat.append(
+                {
+                    "cell": (row["set"], row["ratio"], row["ahead"][index] // row["num_samples"]),
+                    "inside": row["lower"][index] <= truth <= row["upper"][index],
+                    "width": row["upper"][index] - row["lower"][index],
+                    "status": row["status"],
+                    **{peer: abs(value - truth) for peer, value in values.items()},
+                }
+            )
 
     def of(chosen: list[dict]) -> dict:
         if not chosen:
-            return {"cases": 0}
-        truth = np.array([row["truth"] for row in chosen])
-
-        def misses(key: str) -> np.ndarray:
-            return np.abs(np.array([row[key] for row in chosen]) - truth)
-
-        def inside(low: str, high: str, key: str) -> float:
-            return float(np.mean([row[low] <= row[key] <= row[high] for row in chosen]))
-
-        def variance(error: str, number: str) -> np.ndarray:
-            return np.array([row[error] * (1 - row[error]) / row[number] for row in chosen])
-
-        both = np.sqrt(variance("loo_error", "num_samples") + variance("error_now", "num_test"))
-        now = np.array([row["loo_error"] - row["error_now"] for row in chosen]) / both
-        names = ("forecast", "power_law", "power_law_floor", "loo_error")
+            return {"forecasts": 0}
         return {
-            "cases": len(chosen),
-            "within_2_points": {name: float(np.mean(misses(name) <= POINTS)) for name in names},
-            "mean_absolute_miss": {name: float(misses(name).mean()) for name in names},
-            "band_covers_truth": inside("lower", "upper", "truth"),
-            "mean_band_width": float(np.mean([row["upper"] - row["lower"] for row in chosen])),
-            "loo_interval_covers_error_now": inside("loo_lower", "loo_upper", "error_now"),
-            "loo_error_minus_error_now_in_standard_errors_of_both": {
-                "standard_deviation": float(now.std()),
-                "within_1.96": float(np.mean(np.abs(now) <= 1.96)),
-            },
-            "mean_absolute_miss_now": {
-                name: float(np.mean([abs(row[name] - row["error_now"]) for row in chosen]))
-                for name in ("loo_error", "cross_validation_error_now")
-            },
+            "forecasts": len(chosen),
+            "band_holds_truth": float(np.mean([entry["inside"] for entry in chosen])),
+            "mean_band_width": float(np.mean([entry["width"] for entry in chosen])),
+            "mean_absolute_miss": {peer: float(np.mean([entry[peer] for entry in chosen])) for peer in peers},
+            "within_2_points": {peer: float(np.mean([entry[peer] <= POINTS for entry in chosen])) for peer in peers},
         }
 
-    statuses = sorted({row["status"] for row in rows})
-    accepted = [row for row in rows if row["status"] == "OK"]
-    refused = [row for row in rows if row["status"] != "OK"]
+    by_cell = {}
+    for key in sorted({entry["cell"] for entry in flat}):
+        by_cell[f"{key[0]}, n/p = {key[1]:g}, {key[2]} n"] = of([entry for entry in flat if entry["cell"] == key])
+    misses = [entry["mean_absolute_miss"] for entry in by_cell.values()]
+    best = np.array([min(entry[peer] for peer in ("pow3", "pow4", "exp3")) for entry in misses])
+    own = np.array([entry["forecast"] for entry in misses])
+    ratios = sorted({entry["cell"][1] for entry in flat})
+    now = [(row["loo_error"], row["cross_validation_error_now"], row["error_now"]) for row in rows]
     return {
-        "accepted": of(accepted),
-        "refused": of(refused),
-        "all": of(rows),
-        "by_status": {status: of([row for row in rows if row["status"] == status]) for status in statuses},
-        "by_set": {name: of([row for row in rows if row["set"] == name]) for name in {row["set"]: 0 for row in rows}},
-        "target": {"within_2_points": 0.9, "of": "accepted"},
+        "all": of(flat),
+        "accepted": of([entry for entry in flat if entry["status"] == "OK"]),
+        "refused": of([entry for entry in flat if entry["status"] != "OK"]),
+        "by_ratio": {f"{ratio:g}": of([entry for entry in flat if entry["cell"][1] == ratio]) for ratio in ratios},
+        "cells": len(by_cell),
+        "cells_with_coverage_of_90_per_cent": int(sum(e["band_holds_truth"] >= 0.9 for e in by_cell.values())),
+        "cells_no_worse_than_the_best_curve_fit": int(np.sum(own <= best)),
+        "geometric_mean_of_miss_over_that_of_the_best_curve_fit": float(np.exp(np.mean(np.log(own / best)))),
+        "loo_interval_holds_error_now": float(
+            np.mean([row["loo_lower"] <= row["error_now"] <= row["loo_upper"] for row in rows])
+        ),
+        "mean_absolute_miss_now": {
+            "leave_one_out": float(np.mean([abs(loo - truth) for loo, _, truth in now])),
+            "cross_validation_3_fold": float(np.mean([abs(folds - truth) for _, folds, truth in now])),
+        },
+        "by_cell": by_cell,
     }
 
 
-def forecasts() -> dict:
+def forecasts(draws: int, minutes: float) -> dict:
+    """Measure what is missing, one draw of every cell after the other, until the time is over."""
     FORECASTS.parent.mkdir(exist_ok=True)
     rows = [json.loads(line) for line in FORECASTS.read_text().splitlines()] if FORECASTS.exists() else []
-    done = {(row["set"], row["num_samples"], row["seed"]) for row in rows}
-    for name, (_, sizes, seeds) in _probe_features.SETS.items():
-        x, y = _probe_features.load(name)
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            for n in sizes:
-                if (name, n, seed) not in done:
-                    rows.append(one_forecast(name, x, y, n, seed))
-                    with FORECASTS.open("a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
+    done = {(row["set"], row["ratio"], row["seed"]) for row in rows}
+    stop = time.monotonic() + 60 * minutes
+    for seed in range(FIRST_SEED, FIRST_SEED + draws):
+        for name in _probe_features.SETS:
+            x, y = _probe_features.load(name)
+            for ratio, (n, ahead) in cells(x).items():
+                if (name, ratio, seed) in done or time.monotonic() > stop:
+                    continue
+                rows.append(one_draw(name, x, y, ratio, n, ahead, seed))
+                with FORECASTS.open("a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
     return {"summary": summary(rows), "rows": rows}
 
 
@@ -338,13 +373,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=["forecasts", "refusals", "speed"])
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--draws", type=int, default=20, help="per cell of the forecasts")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which the forecasts stop")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the memory-mapped file")
     parser.add_argument("--columns", type=int, default=1_024)
     parser.add_argument("--budget", type=int, default=2**29, help="bytes")
     arguments = parser.parse_args()
     work = {
-        "forecasts": forecasts,
+        "forecasts": lambda: forecasts(arguments.draws, arguments.minutes),
         "refusals": refusals,
         "speed": lambda: speed(arguments.repeats),
         "memory": lambda: memory(arguments.rows, arguments.columns, arguments.budget),
