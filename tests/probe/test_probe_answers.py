@@ -211,8 +211,8 @@ def test_few_examples_are_refused(sample):
 
 
 def test_an_error_that_is_small_by_luck_is_no_surer():
-    assert error_of_share(0, 100) > 0.01
-    assert error_of_share(200, 1000) == pytest.approx(np.sqrt(0.2 * 0.8 / 1000), rel=0.05)
+    assert error_of_share(0.0, 100) > 0.01
+    assert error_of_share(0.2, 1000) == pytest.approx(np.sqrt(0.2 * 0.8 / 1000), rel=0.05)
 
 
 def test_regression(rng):

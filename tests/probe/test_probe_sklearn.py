@@ -15,15 +15,18 @@ from verax.probe import RidgeProbe
 
 pytestmark = pytest.mark.double
 
+COPIES = "a weight is an importance and no number of copies, which would make leave-one-out too small"
+NO_COPIES = {f"check_sample_weight_equivalence_on_{kind}_data": COPIES for kind in ("dense", "sparse")}
+
 
 @pytest.mark.bad_input  # some of the checks pass options of wrong types
 @pytest.mark.parametrize("options", [{}, {"task": "regression"}, {"criterion": "loo"}], ids=str)
 def test_scikit_learn_checks_pass(options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checks themselves warn of what they skip
-        results = check_estimator(RidgeProbe(**options), on_fail=None)
+        results = check_estimator(RidgeProbe(**options), on_fail=None, expected_failed_checks=NO_COPIES)
     assert len(results) > 50
-    assert [r["check_name"] for r in results if r["status"] not in ("passed", "skipped")] == []
+    assert [r["check_name"] for r in results if r["status"] not in ("passed", "skipped", "xfail")] == []
     # What is skipped needs pandas or SciPy's array API switch.
     assert sum(r["status"] == "skipped" for r in results) <= 2
 

@@ -1,7 +1,7 @@
 """Rows and columns of a feature matrix in float64 blocks, so that a memory-mapped file is never held whole."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,18 +54,24 @@ def plan(num_samples: int, num_features: int, num_targets: int, memory_budget: i
     return Work(primal, num_folds, rows, columns, fixed + (rows * row if primal else columns * column))
 
 
-def row_blocks(x: np.ndarray, rows: int) -> Iterator[tuple[slice, np.ndarray]]:
+def row_blocks(x: Any, rows: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Float64 copies of consecutive rows."""
     for start in range(0, x.shape[0], rows):
         part = slice(start, min(start + rows, x.shape[0]))
-        yield part, np.array(x[part], np.float64)
+        yield part, dense(x[part])
 
 
-def column_blocks(x: np.ndarray, columns: int) -> Iterator[tuple[slice, np.ndarray]]:
+def column_blocks(x: Any, columns: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Float64 copies of consecutive columns."""
+    x = x.tocsc() if hasattr(x, "tocsc") else x
     for start in range(0, x.shape[1], columns):
         part = slice(start, min(start + columns, x.shape[1]))
-        yield part, np.array(x[:, part], np.float64)
+        yield part, dense(x[:, part])
+
+
+def dense(rows: Any) -> np.ndarray:
+    """Float64 copy of rows of an array or of a sparse matrix."""
+    return np.array(rows.toarray() if hasattr(rows, "toarray") else rows, np.float64)
 
 
 def check_block(block: np.ndarray, first_row: int) -> None:
@@ -76,9 +82,10 @@ def check_block(block: np.ndarray, first_row: int) -> None:
         fail("X", f"NaN or infinity in {int(bad.any(1).sum())} rows, the first of them row {row}", "finite features")
 
 
-def draw_folds(num_samples: int, num_folds: int) -> np.ndarray:
-    """Fold of each row: a fixed random division into parts whose sizes differ by at most one."""
-    order = np.random.default_rng(20220722).permutation(num_samples)
-    folds = np.empty(num_samples, np.int8)
-    folds[order] = np.arange(num_samples) % num_folds
-    return folds
+def draw_folds(num_samples: int, num_folds: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Fold of each row: a fixed random division into parts whose sizes differ by at most one; groups stay whole."""
+    count = num_samples if groups is None else int(groups.max()) + 1
+    order = np.random.default_rng(20220722).permutation(count)
+    folds = np.empty(count, np.int8)
+    folds[order] = np.arange(count) % num_folds
+    return folds if groups is None else folds[groups]

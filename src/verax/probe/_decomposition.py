@@ -64,6 +64,10 @@ class Decomposition(Protocol):
         """Leave-one-out predictions at one ridge."""
         ...
 
+    def leave_group_out(self, ridge: float, groups: np.ndarray) -> np.ndarray:
+        """Predictions [n, C] for each row by the fit to all other groups."""
+        ...
+
     def loo_risks(self, ridges: np.ndarray) -> np.ndarray:
         """Mean squared leave-one-out error at each ridge, summed over targets."""
         ...
@@ -75,3 +79,20 @@ class Decomposition(Protocol):
     def held_out(self, fits: list[FittedPart]) -> Iterator[tuple[int, PartPrediction]]:
         """Predictions of fits to parts for the rows outside their folds, block by block, with the fit's index."""
         ...
+
+
+def group_residuals(
+    residual: np.ndarray, left: Callable[[np.ndarray], np.ndarray], root: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Residuals of predictions by fits without the row's group, from those of the fit to all rows.
+
+    With ``H`` the hat matrix of the rows scaled by the roots of their weights, they are ``(I - H_gg)^-1 r_g`` for each
+    group. ``left(rows)`` times its transpose, scaled likewise, is ``H`` without the intercept.
+    """
+    out = np.empty_like(residual)
+    order = np.argsort(groups, kind="stable")
+    for rows in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
+        scale = root[rows, None]
+        hat = scale * (left(rows) @ left(rows).T + 1 / len(groups)) * scale.T
+        out[rows] = np.linalg.solve(np.eye(len(rows)) - hat, scale * residual[rows]) / scale
+    return out

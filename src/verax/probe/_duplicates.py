@@ -1,10 +1,10 @@
 """Copies and near-copies among the rows of a feature matrix."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._blocks import row_blocks
+from ._blocks import dense, row_blocks
 
 # Squared distance below this share of the pair's squared distances from the mean: copies, not neighbours.
 _SHARE = 1e-3
@@ -23,7 +23,7 @@ class Duplicates(NamedTuple):
     num_checked: int
 
 
-def count_duplicates(x: np.ndarray, block_rows: int) -> Duplicates:
+def count_duplicates(x: Any, block_rows: int) -> Duplicates:
     """Count exact copies among all rows, and find the near-copies of up to 2,000 random rows among all rows.
 
     Near-copies are searched for in a random projection to 32 dimensions and confirmed at full length. Data of low
@@ -66,8 +66,8 @@ def count_duplicates(x: np.ndarray, block_rows: int) -> Duplicates:
         budget -= len(i)
         for inner in range(0, len(i), block_rows):
             one, other = i[inner : inner + block_rows], j[inner : inner + block_rows]
-            a = np.asarray(x[rows[one]], np.float64) - shift
-            b = np.asarray(x[other], np.float64) - shift
+            a = dense(x[rows[one]]) - shift
+            b = dense(x[other]) - shift
             close = np.sum((a - b) ** 2, axis=1) <= share * (np.sum(a**2, axis=1) + np.sum(b**2, axis=1))
             found[start + one[close]] = True
     return Duplicates(exact, float(found.mean()), len(checked))

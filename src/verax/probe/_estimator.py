@@ -6,28 +6,37 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from verax._errors import check, check_option, fail
 
 from ._blocks import draw_folds, plan, row_blocks
-from ._calibration import fit_scale, probabilities
 from ._compare import compare
 from ._dual import Dual
 from ._duplicates import count_duplicates
 from ._forecast import PartFit, fit_curve, forecast
 from ._independence import check_independence
-from ._intervals import error_of_share, interval, mean_estimate, wilson
+from ._intervals import (
+    area_estimate,
+    effective_number,
+    error_of_share,
+    interval,
+    mean_estimate,
+    share_estimate,
+    wilson,
+)
 from ._law import SORTED_SCORE, row_order
-from ._link import REGRESSION, SEVERAL_CLASSES, TWO_CLASSES, Link
 from ._measure import backtest, choose_ridge, fit_parts, measure_law
 from ._needed import samples_needed
 from ._primal import Primal
-from ._results import Comparison, Estimate, Forecast, IndependenceCheck, PerClass, SamplesNeeded
+from ._reading import read_features, read_groups, read_weights
+from ._results import Comparison, Forecast, IndependenceCheck, PerClass, SamplesNeeded
+from ._targets import Classes, Real, errors_by_class, read_targets
 from ._tuned_risk import risk_curve
+
+_DEPENDENCE = 2.0
+"""Standard errors between the errors with and without the row's own group that a warning reports."""
 
 
 def _classifies(probe: "RidgeProbe") -> bool:
@@ -50,8 +59,8 @@ class RidgeProbe(BaseEstimator):
     task
         "classification" (any labels; 0-1 errors) or "regression" (one or several real targets; squared errors).
     ridges : [L], optional
-        Positive, 1/n-normalised (scikit-learn's ``alpha`` is ``n * ridge``). Default: 100 ridges from the bottom of the
-        spectrum to ten times its top.
+        Non-negative, 1/n-normalised (scikit-learn's ``alpha`` is ``n * ridge``). Default: 100 ridges from the bottom of
+        the spectrum to ten times its top.
     criterion
         What chooses the ridge: "gcv", or "loo" (mean squared leave-one-out error; one more pass over the features).
     class_weight
@@ -73,6 +82,8 @@ class RidgeProbe(BaseEstimator):
         Mean over classes of the leave-one-out error within the class (classification).
     per_class_ : PerClass
         Leave-one-out errors by class (classification).
+    roc_auc_ : Estimate
+        Area under the ROC curve of leave-one-out scores; the mean over classes against the rest beyond two.
     law_ : ProbeLaw
         Whether forecasts may be believed, and every statistic behind the verdict.
     warnings_ : tuple of str
@@ -135,109 +146,132 @@ class RidgeProbe(BaseEstimator):
         self.level = level
         self.memory_budget = memory_budget
 
-    def fit(self, X: Any, y: Any, **refused: Any) -> "RidgeProbe":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> "RidgeProbe":
         """Fit, and measure everything that the attributes and methods report.
 
         Parameters
         ----------
         X : [n, p]
-            Features of any real dtype, in memory or memory-mapped; float64 copies are made of blocks only.
+            Features of any real dtype (bfloat16 and float8 included), dense or sparse, in memory or memory-mapped;
+            float64 copies are made of blocks only.
         y : [n] or [n, C]
-            Labels (numbers or strings), or real targets.
-        **refused
-            ``sample_weight`` is refused with the reason.
+            Labels of any kind; one-hot rows; zeros and ones for several labels per row; or real targets.
+        sample_weight : [n], optional
+            Non-negative importance of each row, as in surveys; scaled to mean 1. Errors are weighted likewise. Rows of
+            weight 0 are left out. A weight is no number of copies: copies of a row make leave-one-out too small.
+        groups : [n], optional
+            Group of each row (a person, a video, a text). Every error is then one of predictions by fits without the
+            row's whole group, intervals count groups, and forecasts keep groups whole.
         """
-        ridges = self._check_options(refused)
-        classifier = _classifies(self)
+        ridges = self._check_options()
         validated: Any = validate_data(
             self,
-            X,
+            read_features("X", X),
             y,
+            accept_sparse="csr",
             ensure_all_finite=False,
             ensure_min_samples=2,
-            multi_output=not classifier,
-            y_numeric=not classifier,
+            multi_output=True,
+            y_numeric=not _classifies(self),
         )
         x, y = validated
-        codes, targets, offset = self._encode(y)
-        n = len(x)
-        work = plan(n, x.shape[1], targets.shape[1], self.memory_budget)
-        folds = draw_folds(n, work.num_folds)
-        decomposition = (Primal if work.primal else Dual)(x, targets, folds, work)
+        if np.ndim(y) == 2 and y.shape[1] == 1 and _classifies(self):
+            y = column_or_1d(y, warn=True)
+        weights, groups = read_weights(sample_weight, x.shape[0]), read_groups(groups, x.shape[0])
+        if weights is not None and not np.all(weights > 0):
+            used = weights > 0
+            x, y, weights = x[used], y[used], weights[used]
+            groups = None if groups is None else np.unique(groups[used], return_inverse=True)[1]
+        targets = read_targets(y, classifies=_classifies(self), class_weight=self.class_weight)
+        n = x.shape[0]
+        work = plan(n, x.shape[1], targets.targets.shape[1], self.memory_budget)
+        folds = draw_folds(n, work.num_folds, groups)
+        decomposition = (Primal if work.primal else Dual)(x, targets.targets, folds, work, weights)
         path, ridge = choose_ridge(decomposition.spectrum, ridges)
         if self.criterion == "loo":
             loo_risks = decomposition.loo_risks(path.ridge)
             path, ridge = path._replace(loo=loo_risks), float(path.ridge[np.argmin(loo_risks)])
         predictor, loo = decomposition.predictor(ridge), decomposition.leave_one_out(ridge)
         self.path_, self.ridge_ = path, ridge
-        self.coef_, self.intercept_ = predictor.coefficients.T, predictor.intercept + offset
-        residual = targets - loo.predictions
+        self.coef_, self.intercept_ = predictor.coefficients.T, predictor.intercept + targets.offset
+        self.num_samples_, self._targets, self._weights = n, targets, weights
+        if _classifies(self):
+            self.classes_ = targets.classes
+        left_out = loo.predictions if groups is None else decomposition.leave_group_out(ridge, groups)
+        targets.calibrate(left_out)
+        every = np.arange(n)
+        residual = targets.targets - left_out
         self._loo_loss = np.sum(residual**2, axis=1)
-        self.risk_ = mean_estimate(self._loo_loss, self.level)
-        if classifier:
-            self._scale = fit_scale(loo.predictions, codes)
-            self._loo_wrong = self._decide(loo.predictions) != codes
-            self._report_errors(codes)
-            anchor_losses = self._loo_wrong
-
-            def losses(rows: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-                return self._decide(predictions) != codes[rows]
-        else:
-            anchor_losses = self._loo_loss
-
-            def losses(rows: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-                return np.sum((targets[rows] - predictions) ** 2, axis=1)
-
-        smooth = 0.5 if classifier else 0.0
-        value = float((anchor_losses.sum() + smooth) / (n + 2 * smooth))
-        if classifier:
-            standard_error = error_of_share(int(anchor_losses.sum()), n)
-        else:
-            standard_error = float(anchor_losses.std(ddof=1) / np.sqrt(n))
-        anchor = PartFit(float(n), value, standard_error)
-        parts = fit_parts(decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), losses, smooth=smooth)
+        check(
+            bool(np.isfinite(self._loo_loss).all()),
+            "ridges",
+            f"{ridge:.3g}, at which the fit interpolates its rows",
+            "a larger ridge",
+        )
+        risk_number = effective_number(self._loo_loss, weights, groups)
+        self.risk_ = mean_estimate(self._loo_loss, weights, risk_number, self.level)
+        losses = targets.losses(every, left_out)
+        self._loo_error = losses
+        number = effective_number(losses, weights, groups)
+        if _classifies(self):
+            self._report_errors(losses, left_out, number)
+        smooth = 0.5 if _classifies(self) else 0.0
+        share = float(np.average(losses, weights=weights))
+        anchor = PartFit(
+            float(n),
+            (share * number + smooth) / (number + 2 * smooth),
+            error_of_share(share, number) if _classifies(self) else self.risk_.standard_error,
+        )
+        parts = None
+        if weights is None and (groups is None or groups.max() >= 2 * work.num_folds):
+            parts = fit_parts(
+                decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), targets.losses, smooth=smooth
+            )
         self._curve, expected = None, float("nan")
         if parts is not None:
-            link = self._link(targets)
             loss_error = self.risk_.standard_error / self.risk_.value
-            expected = backtest(link, parts, anchor, loss_error)
-            fits = [parts.fits[divisor] for divisor in parts.fits]
-            self._curve = fit_curve(link, risk_curve(path), parts.curves, loss_error, anchor, fits)
+            expected = backtest(targets.link(), parts, anchor, loss_error)
+            fits = list(parts.fits.values())
+            self._curve = fit_curve(targets.link(), risk_curve(path), parts.curves, loss_error, anchor, fits)
+        alone = float(np.average(np.sum((targets.targets - loo.predictions) ** 2, axis=1), weights=weights))
         self.law_ = measure_law(
             path=path,
             parts=parts,
             curve=self._curve,
             anchor=anchor,
             expected=expected,
-            risk=self.risk_.value,
+            risk=alone,
             ridge=ridge,
             leverage=loo.leverage,
-            order=row_order(residual, codes if classifier else None, targets),
+            order=row_order(residual, targets.codes if isinstance(targets, Classes) else None, targets.targets, groups),
             duplicates=count_duplicates(x, work.block_rows),
-            classifier=classifier,
+            classifier=_classifies(self),
+            grouped=groups is not None,
         )
-        self.num_samples_ = n
-        self._y = codes if classifier else y
-        self.warnings_ = self._find_warnings(decomposition.spectrum.rank, x.shape[1])
+        self.warnings_ = self._find_warnings(
+            decomposition.spectrum.rank, x, work.block_rows, targets.losses(every, loo.predictions), groups
+        )
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels (classification) or targets."""
         scores = self._scores(X)
-        if _classifies(self):
-            return self.classes_[self._decide(scores)]
-        return scores[:, 0] if self._y.ndim == 1 else scores
+        return self._targets.predict(scores)
 
     @available_if(_classifies)
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits of the calibrated probabilities, [n, C]; for two classes the second's minus the first's, [n]."""
-        logits = self._logits(self._scores(X))
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+        logits = self._fitted_targets().logits(self._scores(X))
+        two = isinstance(self._targets, Classes) and logits.shape[1] == 2
+        return logits[:, 1] - logits[:, 0] if two else logits
 
     @available_if(_classifies)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities [n, C], calibrated on leave-one-out scores; the largest is the predicted class's."""
-        return probabilities(self._logits(self._scores(X)))
+        """Probabilities [n, C], calibrated on leave-one-out scores; the largest is the predicted class's.
+
+        For several labels per row the probability of each.
+        """
+        return self._fitted_targets().probabilities(self._scores(X))
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy (classification) or R^2 on these data."""
@@ -320,28 +354,33 @@ class RidgeProbe(BaseEstimator):
         """
         check_is_fitted(self)
         validated: Any = validate_data(
-            self, fresh_x, fresh_y, reset=False, ensure_min_samples=2, multi_output=not _classifies(self)
+            self,
+            read_features("fresh_x", fresh_x),
+            fresh_y,
+            reset=False,
+            accept_sparse="csr",
+            ensure_min_samples=2,
+            multi_output=True,
         )
         x, y = validated
-        scores = self._scores(x)
-        if _classifies(self):
-            unknown = np.setdiff1d(y, self.classes_)
+        scores, targets = self._scores(x), self._targets
+        if isinstance(targets, Real):
+            truth, wrong, loo_wrong = np.reshape(y, (len(y), -1)), float("nan"), float("nan")
             check(
-                len(unknown) == 0, "fresh_y", f"unknown labels {unknown[:5].tolist()}", "labels that the fit has seen"
-            )
-            codes = np.searchsorted(self.classes_, y)
-            targets = np.eye(len(self.classes_))[codes]
-            wrong = float(np.mean(self._decide(scores) != codes))
-            loo_wrong = float(self._loo_wrong.mean())
-        else:
-            targets, wrong, loo_wrong = np.reshape(y, (len(x), -1)), float("nan"), float("nan")
-            check(
-                targets.shape[1] == scores.shape[1],
+                truth.shape[1] == scores.shape[1],
                 "fresh_y",
-                f"{targets.shape[1]} targets",
+                f"{truth.shape[1]} targets",
                 f"{scores.shape[1]}, as the fit had",
             )
-        return check_independence(self._loo_loss, np.sum((targets - scores) ** 2, axis=1), loo_wrong, wrong)
+        else:
+            codes = targets.encode(y, "fresh_y")
+            truth = np.eye(len(targets.classes))[codes] if isinstance(targets, Classes) else codes.astype(np.float64)
+            if isinstance(targets, Classes):
+                wrong = float(np.mean(targets.decide(scores) != codes))
+            else:
+                wrong = float(np.mean((scores > 0.5) != codes))
+            loo_wrong = float(self._loo_error.mean())
+        return check_independence(self._loo_loss, np.sum((truth - scores) ** 2, axis=1), loo_wrong, wrong)
 
     def compare(self, other: "RidgeProbe") -> Comparison:
         """Compare with a probe of another representation of the same examples, in the same order.
@@ -368,20 +407,9 @@ class RidgeProbe(BaseEstimator):
             "a probe that was fitted to other labels, or to the same in another order",
             "both probes fitted to the same examples in the same order",
         )
-        own, others = (probe._loo_wrong if _classifies(self) else probe._loo_loss for probe in (self, other))
-        return compare(own, others, self._curve, other._curve, level=self.level)
+        return compare(self._loo_error, other._loo_error, self._curve, other._curve, level=self.level)
 
-    def _check_options(self, refused: Mapping[str, Any]) -> np.ndarray | None:
-        for name, value in refused.items():
-            if name != "sample_weight":
-                raise TypeError(f"fit() got an unexpected keyword argument {name!r}")
-            if value is not None:
-                fail(
-                    "sample_weight",
-                    "weights",
-                    "None: generalized cross-validation and the forecasts assume equally weighted draws from one "
-                    "population (class_weight is supported: it moves the decision, not the fit)",
-                )
+    def _check_options(self) -> np.ndarray | None:
         check_option("task", self.task, ("classification", "regression"))
         check_option("criterion", self.criterion, ("gcv", "loo"))
         check(
@@ -400,60 +428,43 @@ class RidgeProbe(BaseEstimator):
             ridges.ndim == 1
             and ridges.size > 0
             and ridges.dtype.kind in "fiu"
-            and bool(np.all(np.isfinite(ridges) & (ridges > 0))),
+            and bool(np.all(np.isfinite(ridges) & (ridges >= 0))),
             "ridges",
             repr(self.ridges),
-            "positive finite numbers, or None",
+            "finite numbers >= 0, or None",
         )
         return ridges.astype(np.float64)
 
-    def _encode(self, y: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Codes (None for regression), centred or one-hot targets, and what was subtracted from them."""
-        if not _classifies(self):
-            targets = np.asarray(y, np.float64).reshape(len(y), -1)
-            offset = targets.mean(0)
-            check(bool(np.any(targets != targets[0])), "y", "targets that are all equal", "targets that vary")
-            return None, targets - offset, offset
-        classes, codes = np.unique(y, return_inverse=True)
-        num_classes = len(classes)
-        check(num_classes > 1, "y", f"one class, {classes[0]!r}", "examples of at least two classes")
-        check(
-            num_classes < len(y) or y.dtype.kind == "f",
-            "y",
-            f"{num_classes} classes for {len(y)} examples, a class for each",
-            "fewer classes than examples (task='regression' for numbers)",
-        )
-        check_classification_targets(y)
-        self.classes_ = classes
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        check(bool(np.all(weights > 0)), "class_weight", repr(self.class_weight), "positive weights")
-        self._log_weights = np.log(weights)
-        return codes, np.eye(num_classes)[codes], np.zeros(num_classes)
-
-    def _report_errors(self, codes: np.ndarray) -> None:
-        wrong = self._loo_wrong
-        count = np.bincount(codes)
-        misses = np.bincount(codes, weights=wrong).astype(int)
-        ends = [wilson(int(k), int(m), self.level) for k, m in zip(misses, count, strict=True)]
-        rate = misses / count
-        self.per_class_ = PerClass(
-            self.classes_, count, rate, np.array([low for low, _ in ends]), np.array([high for _, high in ends])
-        )
-        n, total = len(codes), int(wrong.sum())
-        low, high = wilson(total, n, self.level)
-        self.error_ = Estimate(total / n, float(np.sqrt(total / n * (1 - total / n) / n)), low, high)
+    def _report_errors(self, wrong: np.ndarray, scores: np.ndarray, number: float) -> None:
+        targets: Any = self._targets
+        w = np.ones(len(wrong)) if self._weights is None else self._weights
+        self.error_ = share_estimate(wrong, self._weights, number, self.level)
+        per = errors_by_class(targets, wrong, scores, w)
+        # Groups make every class's error as much less certain as they make the whole one.
+        share = number / (w.sum() ** 2 / np.sum(w**2))
+        size = np.maximum(per.number * share, 1.0)
+        ends = [wilson(float(rate), float(n), self.level) for rate, n in zip(per.error, size, strict=True)]
+        low, high = np.array(ends).T
+        self.per_class_ = PerClass(targets.classes, per.count, per.error, low, high)
         # The variance of a class's rate from its smoothed rate, so that a class without errors is not taken as certain.
-        smoothed = (misses + 1) / (count + 2)
-        error = float(np.sqrt(np.sum(smoothed * (1 - smoothed) / count)) / len(count))
-        self.balanced_error_ = interval(float(rate.mean()), error, self.level, 1.0)
+        smoothed = (per.error * size + 1) / (size + 2)
+        error = float(np.sqrt(np.sum(smoothed * (1 - smoothed) / size)) / len(size))
+        self.balanced_error_ = interval(float(per.error.mean()), error, self.level, 1.0)
+        # A row that is left out pulls the mean away from its own label, and so its score, whatever the features.
+        ranked = scores + (targets.targets - targets.targets.mean(0)) / (len(scores) - 1)
+        positive = targets.targets > 0.5
+        if isinstance(targets, Classes) and len(targets.classes) == 2:
+            ranked, positive = ranked[:, 1:] - ranked[:, :1], positive[:, 1:]
+        area = area_estimate(ranked, positive, self.level)
+        self.roc_auc_ = interval(area.value, area.standard_error / np.sqrt(min(share, 1.0)), self.level, 1.0)
 
-    def _find_warnings(self, rank: int, num_features: int) -> tuple[str, ...]:
+    def _find_warnings(
+        self, rank: int, x: Any, block_rows: int, alone: np.ndarray, groups: np.ndarray | None
+    ) -> tuple[str, ...]:
         found = []
-        if rank < min(num_features, self.num_samples_ - 1):
-            found.append(
-                f"the features have rank {rank} of {num_features}: some columns are constant or combinations of others"
-            )
-        if _classifies(self):
+        if rank < min(x.shape[1], self.num_samples_ - 1):
+            found.append(f"the features have rank {rank} of {x.shape[1]}: {self._name_columns(x, block_rows)}")
+        if isinstance(self._targets, Classes):
             single = self.per_class_.classes[self.per_class_.num_examples == 1]
             if len(single):
                 found.append(
@@ -465,44 +476,74 @@ class RidgeProbe(BaseEstimator):
             found.append(f"the {end} ridge of the grid was chosen: a wider grid may be better")
         if self.law_.label_order_score > SORTED_SCORE:
             found.append("the rows are sorted by label: shuffle before any split by position")
+        if groups is not None:
+            gap = float(np.mean(self._loo_error - alone))
+            sums = np.bincount(groups, weights=self._loo_error - alone)
+            if abs(gap) > _DEPENDENCE * float(np.sqrt(np.sum(sums**2))) / self.num_samples_:
+                unit = f"{100 * gap:+.1f} points" if _classifies(self) else f"{gap:+.3g}"
+                found.append(
+                    f"rows of a group resemble each other: the error without the row's group is {unit} against that "
+                    "without the row alone"
+                )
         return tuple(found)
 
-    def _link(self, targets: np.ndarray) -> Link:
-        """Coordinates in which errors and risks fall alike."""
-        null_risk, none = float(targets.var(0).sum()), np.empty(0)
-        if not _classifies(self):
-            return Link(REGRESSION, null_risk, none, float(len(targets)))
-        if targets.shape[1] == 2 and self.class_weight is None:
-            return Link(TWO_CLASSES, null_risk, targets.mean(0), float(len(targets)))
-        return Link(SEVERAL_CLASSES, null_risk, none, float(len(targets)))
+    def _name_columns(self, x: Any, block_rows: int) -> str:
+        """Say which columns are constant or copies of others, if that explains the rank."""
+        lowest, highest = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
+        digest = np.zeros(x.shape[1])
+        numbers = np.random.default_rng(0).normal(size=x.shape[0])
+        for part, block in row_blocks(x, block_rows):
+            lowest, highest = np.minimum(lowest, block.min(0)), np.maximum(highest, block.max(0))
+            digest += numbers[part] @ block
+        names = getattr(self, "feature_names_in_", None)
+        constant = np.flatnonzero(lowest == highest)
+        varying = np.flatnonzero(lowest != highest)
+        # Products of equal columns agree up to rounding.
+        digest = np.round(digest / np.maximum(np.maximum(np.abs(lowest), np.abs(highest)), 1e-300), 9)
+        _, first = np.unique(np.stack([digest, lowest, highest])[:, varying], axis=1, return_index=True)
+        copies = np.setdiff1d(varying, varying[first])
+
+        def listed(columns: np.ndarray) -> str:
+            shown = [str(index if names is None else names[index]) for index in columns[:5]]
+            return ", ".join(shown) + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
+
+        parts = [f"columns {listed(constant)} are constant"] if len(constant) else []
+        parts += [f"columns {listed(copies)} are copies of others"] if len(copies) else []
+        return "; ".join(parts) or "some columns are combinations of others"
+
+    def _fitted_targets(self) -> Any:
+        check_is_fitted(self)
+        return self._targets
 
     def _need_curve(self) -> Any:
+        if self._weights is not None:
+            fail("sample_weight", "weights in the fit", "none, for a forecast: the theory assumes equal weights")
         if self._curve is None:
-            fail("X", f"{self.num_samples_} examples in the fit", "at least 64 that vary, for a forecast")
+            fail(
+                "X",
+                f"{self.num_samples_} examples in the fit",
+                "at least 64 that vary, and 16 groups where there are groups, for a forecast",
+            )
         return self._curve
 
     def _labels(self) -> np.ndarray:
-        return self.classes_[self._y] if _classifies(self) else self._y
+        targets = self._targets
+        return targets.classes[targets.codes] if isinstance(targets, Classes) else targets.targets
 
     def _scores(self, features: Any) -> np.ndarray:
         check_is_fitted(self)
-        x: Any = validate_data(self, features, reset=False)
-        scores = np.empty((len(x), len(self.coef_)))
+        x: Any = validate_data(self, read_features("X", features), reset=False, accept_sparse="csr")
+        scores = np.empty((x.shape[0], len(self.coef_)))
         for part, block in row_blocks(x, max(1, 2**22 // x.shape[1])):
             scores[part] = block @ self.coef_.T + self.intercept_
         return scores
 
-    def _logits(self, scores: np.ndarray) -> np.ndarray:
-        return self._scale * scores + self._log_weights
-
-    def _decide(self, scores: np.ndarray) -> np.ndarray:
-        return np.argmax(self._logits(scores), axis=1)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = True
         if _classifies(self):
-            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags(multi_label=True)
         else:
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
             tags.target_tags.multi_output = True

@@ -38,20 +38,25 @@ class RowOrder(NamedTuple):
     label_score: float
 
 
-def row_order(residuals: np.ndarray, codes: np.ndarray | None, y: np.ndarray) -> RowOrder:
+def row_order(
+    residuals: np.ndarray, codes: np.ndarray | None, y: np.ndarray, groups: np.ndarray | None = None
+) -> RowOrder:
     """Correlation of consecutive residuals, and whether consecutive labels agree more often than by chance.
+
+    With groups only neighbours of different groups are compared.
 
     Residuals are taken about their class's mean, so that labels in order alone do not count as dependence.
     """
     n = len(residuals)
     r = residuals.copy()
+    apart = np.ones(n - 1, bool) if groups is None else groups[1:] != groups[:-1]
     if codes is not None:
         for code in np.unique(codes):
             r[codes == code] -= r[codes == code].mean(0)
     # Rows of different size are made alike: a few large residuals would otherwise decide.
     norms = np.linalg.norm(r, axis=1)
-    r = r[norms > 0] / norms[norms > 0][:, None]
-    products = np.sum(r[1:] * r[:-1], axis=1)
+    r = r / np.where(norms > 0, norms, 1)[:, None]
+    products = np.sum(r[1:] * r[:-1], axis=1)[apart & (norms[1:] > 0) & (norms[:-1] > 0)]
     correlation = float(products.mean()) if len(products) > 1 else 0.0
     spread = float(products.std()) if len(products) > 1 else 0.0
     score = correlation / spread * np.sqrt(len(products)) if spread > 0 else 0.0
@@ -73,10 +78,10 @@ def dimension_gap(full: RiskPath, ridge: float, parts: Sequence[RiskPath]) -> fl
     """
     gaps = []
     order = np.argsort(full.effective_ridge)
-    log_kappa, log_df = np.log(full.effective_ridge[order]), np.log(full.df1[order])
-    lowest = np.interp(np.log(ridge), np.log(full.ridge[order]), log_kappa)
+    log_kappa, log_df = np.log(np.maximum(full.effective_ridge[order], 1e-300)), np.log(full.df1[order])
+    lowest = np.interp(ridge, full.ridge[order], log_kappa)
     for path in parts:
-        kappa = np.log(path.effective_ridge)
+        kappa = np.log(np.maximum(path.effective_ridge, 1e-300))
         shared = (kappa >= lowest) & (kappa <= log_kappa[-1]) & (path.df1 >= 10) & _precise(path)
         if shared.any():
             gaps.append(np.max(np.abs(path.df1[shared] / np.exp(np.interp(kappa[shared], log_kappa, log_df)) - 1)))

@@ -91,9 +91,10 @@ def measure_law(
     order: RowOrder,
     duplicates: Duplicates,
     classifier: bool,
+    grouped: bool,
 ) -> ProbeLaw:
     """Collect the diagnostics and judge them."""
-    gcv = float(path.gcv[int(np.argmin(np.abs(np.log(path.ridge / ridge))))])
+    gcv = float(path.gcv[int(np.argmin(np.abs(path.ridge - ridge)))])
     gcv_loo_gap = gcv / risk - 1 if risk > 0 else 0.0
     gap = dimension_gap(path, ridge, [] if parts is None else [*parts.paths[2], *parts.paths[4]])
     unit = 1.0 if classifier else anchor.value
@@ -109,7 +110,7 @@ def measure_law(
         error_now=anchor.standard_error / unit,
         error_ahead=ahead,
         error_remaining=remaining,
-        near_duplicate_share=duplicates.near_share,
+        near_duplicate_share=0.0 if grouped else duplicates.near_share,
         order=order,
         gcv_loo_gap=gcv_loo_gap,
         gap=gap,
@@ -127,7 +128,7 @@ def measure_law(
         row_score=order.score,
         label_order_score=order.label_score,
         gcv_loo_gap=gcv_loo_gap,
-        leverage_dispersion=float(outside.std() / outside.mean()),
+        leverage_dispersion=float(outside.std() / outside.mean()) if outside.mean() > 0 else 0.0,
         dimension_gap=gap,
         backtest=expected,
         backtest_miss=miss,
