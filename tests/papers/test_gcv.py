@@ -65,8 +65,10 @@ def test_a_run_from_end_to_end_and_its_resumption(tmp_path):
     assert len(report.tables["risk"].rows) == 3
     by_statement = {claim.statement: claim for claim in report.claims}
     # One network has no partner to be ordered against, and none that has seen its images.
-    assert by_statement["... and yet a lower risk"].verdict == "not tested at this scale"
-    silent = by_statement["The diagnostic is silent on features that obey the law"]
+    assert (
+        by_statement["Trained representations have a lower risk than random ones"].verdict == "not tested at this scale"
+    )
+    silent = by_statement["The diagnostic reports no violation on features that obey the law"]
     assert silent.evidence == "synthetic"
     assert silent.seeds == 2
     report.save(tmp_path / "report")
@@ -169,12 +171,13 @@ CRITERIA = [
     (claims.FIRES, [(0.9, 0.0)], [(0.89, 0.0)]),
     (claims.DUPLICATES, [(0.9, 0.0)], [(0.89, 0.0)]),
     (claims.FLAGGED, [(0.8, 0.0)], [(0.79, 0.0)]),
-    (claims.DIMENSION, [(1.3, 0.1), (1.01, None)], [(1.19, 0.1), (1.0, None), (0.5, 0.0)]),
-    (claims.LOWER_RISK, [(0.7, 0.1), (0.99, None)], [(0.81, 0.1), (1.0, None)]),
+    (claims.DIMENSION, [(1.3, 0.1, 3), (1.01, None, 0)], [(1.29, 0.1, 3), (1.01, None, 1), (0.5, 0.0, 3)]),
+    (claims.LOWER_RISK, [(0.7, 0.1, 3), (0.99, None, 0)], [(0.71, 0.1, 3), (0.9, None, 1)]),
     (claims.SPECTRUM_ORDER, [(0.5, 0.1)], [(0.51, 0.1)]),
     (claims.ORDERING, [(0.95, 0.0)], [(0.94, 0.0)]),
     (claims.CURVE, [(0.9, 0.0)], [(0.89, 0.0)]),
-    (claims.EXPONENT, [(0.05, None), (-0.05, 0.0), (0.19, 0.1)], [(0.06, 0.01), (-0.06, None), (0.2, 0.1)]),
+    (claims.LAW, [(0.9, 0.0)], [(0.89, 0.0)]),
+    (claims.EXPONENT, [(0.05, None), (-0.05, 0.1)], [(0.06, 0.1), (-0.06, None)]),
     (claims.FIGURE_1, [(0.199, 0.0), (0.228, 0.0)], [(0.23, 0.0), (0.16, 0.0)]),
 ]
 

@@ -67,7 +67,7 @@ def measured(offset: float) -> dict[str, np.ndarray]:
     natural = np.arange(26) >= 20
     return {
         "family": family, "strength": np.zeros(26), "error": error, "class_counts": np.full((26, 2), 2),
-        "average confidence": error + 0.05 * natural, "retrained, function": 2 * error + offset * natural,
+        "average confidence": error + 0.05 * natural, "retrained, parameter": 2 * error + offset * natural,
         "kernel": np.stack([np.ones(26), error]), "kernel, p-value": np.ones(26), "dispersion": np.full(26, np.nan),
     }  # fmt: skip
 
@@ -75,7 +75,7 @@ def measured(offset: float) -> dict[str, np.ndarray]:
 def test_a_line_of_the_synthetic_sets_is_judged_on_the_natural_ones():
     judged = text.judge_text(measured(0.4))
     assert judged["average confidence"].natural_error == pytest.approx(0.05)
-    assert judged["retrained, function"].natural_error == pytest.approx(0.2)
+    assert judged["retrained, parameter"].natural_error == pytest.approx(0.2)
     assert judged["kernel"].natural_error == pytest.approx(0)
     assert np.isnan(judged["dispersion"].r_squared)
     assert "kernel, p-value" not in judged

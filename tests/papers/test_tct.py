@@ -61,15 +61,15 @@ def test_a_run_from_end_to_end_and_its_resumption(tmp_path):
 
 
 CRITERIA = [
-    (claims.WITHIN, [(0.03, 0.1), (-0.1, None)], [(0.031, 0.0)]),
-    (claims.GAIN, [(0.30, 0.1)], [(0.29, 0.0)]),
-    (claims.FAILS, [(0.30, 0.1)], [(0.29, 0.0)]),
+    (claims.WITHIN, [(3.0, 0.1), (-10, None)], [(3.1, 0.0)]),
+    (claims.GAIN, [(30, 0.1)], [(29, 0.0)]),
+    (claims.FAILS, [(30, 0.1)], [(29, 0.0)]),
     (claims.OPTIMUM, [(0.01, 0.1), (0.0, None)], [(0.011, 0.0)]),
-    (claims.CONTROL, [(0.3, 0.1)], [(0.1, 0.1), (-0.1, 0.0)]),
+    (claims.CONTROL, [(0.3, 0.1, 3)], [(0.1, 0.1, 3), (-0.1, 0.0, 3)]),
     (claims.RECOVERS, [(0.5, 0.1)], [(0.49, 0.0)]),
-    (claims.EARLY, [(0.3, 0.1)], [(0.1, 0.1)]),
-    (claims.BOOTSTRAP, [(0.03, 0.01)], [(0.01, 0.01), (-0.01, None)]),
-    (claims.EQUAL_BYTES, [(0.03, 0.01)], [(0.01, 0.01)]),
+    (claims.EARLY, [(0.3, 0.1, 3)], [(0.1, 0.1, 3)]),
+    (claims.BOOTSTRAP, [(3, 1, 3)], [(2.5, 1, 3), (-1, None, 1)]),
+    (claims.EQUAL_BYTES, [(3, 1, 3)], [(1, 1, 3)]),
     (claims.HELD_OUT, [(1.09, 0.1), (0.92, None)], [(1.2, 0.1), (0.5, 0.0)]),
     (claims.OPTIMISTIC, [(0.9, 0.1)], [(0.91, 0.0)]),
 ]

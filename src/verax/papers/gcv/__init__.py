@@ -133,4 +133,4 @@ def _measure(
     def compute() -> dict[str, np.ndarray]:
         return measure_kernel(kernel, labels, num_classes, plan, salt)._asdict()
 
-    return Measurement(**cache.get("measurement1", [kernel, labels, num_classes, plan, salt], compute))
+    return Measurement(**cache.get("measurement2", [kernel, labels, num_classes, plan, salt], compute))

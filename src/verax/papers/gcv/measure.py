@@ -7,6 +7,7 @@ import numpy as np
 import verax.spectral as vs
 from verax._errors import check
 
+from .local_law import law_sizes, local_law
 from .threads import few_threads
 
 _RESCALING = 0.75
@@ -67,6 +68,10 @@ class Measurement(NamedTuple):
     case_held_out: np.ndarray
     case_status: np.ndarray
     """[cases], a ``verax.spectral.Status``."""
+    law_quantiles: np.ndarray
+    """[law sizes, ridges, quantiles] of the ratio of the two sides of the local law at held-out samples."""
+    law_share: np.ndarray
+    """[law sizes, ridges], share of held-out samples at which they agree."""
     seen_gcv: np.ndarray
     """[ridges]: fitted on images that the network was trained on; NaN for networks that saw none."""
     seen_held_out: np.ndarray
@@ -114,6 +119,7 @@ def _measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Pla
         rows.append({name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]})
     assert spectrum is not None  # the sizes are not empty
     seen = _seen(kernel, targets, held, ridges, plan)
+    law_quantiles, law_share = local_law(kernel, law_sizes(plan.sizes), largest, held, ridges)
     return Measurement(
         ridge=ridges,
         **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
@@ -123,6 +129,8 @@ def _measure(kernel: np.ndarray, labels: np.ndarray, num_classes: int, plan: Pla
         range_sensitivity=np.stack(sensitivities),
         **_representation(spectrum),
         **_cases(kernel, targets, held, ridges, plan, seed),
+        law_quantiles=law_quantiles,
+        law_share=law_share,
         **seen,
     )
 

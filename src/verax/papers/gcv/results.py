@@ -8,6 +8,7 @@ from verax.papers._estimate import Estimate, jackknife, over_seeds
 
 from .config import Config
 from .kernels import is_random
+from .local_law import LAW_TOLERANCE as LAW_TOLERANCE
 from .measure import Measurement
 from .theorem import Convergence
 
@@ -86,15 +87,26 @@ def point_ratios(results: Results, seeds: np.ndarray) -> tuple[np.ndarray, np.nd
     return ratio, points.reliable[:, seeds].mean(1) >= 0.5
 
 
-def close_share(results: Results, tolerance: float = 0.05) -> Estimate:
-    """Share of the reliable points of enough samples at which GCV is within the tolerance of the held-out risk."""
+def close_share(results: Results, tolerance: float = 0.05, *, only_reliable: bool = True) -> Estimate:
+    """Share of the (reliable) points of enough samples at which GCV is within the tolerance of the held-out risk."""
 
     def share(seeds: np.ndarray) -> float:
         ratio, reliable = point_ratios(results, seeds)
-        reliable = reliable & (results.sizes >= results.config.reliable_size)[:, None]
+        reliable = (reliable | (not only_reliable)) & (results.sizes >= results.config.reliable_size)[:, None]
         return float(np.mean(np.abs(ratio[reliable] - 1) <= tolerance)) if reliable.any() else float("nan")
 
     return jackknife(share, results.config.num_seeds)
+
+
+def law_share(results: Results) -> Estimate:
+    """Share of unseen images at which the local law holds to ``LAW_TOLERANCE``, for the network where it is least.
+
+    Over the sample sizes and the relative ridges from 1e-4 to 1e-2 that the law is tried at.
+    """
+    shares = results.points.law_share
+    inside = (results.ridges > 0.9e-4) & (results.ridges < 1.1e-2)
+    means = np.nanmean(shares[..., inside], axis=(2, 3)) if shares.shape[2] else np.full(shares.shape[:2], np.nan)
+    return over_seeds(means[int(means.mean(1).argmin())])
 
 
 def flagged_share(results: Results, tolerance: float = 0.10) -> Estimate:
@@ -124,6 +136,23 @@ def rank_correlations(results: Results) -> np.ndarray:
             groups = [np.flatnonzero(datasets == dataset) for dataset in dict.fromkeys(datasets)]
             along = [_spearman(truth[group], guess[group], 0) for group in groups if len(group) > 1]
             output[seed, column, 2] = np.mean(along) if along else np.nan
+    return output
+
+
+def pooled_rank_correlations(results: Results) -> np.ndarray:
+    """Compute Spearman's correlation with the held-out risk over all points of a data set at once, [seeds, predictors].
+
+    Averaged over data sets, whose risks have different scales.
+    """
+    points = results.points
+    datasets = np.array([dataset for _, dataset in results.config.settings])
+    groups = [np.flatnonzero(datasets == dataset) for dataset in dict.fromkeys(datasets)]
+    output = np.empty((results.config.num_seeds, len(PREDICTORS)))
+    for column, predicted in enumerate((points.gcv, points.norm_bound, points.spectrum_only)):
+        for seed in range(results.config.num_seeds):
+            output[seed, column] = np.mean(
+                [_spearman(points.held_out[group, seed].ravel(), predicted[group, seed].ravel(), 0) for group in groups]
+            )
     return output
 
 

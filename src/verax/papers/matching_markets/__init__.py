@@ -49,6 +49,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     del data
     keys = jax.random.split(key, config.num_seeds)
     fixed = {f"MatchUCB, {rule}": measure.ucb(rule) for rule in config.rules}
+    fixed |= {f"MatchUCB, midpoint, scale {scale:g}": measure.ucb(scale=scale) for scale in config.scales}
     fixed |= {"without transfers": measure.unpaid, "explore, then commit": measure.commit}
     fixed |= {"epsilon-greedy": measure.greedy, "Thompson": measure.thompson}
     with Steps("Matching markets", len(config.horizons) + len(fixed) + 3, show=progress) as steps:
@@ -60,12 +61,10 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
                 hard[name].append(measure.play(policy, make, horizon, keys).regret()[:, -1])
         curves = {}
         for name, policy in fixed.items():
-            steps(f"one market, {name}")
-            curves[name] = measure.play(policy, measure.uniform(config.size), config.horizon, keys, shared=True)
+            steps(f"random markets, {name}")
+            curves[name] = measure.play(policy, measure.uniform(config.size), config.horizon, keys)
         steps("search frictions")
-        friction = measure.play(
-            measure.ucb(fee=config.fee), measure.uniform(config.size), config.horizon, keys, shared=True
-        )
+        friction = measure.play(measure.ucb(fee=config.fee), measure.uniform(config.size), config.horizon, keys)
         steps("scaling")
         scaling = scaled_regret(config, keys)
         steps("tables and figures")

@@ -18,9 +18,12 @@ class Config:
     horizons
         For the hard markets.
     size, horizon
-        Agents a side and rounds of the fixed market.
+        Agents per side and rounds of the random markets, a new one for each run.
     rules
-        Price rules of MatchUCB on the fixed market. "width_slack" solves a linear programme a round.
+        Price rules of MatchUCB on the random markets, at confidence scale 1, a heuristic that explores less than the
+        valid 2. "width_slack" solves a linear programme per round.
+    scales
+        Further confidence scales of MatchUCB at midpoint prices: 2 is valid, 8 the paper's.
     fee
         Of search frictions.
     sizes, populations, dimensions
@@ -33,6 +36,7 @@ class Config:
     size: int
     horizon: int
     rules: tuple[str, ...] = ("midpoint", "row_optimal", "column_optimal")
+    scales: tuple[float, ...] = ()
     fee: float = 0.5
     sizes: tuple[int, ...] = ()
     populations: tuple[int, ...] = ()
@@ -61,6 +65,7 @@ class Config:
             size=5,
             horizon=20_000,
             rules=("midpoint", "width_slack", "row_optimal", "column_optimal"),
+            scales=(2.0, 8.0),
             sizes=(4, 8, 16),
             populations=(12, 24, 48),
             dimensions=(2, 4, 8),

@@ -30,7 +30,7 @@ def make_figures(
         axes[0].legend()
         for color, (name, curve) in enumerate(curves.items()):
             axes[1].plot(times, curve.regret().mean(0)[times - 1], color=f"C{color}", label=name)
-        axes[1].set(xscale="log", yscale="log", xlabel="round", ylabel="regret so far", title="One market")
+        axes[1].set(xscale="log", yscale="log", xlabel="round", ylabel="regret so far", title="Random markets")
         axes[1].legend()
         late, panels = subplots(1, 2, width=9.3, height=3.4)
         window = max(1, config.horizon // 50)

@@ -30,20 +30,20 @@ def golden() -> tuple[float, float]:
     return float(value), float(vm.utility_gap(market, outcome))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _play(policy_fn: Any, make_fn: Any, horizon: int, shared: bool, keys: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _play(policy_fn: Any, make_fn: Any, horizon: int, keys: jax.Array) -> Any:
     def one(key: jax.Array) -> Any:
         market_key, run_key = jax.random.split(key)
-        market, preferences, arrivals = make_fn(jax.random.key(7) if shared else market_key, horizon)
+        market, preferences, arrivals = make_fn(market_key, horizon)
         history = vm.simulate(policy_fn(preferences, horizon), market, horizon=horizon, arrivals=arrivals, key=run_key)
         return history.instability, history.utility_gap, history.revenue
 
     return jax.vmap(one)(keys)
 
 
-def play(policy_fn: Any, make_fn: Any, horizon: int, keys: jax.Array, *, shared: bool = False) -> Curves:
-    """Run ``policy_fn(preferences, horizon)`` in ``make_fn(key, horizon)``, one market a key or one for all."""
-    return Curves(*(np.asarray(part, np.float64) for part in _play(policy_fn, make_fn, horizon, shared, keys)))
+def play(policy_fn: Any, make_fn: Any, horizon: int, keys: jax.Array) -> Curves:
+    """Run ``policy_fn(preferences, horizon)`` in ``make_fn(key, horizon)``, one market per key."""
+    return Curves(*(np.asarray(part, np.float64) for part in _play(policy_fn, make_fn, horizon, keys)))
 
 
 def ucb(prices: str = "midpoint", fee: float = 0.0, scale: float = 1.0) -> Any:

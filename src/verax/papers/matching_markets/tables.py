@@ -28,8 +28,9 @@ def make_tables(
         )  # fmt: skip
     columns = ("policy", "regret", "± se", "late slope", "± se", "stable rounds", "late instability", "late gap")
     caption = (
-        f"One market of {config.size} agents a side, {config.horizon:,} rounds, {config.num_seeds} runs, confidence "
-        "scale 1. Stable rounds and late values are those of the last quarter."
+        f"Markets of {config.size} agents per side, a new one for each of {config.num_seeds} runs, {config.horizon:,} "
+        "rounds; confidence scale 1 unless named. Stable rounds and late values are those of the last quarter; "
+        "standard errors are over markets."
     )
     by_horizon = [
         (name, horizon, over_seeds(regret).value, over_seeds(regret).standard_error)
@@ -37,10 +38,10 @@ def make_tables(
         for horizon, regret in zip(config.horizons, values, strict=True)
     ]
     tables = {
-        "policies on one market": (Table(columns, rows), caption),
+        "policies on random markets": (Table(columns, rows), caption),
         "hard markets": (
             Table(("policy", "rounds", "regret", "± se"), by_horizon),
-            f"Markets of {config.size} agents a side, a new one for each run and made hard for its horizon.",
+            f"Markets of {config.size} agents per side, a new one for each run and made hard for its horizon.",
         ),
     }
     if scaling:
@@ -52,6 +53,6 @@ def make_tables(
         tables["scaling"] = (
             Table(("in", "number", "regret", "± se"), grown),
             f"MatchUCB, {config.horizons[-1]:,} rounds. Agents: hard markets. Population: three types, six of each "
-            "side in a round, or all of them. Dimension: five agents a side.",
+            "side in a round, or all of them. Dimension: five agents per side.",
         )
     return tables

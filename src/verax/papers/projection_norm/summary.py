@@ -16,10 +16,8 @@ KERNEL = "kernel, initial features"
 DEPLOYED = "kernel, deployed features"
 
 
-RETRAINED = "retrained, function"
-
-
-BASELINE = "COT"
+RETRAINED = "retrained, parameter"
+"""The paper's score."""
 
 
 LEVEL = 0.9
@@ -83,10 +81,10 @@ def at_budget(summary: Summary, judged: Judged, sets: Sets, name: str) -> np.nda
     return values if judged.budget is None else values[summary.config.budgets.index(judged.budget)]
 
 
-def validations(summary: Summary, name: str) -> list[Validation]:
-    """Leave-one-family-out validations of a score, one for each seed of the first network that has it."""
-    network = summary.config.networks[0]
-    found = [seed[name].validation for seed in summary.judged[network] if name in seed]
+def validations(summary: Summary, name: str, network: str = "") -> list[Validation]:
+    """Leave-one-family-out validations of a score, one for each seed of a network (the first) that has it."""
+    seeds = summary.judged[network or summary.config.networks[0]]
+    found = [seed[name].validation for seed in seeds if name in seed]
     return [validation for validation in found if validation is not None]
 
 

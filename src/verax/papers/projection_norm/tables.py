@@ -48,9 +48,25 @@ def make_tables(summary: Summary) -> dict[str, tuple[Table, str]]:
         tables[f"failures, {network}"] = _failures(summary, network)
         if attacked_sets(summary, network):
             tables[f"adversarial, {network}"] = _adversarial_table(summary, network)
+    recipes = _recipes(summary)
+    if recipes:
+        tables["retraining"] = (
+            Table(("network", "seed", "recipe"), recipes),
+            "The recipe of retraining whose parameter norm has the largest R² on the corruptions that are held out of "
+            "calibration and claims, and on clean sets.",
+        )
     if summary.config.other_sizes:
         tables["sizes"] = _sizes(summary)
     return tables
+
+
+def _recipes(summary: Summary) -> list[tuple[str, int, str]]:
+    return [
+        (network, seed + 1, str(summary.config.retrainings[measurement.corrupted.recipe]))
+        for network, seeds in summary.measurements.items()
+        for seed, measurement in enumerate(seeds)
+        if measurement.corrupted.recipe is not None
+    ]
 
 
 def _sizes(summary: Summary) -> tuple[Table, str]:

@@ -26,6 +26,8 @@ class Results(NamedTuple):
 
     def accuracy(self, setting: str, method: str) -> np.ndarray:
         """Accuracy of each seed: the mean of the last five rounds, or that of a method with one message."""
+        if method == JUDGED:
+            return self.each(setting, "stage 2", "accuracy")[:, self._judged(), -1]
         if method in ONE_MESSAGE:
             base, field = ONE_MESSAGE[method]
             return self.each(setting, base, field)
@@ -33,14 +35,19 @@ class Results(NamedTuple):
 
     def recall(self, setting: str, method: str) -> np.ndarray:
         """Recall by class, [seeds, C]."""
+        if method == JUDGED:
+            return self.each(setting, "stage 2", "recall")[:, self._judged()]
         if method in ONE_MESSAGE:
             base, field = ONE_MESSAGE[method]
             return self.each(setting, base, field.replace("accuracy", "recall"))
         return self.each(setting, method, "recall")[:, -5:].mean(1)
 
     def gain(self, setting: str, method: str, other: str) -> Estimate:
-        """Paired difference of accuracies."""
-        return over_seeds(self.accuracy(setting, method) - self.accuracy(setting, other))
+        """Paired difference of accuracies, in points."""
+        return over_seeds(100 * (self.accuracy(setting, method) - self.accuracy(setting, other)))
+
+    def _judged(self) -> int:
+        return self.config.table_steps.index(self.config.judged_steps)
 
     def at_equal_bytes(self, setting: str, method: str) -> np.ndarray:
         """Accuracy of a baseline over the five rounds before it has used the bytes of the one-shot TCT, by seed."""
@@ -54,6 +61,9 @@ class Results(NamedTuple):
         return np.array(values)
 
 
+JUDGED = "TCT, judged stage 2"
+"""TCT after the rounds and local steps at which its claims are judged."""
+
 ONE_MESSAGE = {
     "one-shot TCT": ("tct", "one_shot_accuracy"),
     "one-shot, random features": ("tct, random", "one_shot_accuracy"),
@@ -66,7 +76,7 @@ ONE_MESSAGE = {
 
 def rows_of(results: Results) -> list[str]:
     """Names of all rows of the main table."""
-    rows = [*results.config.methods, "tct", *ONE_MESSAGE]
+    rows = [*results.config.methods, "tct", JUDGED, *ONE_MESSAGE]
     if "initialisation" not in results.config.ablations:
         rows.remove("one-shot, random features")
     return rows

@@ -23,9 +23,10 @@ def make_tables(results: Results) -> dict[str, tuple[Table, str]]:
     tables = {
         "accuracy": (
             Table(columns, accuracy),
-            f"Test accuracy in %, mean of the last five rounds, and its standard error over {config.num_seeds} seeds. "
-            f"Baselines run for {rows} rounds, as many as both stages of TCT. The last two rows take {long} rounds of "
-            "stage 2 at the ridge that GCV chose.",
+            f"Test accuracy in %, mean of the last five rounds, and standard error over {config.num_seeds} seeds. "
+            f"Baselines run for {rows} rounds, as many as both stages of TCT. The judged stage 2 takes {long} rounds "
+            f"of {config.judged_steps} local steps, the last two rows {long} rounds of {config.local_steps}, at the "
+            "ridge that GCV chose.",
         ),
         "communication": (
             Table(("setting", "method", "megabytes", "accuracy at equal bytes"), _communication(results)),
@@ -36,6 +37,7 @@ def make_tables(results: Results) -> dict[str, tuple[Table, str]]:
             Table(("setting", "method", "learning rate"), [[s, label(m), r] for (s, m), r in results.rates.items()]),
             "Chosen on validation images with the first seed, from the same grid.",
         ),
+        "stage 2 by local steps and rounds": _second_stage(results),
         "stage 2": (
             Table(("setting", *_STAGE2.values()), [_stage2(results, setting) for setting in config.settings]),
             "Relative distance of the objective from the pooled optimum on the eNTK after the long stage 2; and "
@@ -62,6 +64,21 @@ _STAGE2 = {
     "seen_risk": "GCV / truth, seen",
     "held_out_risk": "GCV / truth, held out",
 }
+
+
+def _second_stage(results: Results) -> tuple[Table, str]:
+    """Test accuracy on the features of stage 1 by local steps and rounds: the cost curve of stage 2."""
+    config = results.config
+    shown = sorted({rounds for rounds in (config.rounds2, 50, config.long_rounds) if rounds <= config.long_rounds})
+    rows = []
+    for setting in config.settings:
+        accuracy = results.each(setting, "stage 2", "accuracy")
+        for index, steps in enumerate(config.table_steps):
+            estimates = [over_seeds(accuracy[:, index, rounds - 1]) for rounds in shown]
+            cells = [_percent(part) for estimate in estimates for part in (estimate.value, estimate.standard_error)]
+            rows.append([setting, steps, *cells])
+    columns = ["setting", "local steps", *(name for rounds in shown for name in (f"{rounds} rounds", "s.e."))]
+    return Table(columns, rows), "Test accuracy in % of SCAFFOLD on the features of stage 1, and its standard error."
 
 
 def _stage2(results: Results, setting: str) -> list[Any]:
