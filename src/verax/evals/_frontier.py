@@ -13,6 +13,7 @@ from verax._types import AnyArray
 
 from ._numeric import take, take_level
 from ._quantiles import normal_quantile
+from ._units import few_limits
 
 
 @result()
@@ -30,7 +31,8 @@ class Frontier(NamedTuple):
     auc, auc_standard_error : scalar
         Probability that an unsafe request scores higher than a benign one, ties counting half; DeLong's error.
     auc_lower, auc_upper : scalar
-        Its limits: normal, or, where all pairs agree, what that many independent pairs exclude.
+        Its limits: normal, and no narrower than Clopper-Pearson limits over the requests of the smaller side where few
+        of them are out of order.
     """
 
     threshold: Float[AnyArray, "t"]
@@ -95,13 +97,11 @@ def refusal_frontier(unsafe: Float[AnyArray, "n"], benign: Float[AnyArray, "m"],
     other = 1 - (np.searchsorted(high, low, "left") + np.searchsorted(high, low, "right")) / (2 * len(high))
     variance = sum(part.var(ddof=1) / len(part) for part in (placed, other) if len(part) > 1)
     unsafe_margin, benign_margin = map(np.asarray, margins)
-    auc, error, tail = placed.mean(), np.sqrt(variance), (1 - level) / 2
-    half = normal_quantile(tail) * error
-    # Pairs of different requests: if all of them agree, the chance of a pair that does not is still this.
-    unseen = 1 - tail ** (1 / min(len(high), len(low)))
-    lower = auc - half if auc > 0 else 0.0
-    upper = auc + half if auc < 1 else 1.0
-    lower, upper = (1 - unseen, 1.0) if auc == 1 else (0.0, unseen) if auc == 0 else (lower, upper)
+    auc, error = placed.mean(), np.sqrt(variance)
+    half = normal_quantile((1 - level) / 2) * error
+    # As many independent pairs of requests as the smaller side has.
+    pairs = np.asarray(float(min(len(high), len(low))))
+    lower, upper = few_limits(auc, pairs, np.clip(auc - half, 0, 1), np.clip(auc + half, 0, 1), level)
     return Frontier(
         threshold, not_unsafe, not_overrefuse, unsafe_margin, benign_margin, auc, error,
         np.asarray(max(lower, 0.0)), np.asarray(min(upper, 1.0)),

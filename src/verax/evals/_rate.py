@@ -46,8 +46,10 @@ def rate(
     outcome
         GOOD or BAD; or ``"score"``: the mean of the table's ``scores`` instead of a share.
     method
-        - ``"auto"``: Clopper-Pearson with one sample per prompt, no clusters and equal weights; else ``"cluster_t"``.
-        - ``"clopper_pearson"`` (exact), ``"wilson"``, ``"jeffreys"``: independent, equal prompts of one sample.
+        - ``"auto"``: Clopper-Pearson with one sample per prompt, no clusters and equal weights; else ``"cluster_t"``,
+          widened to Clopper-Pearson limits over clusters on the side of which there are less than five clusters' worth.
+        - ``"clopper_pearson"`` (exact), ``"wilson"``, ``"jeffreys"``: independent, equal prompts of one sample. The
+          last two under-cover near 0 and 1.
         - ``"cluster_t"``: t with C - 1 degrees of freedom, cut at 0 and 1; Clopper-Pearson over clusters where each
           cluster's mean is 0 or 1, and exact limits of the same kind where all means are equal: no spread was seen
           then, which is not certainty.
@@ -97,7 +99,8 @@ def rate(
         found = _binomial(counts, "clopper_pearson" if method == "auto" else method, level)
     else:
         x, weight = prompt_means(counts)
-        found = interval_over_units(x, weight, table.cluster, level, table.weight)
+        widen = method == "auto"
+        found = interval_over_units(x, weight, table.cluster, level, table.weight, widen=widen)
         if method == "bootstrap":
             num_resamples = take_count("num_resamples", num_resamples, minimum=100)
             drawn = need_key(key, "for the bootstrap")

@@ -151,7 +151,7 @@ def _repeated(right: Numeric, made: Numeric, k: int, cluster: Any, resample: str
 def _further_attempts(found: Interval, right: Numeric, made: Numeric, k: int, level: float) -> Interval:
     """Limits if each problem's attempts were made again.
 
-    Problems with both kinds of attempts vary as binomial counts do. Problems with one kind show no spread: the rate of
+    Problems with one kind of attempt show no spread: the rate of
     success of those that never succeeded is at most ``1 - tail^(1/attempts)``, and likewise for the others.
     """
     xp, tail = module_for(right, made), (1 - level) / 2
@@ -181,19 +181,35 @@ def _ratio_of_any(right: np.ndarray, made: np.ndarray, k: int) -> np.ndarray:
 
 
 def _variance(right: np.ndarray, made: np.ndarray, k: int) -> np.ndarray:
-    """Variance of the estimator if each problem's attempts were drawn again at its observed rate."""
-    outcomes = np.arange(made.max() + 1)
-    made = made[..., None]
-    p, inside = right[..., None] / made, outcomes <= made
-    wrong = np.where(inside, made - outcomes, 0)
-    log_pmf = (
-        special.gammaln(made + 1) - special.gammaln(outcomes + 1) - special.gammaln(wrong + 1)
-        + special.xlogy(outcomes, p) + special.xlog1py(wrong, -p)
-    )  # fmt: skip
-    pmf = np.where(inside, np.exp(log_pmf), 0)
-    values = _ratio_of_any(np.where(inside, outcomes, 0), np.broadcast_to(made, inside.shape), k)
-    first = (pmf * values).sum(-1)
-    return np.maximum((pmf * values**2).sum(-1) - first**2, 0)
+    """Variance of each problem's estimate over its attempts: by the jackknife, and at least at a rate near the middle.
+
+    The jackknife is ``p (1 - p) / (s - 1)`` for k = 1, and sees nothing where no single attempt decides; the variance
+    at the rate ``(c + 1) / (s + 2)`` does.
+    """
+    fewer = np.maximum(made - 1, 1)
+    without_right = _left_out(np.maximum(right - 1, 0), fewer, k)
+    without_wrong = _left_out(np.minimum(right, fewer), fewer, k)
+    share = right / made
+    mean = share * without_right + (1 - share) * without_wrong
+    squares = share * (without_right - mean) ** 2 + (1 - share) * (without_wrong - mean) ** 2
+    first = second = np.zeros(np.shape(right))
+    for outcome in range(int(made.max()) + 1):
+        inside = outcome <= made
+        wrong = np.where(inside, made - outcome, 0)
+        log_ways = special.gammaln(made + 1) - special.gammaln(outcome + 1.0) - special.gammaln(wrong + 1)
+        rate = (right + 1) / (made + 2)
+        chance = np.where(inside, np.exp(log_ways + outcome * np.log(rate) + wrong * np.log1p(-rate)), 0)
+        value = _ratio_of_any(np.where(inside, outcome, 0), made, k)
+        first, second = first + chance * value, second + chance * value**2
+    return np.maximum((made - 1) * squares, second - first**2)
+
+
+def _left_out(right: np.ndarray, made: np.ndarray, k: int) -> np.ndarray:
+    """The estimate with ``k`` at most the number of attempts that are left."""
+    found = np.zeros(np.shape(right))
+    for draws in range(1, k + 1):
+        found = np.where(draws <= made, _ratio_of_any(right, made, draws), found)
+    return found
 
 
 def cons_at_k(

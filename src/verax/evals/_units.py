@@ -14,6 +14,7 @@ from ._table import Outcome, OutcomeTable
 
 TREATMENTS = ("bounds", "exclude", "good", "bad")
 SCORE = "score"
+_FEW = 5
 _VARIANTS = ("estimate", "lower", "upper")
 
 
@@ -137,10 +138,25 @@ def alike_limits(value: Numeric, num: Numeric, tail: float, low: float) -> tuple
     return value - other * (value - low), value + other * (1 - value)
 
 
-def limits(mean: Mean, level: float) -> tuple[Numeric, Numeric]:
+def few_limits(value: Numeric, num: Numeric, lower: Numeric, upper: Numeric, level: float) -> tuple[Numeric, Numeric]:
+    """Limits of a mean in [0, 1], widened on the side of which ``num`` units show few events.
+
+    Values near 0 or 1 are skewed: with less than five units' worth of the rarer end, t knows too little of it. The
+    limit on that side is then at least the one of Clopper and Pearson for the mean as a share of the units, as if all
+    units were 0 or 1, which varies most for a given mean.
+    """
+    xp = module_for(value, num, lower, upper)
+    known = xp.where(num > 0, xp.nan_to_num(value), 0)
+    exact = binomial_limits(known * num, num, "clopper_pearson", level)
+    lower = xp.where(num * (1 - known) < _FEW, xp.minimum(lower, exact[0]), lower)
+    return lower, xp.where(num * known < _FEW, xp.maximum(upper, exact[1]), upper)
+
+
+def limits(mean: Mean, level: float, *, widen: bool = True) -> tuple[Numeric, Numeric]:
     """Limits by t with ``units - 1`` degrees of freedom, cut at 0 and 1, where units vary.
 
-    Clopper-Pearson where all units are 0 or 1, and :func:`alike_limits` where they are all the same.
+    Clopper-Pearson where all units are 0 or 1, and :func:`alike_limits` where they are all the same; ``widen`` by
+    :func:`few_limits`.
     """
     xp, tail = module_for(mean), (1 - level) / 2
     num = as_float(mean.num_units, xp)
@@ -149,6 +165,8 @@ def limits(mean: Mean, level: float) -> tuple[Numeric, Numeric]:
     alike = alike_limits(mean.value, num, tail, 0.0)
     lower = xp.where(mean.alike, alike[0], xp.clip(mean.value - half, 0, 1))
     upper = xp.where(mean.alike, alike[1], xp.clip(mean.value + half, 0, 1))
+    if widen:
+        lower, upper = few_limits(mean.value, num, lower, upper, level)
     lower, upper = xp.where(mean.binary, exact[0], lower), xp.where(mean.binary, exact[1], upper)
     return xp.where(num > 1, lower, 0), xp.where(num > 1, upper, 1)
 
@@ -161,11 +179,17 @@ def status_of(num_units: Numeric) -> Numeric:
 
 
 def interval_over_units(
-    x: Numeric, weight: Numeric, cluster: Numeric | None, level: float, prompt_weight: Numeric | None = None
+    x: Numeric,
+    weight: Numeric,
+    cluster: Numeric | None,
+    level: float,
+    prompt_weight: Numeric | None = None,
+    *,
+    widen: bool = True,
 ) -> Interval:
     """Interval for means ``[..., p]``; a leading axis of three gives the estimate and the variants for the limits."""
     means = [mean_over_units(x[v], weight[v], cluster, prompt_weight) for v in range(3)]
-    lower, upper = limits(means[1], level)[0], limits(means[2], level)[1]
+    lower, upper = limits(means[1], level, widen=widen)[0], limits(means[2], level, widen=widen)[1]
     estimate = means[0]
     return Interval(
         estimate.value, lower, upper, estimate.standard_error, estimate.num_units, status_of(estimate.num_units)

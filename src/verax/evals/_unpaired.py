@@ -1,5 +1,6 @@
 """Two models on different prompts: the difference of independent rates."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from ._sentences import pair_sentence
 from ._table import Outcome, OutcomeTable
 from ._units import as_outcome
 
-_HALVINGS = 40
+_ERRORS = 10.0 ** -np.arange(0.05, 12, 0.15)  # from .89 to 1e-12
 
 
 @result(SENTENCES)
@@ -141,14 +142,7 @@ def unpaired_difference(
         return p - q, p - q - down, p - q + up, (a, b)
 
     difference, lower, upper, (a, b) = limits(level)
-    # The error at which 0 leaves the limits, in logarithms to base 10.
-    low, high = np.full(difference.shape, -12.0), np.zeros(difference.shape)
-    for place in range(len(difference)):
-        for _ in range(_HALVINGS):
-            middle = (low[place] + high[place]) / 2
-            _, below, above, _ = limits(1 - 10.0**middle)
-            outside = bool(below[place] > 0 or above[place] < 0)
-            low[place], high[place] = (low[place], middle) if outside else (middle, high[place])
+    p = _crossing(limits)
     status = np.maximum(a.status[chosen[0]], b.status[chosen[1]])
     units = np.stack([a.num_units[chosen[0]], b.num_units[chosen[1]]], axis=-1)
     sound = status == 0
@@ -165,7 +159,25 @@ def unpaired_difference(
         difference,
         np.where(sound, np.clip(lower, -1, 1), -1.0),
         np.where(sound, np.clip(upper, -1, 1), 1.0),
-        np.where(sound & (difference != 0), 10.0**high, 1.0),
+        np.where(sound & (difference != 0), p, 1.0),
         units,
         status,
     )
+
+
+def _crossing(limits: Callable[[float], tuple[Any, ...]]) -> np.ndarray:
+    """Smallest error at which the limits exclude 0: between two of a grid, by interpolation in its logarithm."""
+    margins = []
+    for error in _ERRORS:
+        _, lower, upper = limits(1 - error)[:3]
+        margins.append(np.maximum(lower, -upper))  # positive where 0 is excluded
+    margin = np.array(margins)
+    outside = margin > 0
+    last = np.maximum(outside.cumprod(0).sum(0) - 1, 0)  # errors fall along the grid, and limits widen
+    following = np.minimum(last + 1, len(_ERRORS) - 1)
+    columns = np.arange(margin.shape[1])
+    here, there = margin[last, columns], margin[following, columns]
+    share = np.where(here > there, here / np.where(here > there, here - there, 1), 1.0)
+    logs = np.log(_ERRORS)
+    p = np.exp(logs[last] + np.clip(share, 0, 1) * (logs[following] - logs[last]))
+    return np.where(outside[0], p, 1.0)
