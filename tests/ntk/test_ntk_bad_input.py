@@ -47,7 +47,7 @@ BAD = {
     "unknown method": (dict(method="fast"), "method.*'structured'"),
     "unknown precision": (dict(precision="double"), "precision.*'highest'"),
     "block of zero": (dict(block_size=0), "block_size"),
-    "block of a float": (dict(block_size=2.0), "block_size"),
+    "block of a float": (dict(block_size=2.5), "block_size"),
     "tiny budget": (dict(memory_budget=10), "memory_budget.*at least"),
 }
 

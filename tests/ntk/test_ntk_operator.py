@@ -56,7 +56,7 @@ def test_batch_size_does_not_matter_and_conjugate_gradients_may_trace_it(network
         ({"output": "full"}, None, "output: got 'full'"),
         ({"output": "logits"}, None, "output: got 'logits'"),
         ({"batch_size": 0}, None, "batch_size: got 0"),
-        ({}, np.ones(3), r"v: got shape \(3,\); need \[4\] or \[4, k\]"),
+        ({}, np.ones(3), r"v: got shape \(3,\); need shape \[4\] or \[4, k\]"),
         ({}, np.ones((4, 1, 1)), "v: got shape"),
         ({}, np.array([1.0, np.nan, 0, 0]), "v: got 1 non-finite"),
     ],

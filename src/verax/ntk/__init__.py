@@ -3,8 +3,10 @@
 from . import compat as compat
 from ._adapters import from_linen as from_linen
 from ._adapters import from_nnx as from_nnx
+from ._directions import Probes as Probes
 from ._empirical import empirical_ntk as empirical_ntk
 from ._empirical import ntk_diagonal as ntk_diagonal
+from ._estimate import KernelEstimate as KernelEstimate
 from ._features import ntk_features as ntk_features
 from ._from_torch import from_torch as from_torch
 from ._job import ntk_job as ntk_job

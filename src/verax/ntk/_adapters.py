@@ -81,7 +81,7 @@ def from_nnx(model: "nnx.Module") -> tuple[ApplyFn, PyTree]:
             fail("params", got, f"the structure that from_nnx returned, {treedef}")
         # Parameters are sorted by name in both trees.
         state = jax.tree.unflatten(state_treedef, leaves)
-        return nnx.merge(graph, state, rest)(x, **options)
+        return nnx.merge(graph, state, rest, copy=True)(x, **options)
 
     return apply_fn, params
 

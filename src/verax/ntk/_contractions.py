@@ -146,13 +146,12 @@ _FORMS = {"dot_general": _dot, "conv_general_dilated": _conv, "gather": _lookup}
 
 def canonical_form(step: Step, avals: Mapping[int, Aval], weight: int) -> Contraction | None:
     """The canonical form of a step whose operand at position ``weight`` is a weight; None for any other step."""
-    if step.name not in _FORMS or len(step.inputs) != 2 or not _is_real(avals[step.inputs[weight]]):
+    if step.name not in _FORMS or len(step.inputs) != 2:
         return None
     (result,) = step.outputs
+    involved = [slot for slot in (*step.inputs, result) if slot is not None]
+    if any(jnp.issubdtype(avals[slot].dtype, jnp.complexfloating) for slot in involved):
+        return None  # a real weight may meet complex inputs, so the derivative of its layer is no outer product
     shapes = [avals[slot].shape for slot in step.inputs]
     out = avals[result].shape if result is not None else ()
     return _FORMS[step.name](step.params, shapes, out, weight)
-
-
-def _is_real(aval: Aval) -> bool:
-    return jnp.issubdtype(aval.dtype, jnp.floating)

@@ -1,21 +1,36 @@
 """The empirical neural tangent kernel."""
 
 import functools
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from verax._arrays import to_tree
 from verax._errors import check
 from verax._types import ApplyFn, PyTree
 
-from ._computation import block_diagonal, block_factors, diagonal_tile, fused_kernel, prepare, tile
+from ._computation import (
+    Inputs,
+    KernelComputation,
+    block_diagonal,
+    block_factors,
+    diagonal_tile,
+    fused_kernel,
+    prepare,
+    tile,
+)
+from ._directions import Probes
+from ._estimate import KernelEstimate, mean_and_error
+from ._finite import check_kernel, check_rows
 from ._mesh import mesh_kernel, replicated
-from ._methods import Structured
+from ._methods import Method
 from ._network import ParamFilter
-from ._tiles import assemble, num_examples
+from ._tiles import assemble, block_of, num_examples
 
 
+@overload
 def empirical_ntk(
     apply_fn: ApplyFn,
     params: PyTree,
@@ -30,7 +45,38 @@ def empirical_ntk(
     mesh: jax.sharding.Mesh | None = None,
     param_filter: ParamFilter | None = None,
     progress: bool = False,
-) -> Array:
+) -> Array: ...
+@overload
+def empirical_ntk(
+    apply_fn: ApplyFn,
+    params: PyTree,
+    x1: PyTree,
+    x2: PyTree | None = None,
+    *,
+    output: Probes,
+    method: str = "auto",
+    precision: str = "highest",
+    block_size: int | None = None,
+    memory_budget: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    param_filter: ParamFilter | None = None,
+    progress: bool = False,
+) -> KernelEstimate: ...
+def empirical_ntk(
+    apply_fn: ApplyFn,
+    params: PyTree,
+    x1: PyTree,
+    x2: PyTree | None = None,
+    *,
+    output: str | int | Probes = "trace",
+    method: str = "auto",
+    precision: str = "highest",
+    block_size: int | None = None,
+    memory_budget: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    param_filter: ParamFilter | None = None,
+    progress: bool = False,
+) -> Array | KernelEstimate:
     r"""Empirical neural tangent kernel of any JAX network, exactly.
 
     .. math:: K_{ij} = \sum_o \langle \nabla_\theta f_o(x_i), \nabla_\theta f_o(x_j) \rangle
@@ -109,8 +155,8 @@ def empirical_ntk(
     if mesh is not None:
         for name, value in (("block_size", block_size), ("memory_budget", memory_budget)):
             check(value is None, name, value, "None with a mesh, whose devices each hold one block")
-        params, x1, x2 = replicated((params, x1, x2), mesh)
-    computation = prepare(
+        params, x1, x2 = replicated((to_tree("params", params), to_tree("x1", x1), to_tree("x2", x2)), mesh)
+    computation, inputs = prepare(
         apply_fn,
         params,
         x1,
@@ -122,27 +168,51 @@ def empirical_ntk(
         memory_budget=memory_budget,
         param_filter=param_filter,
     )
-    x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
-    leaves, frozen = computation.network.split(params)
-    finish = computation.directions.finish
+    term = functools.partial(_term, computation, inputs, mesh, progress)
+    if isinstance(output, Probes):
+        estimate = mean_and_error(term(method, basis) for method, basis in computation.terms())
+        check_kernel(estimate.kernel, "x1", "x2" if x2 is not None else None)
+        return estimate
+    kernel = computation.total(term)
+    check_kernel(kernel, "x1", "x2" if x2 is not None else None)
+    return kernel
+
+
+def _term(
+    computation: KernelComputation,
+    inputs: Inputs,
+    mesh: jax.sharding.Mesh | None,
+    progress: bool,
+    method: Method[Any],
+    basis: Array,
+) -> Array:
+    """One term of the kernel."""
+    leaves, frozen, x1, x2 = inputs
+    precision = computation.precision
     if mesh is not None:
-        return finish(mesh_kernel(computation, leaves, frozen, x1, x2, mesh))
-    is_structured = isinstance(computation.method, Structured)
-    if x2 is None and is_structured and not computation.directions.full and computation.plan.formed == 1:
-        return finish(fused_kernel(computation, leaves, frozen, x1))
-    kernel = assemble(
-        functools.partial(block_factors, computation, leaves, frozen),
-        functools.partial(tile, computation, leaves, frozen),
-        functools.partial(diagonal_tile, computation, leaves, frozen),
+        return mesh_kernel(method, precision, basis, leaves, frozen, x1, x2, mesh)
+    if x2 is None and method.fused_bytes() is not None and computation.schedule.block_size >= num_examples(x1):
+        return fused_kernel(method, basis, leaves, frozen, x1, precision)
+    return assemble(
+        functools.partial(block_factors, method, basis, leaves, frozen),
+        functools.partial(tile, method, basis, leaves, frozen, precision=precision),
+        functools.partial(diagonal_tile, method, basis, leaves, frozen, precision=precision),
         x1,
         x2,
         computation.schedule,
         progress,
     )
-    return finish(kernel)
 
 
-def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | int = "trace") -> Array:
+def ntk_diagonal(
+    apply_fn: ApplyFn,
+    params: PyTree,
+    x: PyTree,
+    *,
+    output: str | int = "trace",
+    memory_budget: int | None = None,
+    param_filter: ParamFilter | None = None,
+) -> Array:
     r"""Diagonal of the empirical NTK, ``K_ii``, without any pair of examples.
 
     .. math:: K_{ii} = \sum_o \| \nabla_\theta f_o(x_i) \|^2
@@ -179,24 +249,23 @@ def ntk_diagonal(apply_fn: ApplyFn, params: PyTree, x: PyTree, *, output: str | 
     ----------
     Goodfellow (2015), Efficient per-example gradient computations.
     """
-    computation = prepare(
+    computation, (leaves, frozen, x, _) = prepare(
         apply_fn,
         params,
         x,
-        None,
         output=output,
-        method="structured",
-        block_size=None,
-        memory_budget=None,
-        param_filter=None,
+        memory_budget=memory_budget,
+        param_filter=param_filter,
+        argument="x",
+        diagonal=True,
     )
-    leaves, frozen = computation.network.split(params)
-    x = jax.tree.map(jnp.asarray, x)
     size, num = computation.schedule.block_size, num_examples(x)
-    parts = [
-        block_diagonal(
-            computation, leaves, frozen, jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x)
-        )
-        for start in range(0, num, size)
-    ]
-    return computation.directions.finish(jnp.concatenate(parts))
+
+    def term(method: Method[Any], basis: Array) -> Array:
+        blocks = (block_of(x, start, size) for start in range(0, num, size))
+        parts = [block_diagonal(method, basis, leaves, frozen, block) for block in blocks]
+        return jnp.concatenate(parts)[:num]
+
+    diagonal = computation.total(term)
+    check_rows(diagonal, "x")
+    return diagonal

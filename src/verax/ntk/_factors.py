@@ -123,7 +123,7 @@ def fused_kernel(
             explicit.append((layer, raw))
 
     def symmetric(factors: Factors) -> Array:
-        return gram_symmetric(factors, num=num, full=False, precision=precision)
+        return gram_symmetric(factors, full=False, precision=precision)
 
     kernel = jnp.zeros((num, num), accumulator(basis.dtype))
     if captured.rows or hadamard:
@@ -197,7 +197,7 @@ def _capture(uses: Uses, known: dict[int, Array], example: list[Array], basis: A
                 results = _add_probes(step.outputs, results, probes[number])
             env.update((slot, value) for slot, value in zip(step.outputs, results, strict=True) if slot is not None)
         (output,) = (env[slot] for slot in program.outputs)
-        return output, data
+        return output.reshape(-1), data
 
     probes = {
         number: [

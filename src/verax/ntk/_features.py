@@ -2,22 +2,23 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from verax._errors import check_integer, fail
+from verax._arrays import to_integer, to_key
+from verax._errors import fail
 from verax._progress import progress_bar
 from verax._types import ApplyFn, PyTree
 
 from ._budget import default_memory_budget
+from ._directions import Directions, Probes, directions
 from ._factors import block_factors
+from ._finite import check_rows
 from ._gram import Factors
-from ._methods._base import activation_bytes
-from ._methods._jacobian import jacobian_factors
-from ._network import Directions, Network, directions, read_network
+from ._methods import activation_bytes, jacobian_factors
+from ._network import Network, ParamFilter, read_network
 from ._routes import Routes, choose_routes
 from ._sketches import (
     Coordinates,
@@ -33,6 +34,7 @@ from ._sketches import (
     sides,
     signed_sums,
 )
+from ._tiles import block_of
 from ._uses import Uses
 
 # A block beyond this many examples gains nothing.
@@ -52,6 +54,8 @@ def ntk_features(
     sketch: Sketch | None = None,
     key: Array | None = None,
     batch_size: int | None = None,
+    memory_budget: int | None = None,
+    param_filter: ParamFilter | None = None,
     progress: bool = False,
 ) -> Array:
     r"""Features of examples whose Gram matrix is the empirical NTK, exactly or in expectation.
@@ -75,7 +79,11 @@ def ntk_features(
         Of the sketch. The random map depends on the key and the structure of the network only, so calls on training and
         test examples agree.
     batch_size : int, optional
-        Examples that pass through the network at once; chosen from the memory of the machine when None.
+        Examples that pass through the network at once; chosen from ``memory_budget`` when None.
+    memory_budget : int, optional
+        Bytes to stay within; as for :func:`empirical_ntk`.
+    param_filter : callable, optional
+        As for :func:`empirical_ntk`.
     progress : bool
         Draw a progress bar.
 
@@ -122,35 +130,43 @@ def ntk_features(
     Charikar, Chen, Farach-Colton, "Finding Frequent Items in Data Streams", 2002 (signed sums); Achlioptas,
     "Database-friendly random projections", 2003 (signs).
     """
-    network = read_network(apply_fn, params, x, argument="x")
+    network, leaves, frozen, x, num = read_network(apply_fn, params, x, param_filter=param_filter, argument="x")
     chosen = directions(output, network)
-    if chosen.full:
-        fail("output", repr(output), "an index, 'trace', 'mean' or 'sum': features have one row an example")
+    if chosen.full or isinstance(output, Probes):
+        fail("output", repr(output), "an index, 'trace', 'mean' or 'sum': features have one row per example")
     if sketch is not None and not isinstance(sketch, Coordinates | Kronecker | Rademacher):
         fail("sketch", repr(sketch), "None, Coordinates(m), Rademacher(m) or Kronecker(m)")
     if sketch is not None and key is None:
         fail("key", None, f"a jax.random.key for {sketch}")
     if batch_size is not None:
-        check_integer("batch_size", batch_size, minimum=1)
-    leaves, frozen = network.split(params)
-    x = jax.tree.map(jnp.asarray, x)
-    num = jax.tree.leaves(x)[0].shape[0]
-    size = min(num, batch_size or _batch_size(network, chosen, sketch, leaves))
-    draws = None if sketch is None or key is None else _draw(network, chosen, sketch, leaves, frozen, x, key)
+        batch_size = to_integer("batch_size", batch_size, minimum=1)
+    budget = default_memory_budget() if memory_budget is None else to_integer("memory_budget", memory_budget, minimum=1)
+    size = min(num, batch_size or _batch_size(network, chosen, sketch, leaves, num, budget))
+    draws = None if sketch is None else _draw(network, chosen, sketch, leaves, frozen, x, to_key("key", key))
     parts = []
     with progress_bar("features", -(-num // size), progress) as advance:
         for start in range(0, num, size):
-            block = jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x)
+            block = block_of(x, start, size)
             parts.append(_block_features(network, chosen, sketch, leaves, frozen, block, draws))
             advance()
-    return jnp.concatenate(parts)
+    features = jnp.concatenate(parts)[:num]
+    check_rows(features, "x")
+    return features
 
 
-def _batch_size(network: Network, chosen: Directions, sketch: Sketch | None, leaves: list[Array]) -> int:
+def _batch_size(
+    network: Network, chosen: Directions, sketch: Sketch | None, leaves: list[Array], num: int, budget: int
+) -> int:
+    """Examples at once, in what the budget leaves beside the features."""
+    gradient = chosen.num * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    width = gradient if sketch is None else sketch.num_features * network.output_dtype.itemsize
+    if num * width > budget:
+        need = f"at least {num * width:,} bytes for the features of {num} examples; a sketch makes them smaller"
+        fail("memory_budget", f"{budget:,} bytes", need)
     needed = activation_bytes(network) * (1 + chosen.num)
     if not isinstance(sketch, Kronecker):
-        needed += 3 * chosen.num * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    memory = default_memory_budget() // 4
+        needed += 3 * gradient
+    memory = (budget - num * width) // 2
     if jax.default_backend() == "cpu":
         memory = min(memory, _LARGEST_CPU_BLOCK_BYTES)
     return int(max(1, min(_LARGEST_BLOCK, memory // needed)))
@@ -172,7 +188,7 @@ def _layers(network: Network, chosen: Directions, num_features: int) -> list[tup
 
 
 def _factors(
-    network: Network, chosen: Directions, layerwise: bool, leaves: list[Array], frozen: list[Array], block: Any
+    network: Network, chosen: Directions, layerwise: bool, leaves: list[Array], frozen: list[Array], block: PyTree
 ) -> Factors:
     basis = chosen.basis(network)
     if not layerwise:
@@ -182,7 +198,13 @@ def _factors(
 
 
 def _draw(
-    network: Network, chosen: Directions, sketch: Sketch, leaves: list[Array], frozen: list[Array], x: Any, key: Array
+    network: Network,
+    chosen: Directions,
+    sketch: Sketch,
+    leaves: list[Array],
+    frozen: list[Array],
+    x: PyTree,
+    key: Array,
 ) -> Draws:
     m, dtype = sketch.num_features, network.output_dtype
     sizes = [chosen.num * leaf.size for leaf in leaves]
@@ -206,7 +228,7 @@ def _block_features(
     sketch: Sketch | None,
     leaves: list[Array],
     frozen: list[Array],
-    block: Any,
+    block: PyTree,
     draws: Draws | None,
 ) -> Array:
     with jax.default_matmul_precision("highest"):

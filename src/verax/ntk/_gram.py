@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from verax.kernels._dtypes import accumulator
-from verax.kernels.gram_hadamard import gram_hadamard
+from verax.kernels.gram_hadamard import GRAM_BYTES, gram_hadamard
 
 # Symmetric tiles below twice this are computed whole: smaller matrix products lose more speed than halving saves.
 _SMALLEST = 128
@@ -33,16 +33,17 @@ def gram(left: Factors, right: Factors, *, full: bool, precision: str) -> Array:
     return total
 
 
-def gram_symmetric(factors: Factors, *, num: int, full: bool, precision: str) -> Array:
-    """Tile of a block of ``num`` examples with itself; halves are computed once, which saves up to half of the work."""
+def gram_symmetric(factors: Factors, *, full: bool, precision: str) -> Array:
+    """Tile of a block with itself; halves are computed once, which saves up to half of the work."""
+    num = jax.tree.leaves(factors)[0].shape[0]
     if num < 2 * _SMALLEST:
         return gram(factors, factors, full=full, precision=precision)
     half = num // 2
     top = jax.tree.map(lambda f: f[:half], factors)
     bottom = jax.tree.map(lambda f: f[half:], factors)
     corner = gram(bottom, top, full=full, precision=precision)
-    upper = gram_symmetric(top, num=half, full=full, precision=precision)
-    lower = gram_symmetric(bottom, num=num - half, full=full, precision=precision)
+    upper = gram_symmetric(top, full=full, precision=precision)
+    lower = gram_symmetric(bottom, full=full, precision=precision)
     return jnp.concatenate(
         [jnp.concatenate([upper, mirrored(corner)], axis=1), jnp.concatenate([corner, lower], axis=1)]
     )
@@ -53,14 +54,19 @@ def mirrored(tile: Array) -> Array:
     return tile.T if tile.ndim == 2 else tile.transpose(1, 0, 3, 2)
 
 
-def gram_diagonal(factors: Factors, *, full: bool, precision: str) -> Array:
+def gram_diagonal(factors: Factors, *, full: bool) -> Array:
     """``K_ii`` of every example, ``[n]`` (``[n, O, O]`` when full), without any pair."""
 
     def one(example: Factors) -> Array:
         single = jax.tree.map(lambda f: f[None], example)
-        return gram(single, single, full=full, precision=precision)[0, 0]
+        return gram(single, single, full=full, precision="highest")[0, 0]
 
-    return jax.vmap(one)(factors)
+    num = jax.tree.leaves(factors)[0].shape[0]
+    entries = max((b.shape[1] ** 2 * (b.shape[2] ** 2 if full else 1) for _, b in factors.hadamard), default=0)
+    at_once = GRAM_BYTES // max(1, 4 * entries)
+    if at_once >= num:
+        return jax.vmap(one)(factors)
+    return jax.lax.map(one, factors, batch_size=max(1, at_once))
 
 
 def _add(total: Array | None, tile: Array) -> Array:

@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from verax._arrays import to_tree
 from verax._digest import digest, program_digest
+from verax._errors import fail
 from verax._types import ApplyFn, PyTree
 from verax.parallel import KernelFile
 from verax.parallel._jobs import begun, run_job
 
-from ._computation import KernelComputation, block_factors, diagonal_tile, prepare, tile
+from ._computation import Inputs, KernelComputation, block_factors, diagonal_tile, prepare, tile
+from ._directions import Probes
+from ._finite import check_kernel
+from ._methods import Method
 from ._network import ParamFilter
 from ._tiles import block_of, num_examples
 
@@ -88,7 +93,7 @@ def ntk_job(
     before = begun(path)
     if block_size is None and before is not None:
         block_size = int(before["block_size"])
-    computation = prepare(
+    computation, inputs = prepare(
         apply_fn,
         params,
         x1,
@@ -100,9 +105,10 @@ def ntk_job(
         memory_budget=memory_budget,
         param_filter=param_filter,
     )
-    x1, x2 = (jax.tree.map(jnp.asarray, x) for x in (x1, x2))
-    manifest = _manifest(computation, apply_fn, params, x1, x2, output)
-    size, resident = computation.schedule
+    if isinstance(output, Probes):
+        fail("output", repr(output), "'trace', 'mean', 'full', 'sum' or the index of one output")
+    manifest = _manifest(computation, inputs, apply_fn, params, output)
+    size, resident = computation.schedule.block_size, computation.schedule.resident
     starts = [range(0, length, size) for length in manifest["shape"][:2]]
     groups = [
         [
@@ -113,52 +119,58 @@ def ntk_job(
         ]
         for first in range(0, len(starts[0]), resident)
     ]
-    compute = functools.partial(_compute, computation, params, x1, x2)
+    compute = functools.partial(_compute, computation, inputs)
     return run_job(path, manifest, groups, compute, progress)
 
 
 def _compute(
-    computation: KernelComputation, params: PyTree, x1: PyTree, x2: PyTree | None, wanted: list[tuple[int, int]]
+    computation: KernelComputation, inputs: Inputs, wanted: list[tuple[int, int]]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Tiles in an order in which each block of columns is formed once."""
-    leaves, frozen = computation.network.split(params)
-    size = computation.schedule.block_size
+    """Tiles in an order in which each block of columns is formed once for each term of the kernel."""
+    leaves, frozen, x1, x2 = inputs
+    size, precision = computation.schedule.block_size, computation.precision
     columns = x1 if x2 is None else x2
     num_rows, num_columns = (num_examples(x) for x in (x1, columns))
-    held = {
-        row: block_factors(computation, leaves, frozen, block_of(x1, row, size))
-        for row in sorted({row for row, _ in wanted})
-    }
+    terms = list(computation.terms())
+
+    def factors(term: int, x: PyTree, start: int) -> Any:
+        return block_factors(*terms[term], leaves, frozen, block_of(x, start, size))
+
+    # With one term the factors of the rows are held; those of several would be too many.
+    keep = len(terms) == 1
+    held = {row: factors(0, x1, row) for row in sorted({row for row, _ in wanted})} if keep else {}
     for column in sorted({column for _, column in wanted}):
-        streamed = None
+        streamed = held.get(column) if x2 is None else None
         for row in sorted(row for row, other in wanted if other == column):
-            if x2 is None and row == column:
-                values = diagonal_tile(computation, leaves, frozen, held[row])
-            else:
-                if streamed is None:
-                    kept = held.get(column) if x2 is None else None
-                    streamed = (
-                        block_factors(computation, leaves, frozen, block_of(columns, column, size))
-                        if kept is None
-                        else kept
-                    )
-                values = tile(computation, leaves, frozen, held[row], streamed)
-            values = computation.directions.finish(values)
-            yield row, column, np.asarray(values)[: num_rows - row, : num_columns - column]
+            on_diagonal = x2 is None and row == column
+            total = None
+            for number, term in enumerate(terms):
+                left = held[row] if keep else factors(number, x1, row)
+                if on_diagonal:
+                    values = diagonal_tile(*term, leaves, frozen, left, precision)
+                else:
+                    if streamed is None or not keep:
+                        streamed = factors(number, columns, column)
+                    values = tile(*term, leaves, frozen, left, streamed, precision)
+                total = values if total is None else total + values
+            assert total is not None
+            finished = computation.directions.finish(total)[: num_rows - row, : num_columns - column]
+            check_kernel(finished, "x1", "x1" if x2 is None else "x2", first=(row, column))
+            yield row, column, np.asarray(finished)
 
 
 def _manifest(
-    computation: KernelComputation, apply_fn: ApplyFn, params: PyTree, x1: PyTree, x2: PyTree | None, output: str | int
+    computation: KernelComputation, inputs: Inputs, apply_fn: ApplyFn, params: PyTree, output: str | int
 ) -> dict[str, Any]:
+    leaves, frozen, x1, x2 = inputs
     num_rows, num_columns = (num_examples(x) for x in (x1, x1 if x2 is None else x2))
     size = computation.schedule.block_size
-    leaves, frozen = computation.network.split(params)
 
-    def first() -> Any:
-        factors = block_factors(computation, leaves, frozen, block_of(x1, 0, size))
-        return computation.directions.finish(tile(computation, leaves, frozen, factors, factors))
+    def first(method: Method[Any], basis: Array) -> Array:
+        factors = block_factors(method, basis, leaves, frozen, block_of(x1, 0, size))
+        return tile(method, basis, leaves, frozen, factors, factors, computation.precision)
 
-    one = jax.eval_shape(first)
+    one = jax.eval_shape(lambda: computation.total(first))
     return {
         "shape": [num_rows, num_columns, *one.shape[2:]],
         "dtype": str(one.dtype),
@@ -166,10 +178,11 @@ def _manifest(
         "symmetric": x2 is None,
         "examples": digest(x1, x2),
         "parameters": digest(params),
-        "network": program_digest(apply_fn, params, jax.tree.map(lambda leaf: leaf[:1], x1)),
+        "network": program_digest(apply_fn, to_tree("params", params), jax.tree.map(lambda leaf: leaf[:1], x1)),
         "leaves": [leaf.path for leaf in computation.plan.leaves],
         "output": output,
         "method": computation.method.name,
+        "directions": computation.method.num,
         "precision": computation.precision,
         "device": jax.devices()[0].device_kind,
         "versions": {name: importlib.metadata.version(name) for name in ("verax", "jax", "jaxlib")},

@@ -3,12 +3,18 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
 
-from verax._errors import fail
+from verax._arrays import to_tree
+from verax._errors import check_function, fail
 from verax._types import ApplyFn, PyTree
 
+from ._network import ParamFilter, read_params
 
-def linearize(apply_fn: ApplyFn, params: PyTree) -> ApplyFn:
+
+def linearize(apply_fn: ApplyFn, params: PyTree, *, param_filter: ParamFilter | None = None) -> ApplyFn:
     r"""First-order Taylor expansion of a network around ``params``.
 
     .. math:: f^{lin}(\theta, x) = f(\theta_0, x) + J_{\theta_0}(x) (\theta - \theta_0)
@@ -21,6 +27,8 @@ def linearize(apply_fn: ApplyFn, params: PyTree) -> ApplyFn:
         ``apply_fn(params, x)``; any pytree of arrays comes out.
     params : pytree of floating-point arrays
         The point of expansion.
+    param_filter : callable, optional
+        As for :func:`empirical_ntk`: the expansion is in the selected leaves, and constant in the others.
 
     Returns
     -------
@@ -31,7 +39,8 @@ def linearize(apply_fn: ApplyFn, params: PyTree) -> ApplyFn:
     Raises
     ------
     ValueError
-        From the returned function, if ``new_params`` has another structure or other shapes than ``params``.
+        For leaves that are not real floating-point arrays; from the returned function, if ``new_params`` has another
+        structure or other shapes than ``params``.
 
     Notes
     -----
@@ -50,14 +59,28 @@ def linearize(apply_fn: ApplyFn, params: PyTree) -> ApplyFn:
     Lee, Xiao, Schoenholz, Bahri, Novak, Sohl-Dickstein, Pennington, "Wide Neural Networks of Any Depth Evolve as Linear
     Models Under Gradient Descent", NeurIPS 2019, equation 8.
     """
+    check_function("apply_fn", apply_fn, "a function apply_fn(params, x)")
+    params, selected, _ = read_params(params, param_filter)
     expected = jax.tree.map(lambda leaf: tuple(leaf.shape), params)
+    kept = jax.tree.unflatten(jax.tree.structure(params), selected)
 
     def linear_apply_fn(new_params: PyTree, x: Any) -> Any:
+        new_params = to_tree("new_params", new_params, finite=False)
         got = jax.tree.map(lambda leaf: tuple(leaf.shape), new_params)
         if got != expected:
             fail("new_params", got, f"the structure and shapes of params, {expected}")
-        step = jax.tree.map(lambda new, old: new - old, new_params, params)
-        value, change = jax.jvp(lambda p: apply_fn(p, x), (params,), (step,))
-        return jax.tree.map(lambda v, c: v + c, value, change)
+
+        def change(keep: bool, new: Array, old: Array) -> Any:
+            if keep:
+                return new.astype(old.dtype) - old
+            return np.zeros(old.shape, jax.dtypes.float0) if not _has_tangent(old) else jnp.zeros_like(old)
+
+        step = jax.tree.map(change, kept, new_params, params)
+        value, moved = jax.jvp(lambda p: apply_fn(p, x), (params,), (step,))
+        return jax.tree.map(lambda v, c: v + c if _has_tangent(v) else v, value, moved)
 
     return linear_apply_fn
+
+
+def _has_tangent(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)

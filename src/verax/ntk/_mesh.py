@@ -1,6 +1,7 @@
 """The tile schedule over a mesh: rows stay, factors go round a ring."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,14 +10,23 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from verax._errors import check
+from verax._types import PyTree
 
-from ._computation import KernelComputation, block_factors, diagonal_tile, tile
+from ._computation import block_factors, diagonal_tile, tile
 from ._gram import mirrored
+from ._methods import Method
 from ._tiles import block_of, num_examples
 
 
 def mesh_kernel(
-    computation: KernelComputation, leaves: list[Array], frozen: list[Array], x1: Any, x2: Any | None, mesh: Mesh
+    method: Method[Any],
+    precision: str,
+    basis: Array,
+    leaves: list[Array],
+    frozen: list[Array],
+    x1: PyTree,
+    x2: PyTree | None,
+    mesh: Mesh,
 ) -> Array:
     """Kernel ``[n1, n2, ...]``, its rows sharded over all axes of the mesh.
 
@@ -30,52 +40,55 @@ def mesh_kernel(
     rows = num_examples(x1)
     columns = rows if x2 is None else num_examples(x2)
 
-    def even(x: Any) -> Any:  # every device has as many; the last example is repeated, and cut from the kernel
+    def even(x: PyTree) -> PyTree:  # every device has as many; the last example is repeated, and cut from the kernel
         return jax.device_put(block_of(x, 0, -(-num_examples(x) // mesh.size) * mesh.size), NamedSharding(auto, spread))
 
-    leaves, frozen = jax.device_put((leaves, frozen), NamedSharding(auto, PartitionSpec()))
-    kernel = _compiled(computation, auto, x2 is None)(leaves, frozen, even(x1), None if x2 is None else even(x2))
+    shared = jax.device_put((basis, leaves, frozen), NamedSharding(auto, PartitionSpec()))
+    kernel = _compiled(method, precision, auto, x2 is None)(*shared, even(x1), None if x2 is None else even(x2))
     if kernel.shape[0] == rows:
         return jax.device_put(kernel[:, :columns], NamedSharding(mesh, spread))
     return kernel[:rows, :columns]
 
 
-def replicated(tree: Any, mesh: Mesh) -> Any:
+def replicated(tree: PyTree, mesh: Mesh) -> PyTree:
     """Examples or parameters on every device of the mesh."""
     check(isinstance(mesh, Mesh), "mesh", type(mesh).__name__, "a jax.sharding.Mesh")
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(computation: KernelComputation, mesh: Mesh, symmetric: bool) -> Any:
+def _compiled(method: Method[Any], precision: str, mesh: Mesh, symmetric: bool) -> Callable[..., Array]:
     axes = mesh.axis_names
-    local = functools.partial(_local, computation, axes, mesh.size, symmetric)
+    local = functools.partial(_local, method, precision, axes, mesh.size, symmetric)
     shared, own = PartitionSpec(), PartitionSpec(axes)
     # The varying axes are not followed: the factors are made by code that knows of no mesh.
-    mapped = jax.shard_map(local, mesh=mesh, in_specs=(shared, shared, own, own), out_specs=own, check_vma=False)
+    mapped = jax.shard_map(
+        local, mesh=mesh, in_specs=(shared, shared, shared, own, own), out_specs=own, check_vma=False
+    )
     return jax.jit(mapped)
 
 
 def _local(
-    computation: KernelComputation,
+    method: Method[Any],
+    precision: str,
     axes: tuple[str, ...],
     size: int,
     symmetric: bool,
-    leaves: Any,
-    frozen: Any,
-    x1: Any,
-    x2: Any,
+    basis: Array,
+    leaves: list[Array],
+    frozen: list[Array],
+    x1: PyTree,
+    x2: PyTree | None,
 ) -> Array:
     """Rows of the kernel that belong to one device."""
     index = lax.axis_index(axes)
-    held = block_factors(computation, leaves, frozen, x1)
-    travelling = held if symmetric else block_factors(computation, leaves, frozen, x2)
+    between = functools.partial(tile, method, basis, leaves, frozen, precision=precision)
+    held = block_factors(method, basis, leaves, frozen, x1)
+    travelling = held if symmetric else block_factors(method, basis, leaves, frozen, x2)
     width = num_examples(x1 if symmetric else x2)
-    first = (
-        diagonal_tile(computation, leaves, frozen, held)
-        if symmetric
-        else tile(computation, leaves, frozen, held, travelling)
-    )
+    own = diagonal_tile if symmetric else tile
+    factors = (held,) if symmetric else (held, travelling)
+    first = own(method, basis, leaves, frozen, *factors, precision=precision)
     kernel = jnp.zeros((first.shape[0], size * width, *first.shape[2:]), first.dtype)
 
     def put(kernel: Array, values: Array, owner: Array) -> Array:
@@ -86,7 +99,7 @@ def _local(
     for step in range(1, size // 2 + 1 if symmetric else size):
         ring = [(device, (device + 1) % size) for device in range(size)]
         travelling = lax.ppermute(travelling, axes, ring)
-        values = tile(computation, leaves, frozen, held, travelling)
+        values = between(held, travelling)
         kernel = put(kernel, values, (index - step) % size)
         if symmetric and 2 * step != size:  # halfway round both have the tile
             back = [(device, (device - step) % size) for device in range(size)]

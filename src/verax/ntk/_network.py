@@ -2,18 +2,21 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from verax._errors import check_finite, fail, is_traced
-from verax._tree import leading_size, leaf_paths
+from verax._arrays import to_examples, to_tree
+from verax._errors import check_function, fail
+from verax._tree import leaf_paths
 from verax._types import ApplyFn, PyTree
 
+from ._coupling import check_examples_apart
 from ._program import trace_program
 from ._uses import Uses, find_uses
 
@@ -22,107 +25,78 @@ ParamFilter = Callable[[str, Any], bool]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """What can be known of ``apply_fn`` from shapes; hashed by identity, so that it can be a static argument."""
+    """A function of parameters and one example, analysed; hashed by identity, so that it can be a static argument."""
 
-    apply_fn: ApplyFn
-    treedef: Any
+    apply_one: Callable[[list[Array], list[Array], PyTree], Array]
+    """``(leaves to differentiate, other leaves, example) -> outputs [O]``."""
+    apply_batch: Callable[[list[Array], list[Array], PyTree], Array]
+    """The user's function for several examples at once, ``[n, O]``."""
     selected: tuple[bool, ...]
     paths: tuple[str, ...]  # of the selected leaves
     output_shape: tuple[int, ...]
-    output_dtype: Any
+    output_dtype: np.dtype
     uses: Uses
 
     @property
     def num_outputs(self) -> int:
         """Size O of the flattened output of one example."""
-        return int(np.prod(self.output_shape))
+        return math.prod(self.output_shape)
 
     def split(self, params: PyTree) -> tuple[list[Array], list[Array]]:
-        """Leaves to differentiate and the others, those of NumPy as JAX arrays."""
-        leaves = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in jax.tree.leaves(params)]
+        """Leaves to differentiate and the others."""
+        leaves = jax.tree.leaves(params)
         chosen = [leaf for leaf, keep in zip(leaves, self.selected, strict=True) if keep]
         return chosen, [leaf for leaf, keep in zip(leaves, self.selected, strict=True) if not keep]
 
-    def apply_one(self, leaves: Sequence[Array], frozen: Sequence[Array], example: Any) -> Array:
-        """Flattened output ``[O]`` of one example."""
-        params = _merge(self.treedef, self.selected, leaves, frozen)
-        return _apply_one(self.apply_fn, params, example)
 
+class Arguments(NamedTuple):
+    """Arguments that all functions of the package share, as JAX arrays."""
 
-class Directions(NamedTuple):
-    """The output directions that a kernel is made of: rows of ``basis``, summed over or kept in pairs."""
-
-    kind: str | int
-    num: int
-    full: bool
-
-    def basis(self, network: Network) -> Array:
-        """Cotangents, shape [O, num_outputs]."""
-        total, dtype = network.num_outputs, network.output_dtype
-        if self.kind == "sum":
-            return jnp.ones((1, total), dtype)
-        if isinstance(self.kind, int):
-            return jnp.zeros((1, total), dtype).at[0, self.kind].set(1)
-        return jnp.eye(total, dtype=dtype)
-
-    def finish(self, kernel: Array) -> Array:
-        """Apply the scale that the kind asks for."""
-        return kernel / jnp.asarray(self.num, kernel.dtype) if self.kind == "mean" else kernel
-
-
-_KINDS = ("trace", "mean", "full", "sum")
-
-
-def directions(output: str | int, network: Network) -> Directions:
-    """Read the ``output`` option of the public functions."""
-    total = network.num_outputs
-    if isinstance(output, bool) or not isinstance(output, str | int | np.integer):
-        fail("output", repr(output), "'trace', 'mean', 'full', 'sum' or the index of one output")
-    if isinstance(output, str):
-        if output not in _KINDS:
-            fail("output", repr(output), "'trace', 'mean', 'full', 'sum' or the index of one output")
-        return Directions(output, 1 if output == "sum" else total, output == "full")
-    if not -total <= output < total:
-        fail("output", output, f"an index below the {total} outputs")
-    return Directions(int(output) % total, 1, full=False)
+    network: Network
+    leaves: list[Array]  # to differentiate
+    frozen: list[Array]
+    x: PyTree
+    num: int  # examples
 
 
 def read_network(
     apply_fn: ApplyFn, params: PyTree, x: PyTree, *, param_filter: ParamFilter | None = None, argument: str = "x1"
-) -> Network:
-    """Check the arguments that all functions of the room share; analyse the network, once for each set of shapes."""
-    if not callable(apply_fn):
-        fail("apply_fn", type(apply_fn).__name__, "a function apply_fn(params, x) -> [n, ...]")
-    num = check_examples(argument, x)
+) -> Arguments:
+    """Check the arguments that all functions share; analyse the network, once for each set of shapes."""
+    check_function("apply_fn", apply_fn, "a function apply_fn(params, x) -> [n, ...]")
+    if param_filter is not None:
+        check_function("param_filter", param_filter, "a function param_filter(path, leaf) -> bool")
+    params, selected, paths = read_params(params, param_filter)
+    x, num = to_examples(argument, x)
     leaves, treedef = jax.tree.flatten(params)
-    paths = leaf_paths(params)
+    network = _analyse(
+        _Hashable(apply_fn),
+        treedef,
+        tuple(_spec(leaf) for leaf in leaves),
+        selected,
+        paths,
+        *_example_spec(x),
+        argument,
+    )
+    check_examples_apart(network, params, x, argument)
+    return Arguments(network, *network.split(params), x, num)
+
+
+def read_params(params: PyTree, param_filter: ParamFilter | None) -> tuple[PyTree, tuple[bool, ...], tuple[str, ...]]:
+    """Parameters as JAX arrays, whether each leaf is selected, and all paths."""
+    params = to_tree("params", params)
+    leaves, paths = jax.tree.leaves(params), leaf_paths(params)
     selected = tuple(param_filter is None or bool(param_filter(p, leaf)) for p, leaf in zip(paths, leaves, strict=True))
     if not any(selected):
         fail("params", "no leaf selected", "at least one parameter array; see param_filter")
     for path, leaf, keep in zip(paths, leaves, selected, strict=True):
-        if keep and not jnp.issubdtype(
-            jnp.asarray(leaf).dtype if not hasattr(leaf, "dtype") else leaf.dtype, jnp.floating
-        ):
+        if keep and not jnp.issubdtype(leaf.dtype, jnp.floating):
             fail(
                 f"params[{path!r}]",
-                f"dtype {getattr(leaf, 'dtype', type(leaf).__name__)}",
+                f"dtype {leaf.dtype}",
                 "a real floating-point array; exclude the leaf with param_filter or close over it in apply_fn",
             )
-    check_finite("params", params)
-    network = _analyse(
-        _Hashable(apply_fn), treedef, tuple(_spec(leaf) for leaf in leaves), selected, tuple(paths), *_example_spec(x)
-    )
-    _check_examples_apart(network, params, x, num)
-    return network
-
-
-def check_examples(argument: str, x: PyTree) -> int:
-    """Refuse an empty or non-finite set of examples; its size."""
-    num = leading_size(x, argument)
-    if num == 0:
-        fail(argument, "no examples", "at least one example along the leading axis")
-    check_finite(argument, x)
-    return num
+    return params, selected, tuple(paths)
 
 
 class _Hashable:
@@ -143,48 +117,56 @@ class _Hashable:
         return isinstance(other, _Hashable) and self.key == other.key
 
 
-def _spec(leaf: Any) -> tuple[tuple[int, ...], Any]:
-    return tuple(np.shape(leaf)), jnp.result_type(leaf)
+Spec: TypeAlias = tuple[tuple[int, ...], Any]  # shape and dtype, NumPy's or one of JAX's extended dtypes
 
 
-def _example_spec(x: PyTree) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]:
+def _spec(leaf: Array) -> Spec:
+    return tuple(leaf.shape), leaf.dtype
+
+
+def _example_spec(x: PyTree) -> tuple[Any, tuple[Spec, ...]]:
     leaves, treedef = jax.tree.flatten(x)
-    return treedef, tuple((tuple(leaf.shape[1:]), jnp.result_type(leaf)) for leaf in leaves)
+    return treedef, tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)
 
 
 @functools.lru_cache(maxsize=64)
 def _analyse(
     apply_fn: _Hashable,
     treedef: Any,
-    specs: Any,
+    specs: tuple[Spec, ...],
     selected: tuple[bool, ...],
     paths: tuple[str, ...],
     x_tree: Any,
-    x_specs: Any,
+    x_specs: tuple[Spec, ...],
+    argument: str,
 ) -> Network:
     fn = apply_fn.fn
     example = jax.tree.unflatten(x_tree, [jax.ShapeDtypeStruct(*spec) for spec in x_specs])
     structs = [jax.ShapeDtypeStruct(*spec) for spec in specs]
     chosen = [s for s, keep in zip(structs, selected, strict=True) if keep]
     frozen = [s for s, keep in zip(structs, selected, strict=True) if not keep]
-    params = jax.tree.unflatten(treedef, structs)
-    batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct((2, *s.shape), s.dtype), example)
-    out = jax.eval_shape(fn, params, batch)
+    out = _output_spec(fn, jax.tree.unflatten(treedef, structs), example, argument)
     if not hasattr(out, "shape"):
         fail("apply_fn", f"an output of type {type(out).__name__}", "one array [n, ...]")
     if out.ndim == 0 or out.shape[0] != 2:
-        fail("apply_fn", f"an output of shape {out.shape} for 2 examples", "one row an example, [n, ...]")
+        fail("apply_fn", f"an output of shape {out.shape} for 2 examples", "one row per example, [n, ...]")
     if not jnp.issubdtype(out.dtype, jnp.floating):
         fail("apply_fn", f"an output of dtype {out.dtype}", "a real floating-point output")
+    if 0 in out.shape:
+        fail("apply_fn", f"an output of shape {out.shape} for 2 examples", "at least one output per example")
 
-    def one(chosen: list[Array], frozen: list[Array], example: Any) -> Array:
-        return _apply_one(fn, _merge(treedef, selected, chosen, frozen), example)
+    def apply_batch(chosen: list[Array], frozen: list[Array], block: PyTree) -> Array:
+        out = fn(_merge(treedef, selected, chosen, frozen), block)
+        return out.reshape(out.shape[0], -1)
+
+    def apply_one(chosen: list[Array], frozen: list[Array], example: PyTree) -> Array:
+        return apply_batch(chosen, frozen, jax.tree.map(lambda leaf: leaf[None], example)).reshape(-1)
 
     with jax.default_matmul_precision("highest"):
-        program = trace_program(one, chosen, frozen, example)
+        program = trace_program(apply_one, chosen, frozen, example)
     return Network(
-        apply_fn=fn,
-        treedef=treedef,
+        apply_one=apply_one,
+        apply_batch=apply_batch,
         selected=selected,
         paths=tuple(path for path, keep in zip(paths, selected, strict=True) if keep),
         output_shape=tuple(out.shape[1:]),
@@ -193,39 +175,23 @@ def _analyse(
     )
 
 
-def _apply_one(apply_fn: ApplyFn, params: PyTree, example: Any) -> Array:
-    return apply_fn(params, jax.tree.map(lambda leaf: leaf[None], example)).reshape(-1)
-
-
 def _merge(treedef: Any, selected: Sequence[bool], chosen: Sequence[Any], frozen: Sequence[Any]) -> PyTree:
     pick, rest = iter(chosen), iter(frozen)
     return jax.tree.unflatten(treedef, [next(pick) if keep else next(rest) for keep in selected])
 
 
-def _check_examples_apart(network: Network, params: PyTree, x: PyTree, num: int) -> None:
-    """Refuse a network in which one example's output depends on the others (batch normalisation in training mode)."""
-    if is_traced((params, x)):
-        return
-    first = jax.tree.leaves(x)[0]
-    candidates = np.asarray(first[: min(num, 64)]).reshape(min(num, 64), -1).astype(np.float64)
-    other = int(np.argmax(((candidates - candidates[0]) ** 2).sum(1)))
-    with jax.ensure_compile_time_eval():  # concrete values stay concrete inside somebody else's trace
-        pair = jax.tree.map(lambda leaf: jnp.stack([leaf[0], leaf[other] if other else jnp.zeros_like(leaf[0])]), x)
-        together, apart = _together_and_apart(network, *network.split(params), pair)
-        gap, scale = float(jnp.abs(together - apart).max()), float(jnp.abs(apart).max())
-    tolerance = 10 * float(jnp.finfo(together.dtype).eps) ** 0.5
-    if gap > tolerance * scale:
-        fail(
-            "apply_fn",
-            f"an output that changes by {gap:.2g} (of {scale:.2g}) when another example joins the batch",
-            "an evaluation mode that treats examples separately, such as batch normalisation with frozen statistics",
-        )
-
-
-@functools.partial(jax.jit, static_argnames=("network",))
-def _together_and_apart(network: Network, leaves: list[Array], frozen: list[Array], pair: Any) -> tuple[Array, Array]:
-    params = _merge(network.treedef, network.selected, leaves, frozen)
-    with jax.default_matmul_precision("highest"):
-        together = network.apply_fn(params, pair).reshape(2, -1)
-        apart = jax.vmap(lambda example: network.apply_one(leaves, frozen, example))(pair)
-    return together, apart
+def _output_spec(fn: ApplyFn, params: PyTree, example: PyTree, argument: str) -> Any:
+    """Shape and dtype of the output for two examples; what the user's function raises becomes a house error."""
+    batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct((2, *s.shape), s.dtype), example)
+    try:
+        return jax.eval_shape(fn, params, batch)
+    except Exception as error:
+        if isinstance(error, ValueError) and "; need " in str(error):  # from a function of this library
+            raise
+        shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
+        lines = str(error).strip().splitlines() or [""]
+        raise ValueError(
+            f"apply_fn: got {type(error).__name__} ({lines[0][:200]}) from apply_fn(params, {argument}) with examples "
+            f"of shapes {shapes[:3]}; need a function that JAX can trace, and arguments in the order apply_fn, params, "
+            f"{argument}"
+        ) from error

@@ -3,6 +3,7 @@
 from verax._types import ApplyFn, PyTree
 
 from ._computation import prepare
+from ._directions import Output
 from ._network import ParamFilter
 from ._plan import NTKPlan
 
@@ -13,7 +14,7 @@ def ntk_plan(
     x: PyTree,
     x2: PyTree | None = None,
     *,
-    output: str | int = "trace",
+    output: Output = "trace",
     method: str = "auto",
     block_size: int | None = None,
     memory_budget: int | None = None,
@@ -50,7 +51,7 @@ def ntk_plan(
     >>> [(leaf.path, leaf.route) for leaf in plan.leaves]
     [('b', 'hadamard'), ('w', 'hadamard')]
     """
-    return prepare(
+    computation, _ = prepare(
         apply_fn,
         params,
         x,
@@ -60,4 +61,5 @@ def ntk_plan(
         block_size=block_size,
         memory_budget=memory_budget,
         param_filter=param_filter,
-    ).plan
+    )
+    return computation.plan

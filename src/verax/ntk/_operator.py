@@ -2,18 +2,22 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from verax._errors import check_finite, check_integer, fail
-from verax._types import AnyArray, ApplyFn, PyTree
+from verax._arrays import to_array, to_integer
+from verax._errors import fail
+from verax._types import ApplyFn, PyTree
 
 from ._budget import default_memory_budget
-from ._methods._base import activation_bytes
-from ._network import Network, directions, read_network
+from ._directions import Probes, directions
+from ._finite import check_rows
+from ._methods import activation_bytes
+from ._network import Network, ParamFilter, read_network
+from ._tiles import block_of
 
 # A block beyond this many examples gains nothing.
 _LARGEST_BLOCK = 512
@@ -26,7 +30,9 @@ def ntk_operator(
     *,
     output: str | int = "trace",
     batch_size: int | None = None,
-) -> Callable[[AnyArray], Array]:
+    memory_budget: int | None = None,
+    param_filter: ParamFilter | None = None,
+) -> Callable[[ArrayLike], Array]:
     r"""Empirical NTK as a linear operator: ``v -> K v`` in memory independent of ``n^2``.
 
     .. math:: K v = \sum_o J_o (J_o^\top v)
@@ -40,7 +46,11 @@ def ntk_operator(
     output : {"trace", "mean", "sum"} or int
         As for :func:`empirical_ntk`.
     batch_size : int, optional
-        Examples that pass through the network at once; chosen from the memory of the machine when None.
+        Examples that pass through the network at once; chosen from ``memory_budget`` when None.
+    memory_budget : int, optional
+        Bytes to stay within; as for :func:`empirical_ntk`.
+    param_filter : callable, optional
+        As for :func:`empirical_ntk`.
 
     Returns
     -------
@@ -75,49 +85,44 @@ def ntk_operator(
     Novak, Sohl-Dickstein, Schoenholz, "Fast Finite Width Neural Tangent Kernel", ICML 2022, section 3.2 (NTK-vector
     products).
     """
-    network = read_network(apply_fn, params, x, argument="x")
+    network, leaves, frozen, x, num = read_network(apply_fn, params, x, param_filter=param_filter, argument="x")
     chosen = directions(output, network)
-    if chosen.full:
+    if chosen.full or isinstance(output, Probes):
         fail("output", repr(output), "'trace', 'mean', 'sum' or the index of one output: the operator acts on [n]")
     if batch_size is not None:
-        check_integer("batch_size", batch_size, minimum=1)
-    leaves, frozen = network.split(params)
-    x = jax.tree.map(jnp.asarray, x)
-    num = jax.tree.leaves(x)[0].shape[0]
-    basis = chosen.basis(network)
+        batch_size = to_integer("batch_size", batch_size, minimum=1)
+    budget = default_memory_budget() if memory_budget is None else to_integer("memory_budget", memory_budget, minimum=1)
 
-    def product(v: AnyArray) -> Array:
-        if v.ndim not in (1, 2) or v.shape[0] != num:
-            fail("v", f"shape {tuple(v.shape)}", f"[{num}] or [{num}, k]")
-        check_finite("v", v)
-        columns = jnp.asarray(v).astype(network.output_dtype).reshape(num, -1)
-        size = batch_size or _batch_size(network, columns.shape[1])
-        blocks = [
-            (jax.tree.map(lambda leaf, start=start: leaf[start : start + size], x), columns[start : start + size])
-            for start in range(0, num, size)
-        ]
+    def product(v: ArrayLike) -> Array:
+        columns = to_array("v", v, shape=[(num,), (num, "k")], empty=True)
+        shape, columns = columns.shape, columns.astype(network.output_dtype).reshape(num, -1)
+        size = batch_size or _batch_size(network, columns.shape[1], budget)
+        blocks = [(block_of(x, start, size), start, min(size, num - start)) for start in range(0, num, size)]
         total = None
-        for row in range(basis.shape[0]):
+        for basis in chosen.chunks(network, 1):
             pulled = None
-            for block, part in blocks:
-                change = _pull(network, leaves, frozen, block, basis[row], part)
+            for block, start, count in blocks:
+                part = jnp.pad(columns[start : start + count], ((0, size - count), (0, 0)))
+                change = _pull(network, leaves, frozen, block, basis[0], part)
                 pulled = change if pulled is None else jax.tree.map(jnp.add, pulled, change)
-            parts = [_push(network, leaves, frozen, block, basis[row], pulled) for block, _ in blocks]
+            parts = [_push(network, leaves, frozen, block, basis[0], pulled)[:count] for block, _, count in blocks]
             pushed = jnp.concatenate(parts)
             total = pushed if total is None else total + pushed
         assert total is not None
-        return chosen.finish(total).reshape(v.shape)
+        result = chosen.finish(total).reshape(shape)
+        check_rows(result, "x")
+        return result
 
     return product
 
 
-def _batch_size(network: Network, num_columns: int) -> int:
+def _batch_size(network: Network, num_columns: int, budget: int) -> int:
     # A backward pass keeps the activations once; tangents and cotangents of all columns are alive a layer at a time.
     needed = activation_bytes(network) * (1 + num_columns / 4)
-    return int(max(1, min(_LARGEST_BLOCK, default_memory_budget() // 2 // needed)))
+    return int(max(1, min(_LARGEST_BLOCK, budget // 2 // needed)))
 
 
-def _outputs(network: Network, frozen: list[Array], block: Any, direction: Array) -> Callable[[list[Array]], Array]:
+def _outputs(network: Network, frozen: list[Array], block: PyTree, direction: Array) -> Callable[[list[Array]], Array]:
     def outputs(leaves: list[Array]) -> Array:
         return jax.vmap(lambda example: network.apply_one(leaves, frozen, example))(block) @ direction
 
@@ -126,7 +131,7 @@ def _outputs(network: Network, frozen: list[Array], block: Any, direction: Array
 
 @functools.partial(jax.jit, static_argnames=("network",))
 def _pull(
-    network: Network, leaves: list[Array], frozen: list[Array], block: Any, direction: Array, columns: Array
+    network: Network, leaves: list[Array], frozen: list[Array], block: PyTree, direction: Array, columns: Array
 ) -> list[Array]:
     """Compute ``J^T v`` of one block for every column of v, the columns along the first axis."""
     with jax.default_matmul_precision("highest"):
@@ -136,7 +141,7 @@ def _pull(
 
 @functools.partial(jax.jit, static_argnames=("network",))
 def _push(
-    network: Network, leaves: list[Array], frozen: list[Array], block: Any, direction: Array, pulled: Any
+    network: Network, leaves: list[Array], frozen: list[Array], block: PyTree, direction: Array, pulled: list[Array]
 ) -> Array:
     """Compute ``J w`` of one block for every column, ``[n, k]``."""
     with jax.default_matmul_precision("highest"):

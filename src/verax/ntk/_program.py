@@ -58,7 +58,7 @@ def trace_program(fn: Callable[..., Any], *args: Any) -> Program:
     inputs = [builder.new_slot(var.aval) for var in closed.jaxpr.invars]
     outputs = builder.inline(closed.jaxpr, closed.consts, inputs)
     return Program(
-        steps=_live_steps(builder.steps, outputs),
+        steps=live_steps(builder.steps, outputs),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         constants=builder.constants,
@@ -121,7 +121,8 @@ def _caller(jaxpr: core.Jaxpr, eqn: core.JaxprEqn) -> Callable[..., Sequence[Any
     return call
 
 
-def _live_steps(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
+def live_steps(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
+    """The steps on which the outputs depend."""
     needed = set(outputs)
     live = []
     for step in reversed(steps):

@@ -33,7 +33,7 @@ def assemble(
     ``resident`` blocks of rows are formed and held; every later block of columns is formed once for each such group, so
     a kernel whose factors fit in memory forms each block exactly once.
     """
-    size, resident = schedule
+    size, resident = schedule.block_size, schedule.resident
     num_rows = num_examples(x1)
     symmetric = x2 is None
     columns = x1 if x2 is None else x2
@@ -96,7 +96,7 @@ def block_of(x: PyTree, start: int, size: int) -> PyTree:
     def cut(leaf: Array) -> Array:
         leaf = leaf[start : start + size]
         missing = size - leaf.shape[0]
-        return leaf if not missing else jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
+        return leaf if not missing else leaf[jnp.minimum(jnp.arange(size, dtype=jnp.int32), leaf.shape[0] - 1)]
 
     return jax.tree.map(cut, x)
 

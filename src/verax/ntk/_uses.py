@@ -48,7 +48,8 @@ class Uses:
     """All uses of a program, and what each slot depends on."""
 
     program: Program
-    num_leaves: int
+    num_leaves: int  # to differentiate
+    num_parameters: int  # of all leaves
     uses: tuple[Use, ...]
     weight_slots: tuple[int, ...]  # slots computed from parameters alone that some use reads
     leaves_of: dict[int, frozenset[int]]
@@ -91,6 +92,7 @@ def find_uses(program: Program, num_leaves: int, num_frozen: int) -> Uses:
     return Uses(
         program=program,
         num_leaves=num_leaves,
+        num_parameters=num_leaves + num_frozen,
         uses=tuple(uses),
         weight_slots=weight_slots,
         leaves_of=leaves_of,

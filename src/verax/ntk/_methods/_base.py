@@ -4,19 +4,19 @@ import abc
 import dataclasses
 import functools
 import math
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
-import jax.numpy as jnp
 from jax import Array
 
 from verax._types import PyTree
-from verax.ntk._network import Directions, Network
+from verax.ntk._network import Network
 from verax.ntk._program import Aval
 
 # A forward pass with one backward pass costs about three forward passes.
 BACKWARD_COST = 3
 
 F = TypeVar("F")
+Leaves: TypeAlias = list[Array]
 
 
 class LeafPlan(NamedTuple):
@@ -31,10 +31,15 @@ class LeafPlan(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(abc.ABC, Generic[F]):
-    """One way to compute the tiles of a kernel; ``F`` is the type of a block's factors."""
+    """One way to compute the tiles of a kernel; ``F`` is the type of a block's factors.
+
+    Kernels over many output directions are computed ``num`` directions at a time: their cotangents come as
+    ``basis [num, num_outputs]``. With ``full`` all pairs of directions are kept, otherwise equal pairs are summed.
+    """
 
     network: Network
-    directions: Directions
+    num: int
+    full: bool
 
     name: ClassVar[str]
 
@@ -44,7 +49,7 @@ class Method(abc.ABC, Generic[F]):
 
     @abc.abstractmethod
     def cost(self, pairs: int, examples: int) -> float:
-        """Operations for ``pairs`` entries of the kernel between ``examples`` examples."""
+        """Operations for ``pairs`` entries of the kernel and the factors of ``examples`` examples."""
 
     @abc.abstractmethod
     def held_bytes(self) -> int:
@@ -54,27 +59,48 @@ class Method(abc.ABC, Generic[F]):
     def forming_bytes(self) -> int:
         """Further bytes per example while the factors of a block are formed."""
 
+    def fused_bytes(self) -> int | None:
+        """Bytes per example of `fused_kernel`; None for a method that has none."""
+        return None
+
     @abc.abstractmethod
-    def factors(self, leaves: list[Array], frozen: list[Array], block: PyTree) -> F:
+    def diagonal_bytes(self) -> int:
+        """Bytes per example of the largest intermediate value of `diagonal`."""
+
+    @abc.abstractmethod
+    def factors(self, leaves: Leaves, frozen: Leaves, block: PyTree, basis: Array) -> F:
         """Factors of a block of examples."""
 
     @abc.abstractmethod
-    def tile(self, leaves: list[Array], frozen: list[Array], left: F, right: F, precision: str) -> Array:
+    def tile(self, leaves: Leaves, frozen: Leaves, left: F, right: F, basis: Array, precision: str) -> Array:
         """Tile of the kernel between two blocks, from their factors."""
 
-    def diagonal_tile(self, leaves: list[Array], frozen: list[Array], block: F, precision: str) -> Array:
+    def diagonal_tile(self, leaves: Leaves, frozen: Leaves, block: F, basis: Array, precision: str) -> Array:
         """Tile of the kernel of a block with itself."""
-        return self.tile(leaves, frozen, block, block, precision)
+        return self.tile(leaves, frozen, block, block, basis, precision)
+
+    def fused_kernel(self, leaves: Leaves, frozen: Leaves, block: PyTree, basis: Array, precision: str) -> Array:
+        """Kernel of one block with itself, without holding the factors."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def diagonal(self, leaves: Leaves, frozen: Leaves, block: PyTree, basis: Array) -> Array:
+        """``K_ii`` of the examples of a block, ``[n]`` (``[n, num, num]`` when full)."""
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether some leaf's cost is not counted."""
+        return False
 
     @property
     def num_pairs_of_outputs(self) -> int:
         """Entries that a pair of examples has, summed or kept."""
-        return self.directions.num**2 if self.directions.full else self.directions.num
+        return self.num**2 if self.full else self.num
 
     @property
     def itemsize(self) -> int:
         """Bytes of one number of the output's dtype."""
-        return jnp.dtype(self.network.output_dtype).itemsize
+        return self.network.output_dtype.itemsize
 
 
 def leaf_avals(network: Network) -> list[Aval]:
@@ -110,9 +136,9 @@ def cotangent_bytes(network: Network) -> int:
 def example_bytes(network: Network) -> int:
     """Bytes of one example."""
     program = network.uses.program
-    return sum(aval_bytes(program.avals[slot]) for slot in program.inputs[len(network.selected) :])
+    return sum(aval_bytes(program.avals[slot]) for slot in program.inputs[network.uses.num_parameters :])
 
 
 def aval_bytes(aval: Aval) -> int:
     """Bytes of a value."""
-    return math.prod(aval.shape) * jnp.dtype(aval.dtype).itemsize
+    return math.prod(aval.shape) * aval.dtype.itemsize

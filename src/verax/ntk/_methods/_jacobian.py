@@ -7,12 +7,13 @@ import jax
 from jax import Array
 
 from verax._types import PyTree
-from verax.ntk._gram import Factors, gram, gram_symmetric
+from verax.ntk._gram import Factors, gram, gram_diagonal, gram_symmetric
 from verax.ntk._network import Network
 
 from ._base import (
     BACKWARD_COST,
     LeafPlan,
+    Leaves,
     Method,
     activation_bytes,
     cotangent_bytes,
@@ -35,32 +36,38 @@ class Jacobian(Method[Factors]):
                 "contraction",
                 "explicit Jacobian",
                 2.0 * pairs * self.num_pairs_of_outputs * size,
-                size * self.directions.num * self.itemsize,
+                size * self.num * self.itemsize,
             )
             for path, size in zip(self.network.paths, sizes, strict=True)
         )
 
     def cost(self, pairs: int, examples: int) -> float:
         products = sum(leaf.flops for leaf in self.leaf_plans(pairs, examples))
-        return products + examples * self.directions.num * BACKWARD_COST * forward_flops(self.network)
+        return products + examples * self.num * BACKWARD_COST * forward_flops(self.network)
 
     def held_bytes(self) -> int:
         return sum(leaf.bytes for leaf in self.leaf_plans(1, 1))
 
     def forming_bytes(self) -> int:
-        return activation_bytes(self.network) + self.directions.num * cotangent_bytes(self.network) + self.held_bytes()
+        return activation_bytes(self.network) + self.num * cotangent_bytes(self.network) + self.held_bytes()
 
-    def factors(self, leaves: list[Array], frozen: list[Array], block: PyTree) -> Factors:
-        basis = self.directions.basis(self.network)
+    def diagonal_bytes(self) -> int:
+        return 0
+
+    def factors(self, leaves: Leaves, frozen: Leaves, block: PyTree, basis: Array) -> Factors:
         with jax.default_matmul_precision("highest"):
-            return jacobian_factors(self.network, leaves, frozen, block, basis, self.directions.full)
+            return jacobian_factors(self.network, leaves, frozen, block, basis, self.full)
 
-    def tile(self, leaves: list[Array], frozen: list[Array], left: Factors, right: Factors, precision: str) -> Array:
-        return gram(left, right, full=self.directions.full, precision=precision)
+    def tile(
+        self, leaves: Leaves, frozen: Leaves, left: Factors, right: Factors, basis: Array, precision: str
+    ) -> Array:
+        return gram(left, right, full=self.full, precision=precision)
 
-    def diagonal_tile(self, leaves: list[Array], frozen: list[Array], block: Factors, precision: str) -> Array:
-        num = jax.tree.leaves(block)[0].shape[0]
-        return gram_symmetric(block, num=num, full=self.directions.full, precision=precision)
+    def diagonal_tile(self, leaves: Leaves, frozen: Leaves, block: Factors, basis: Array, precision: str) -> Array:
+        return gram_symmetric(block, full=self.full, precision=precision)
+
+    def diagonal(self, leaves: Leaves, frozen: Leaves, block: PyTree, basis: Array) -> Array:
+        return gram_diagonal(self.factors(leaves, frozen, block, basis), full=self.full)
 
 
 def jacobian_factors(
