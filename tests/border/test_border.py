@@ -24,7 +24,6 @@ WAITING = {
     "gradients",
     "influence",
     "matching",
-    "ntk",
     "online",
     "organisms",
     "probe",

@@ -1,24 +1,22 @@
 """The memory that a computation may take when the caller names none."""
 
-import functools
-import os
-
 import jax
 
-
-@functools.cache
-def _total_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+from verax._memory import available_memory, planned_memory
 
 
 def default_memory_budget() -> int:
-    """Half of the host's available memory, or eight tenths of the free memory of an accelerator."""
+    """Bytes for plans, the same from run to run."""
     device = jax.local_devices()[0]
-    if device.platform == "cpu":
-        try:
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
-        except (ValueError, OSError):  # pragma: no cover - systems without that figure
-            return _total_memory() // 4
+    return planned_memory() if device.platform == "cpu" else _on_device(device) // 2**30 * 2**30
+
+
+def largest_memory_budget() -> int:
+    """Bytes beyond which nothing is tried."""
+    device = jax.local_devices()[0]
+    return 9 * available_memory() // 10 if device.platform == "cpu" else _on_device(device)
+
+
+def _on_device(device: jax.Device) -> int:
     stats = device.memory_stats() or {}
-    free = stats.get("bytes_limit", 8 * 2**30) - stats.get("bytes_in_use", 0)
-    return int(0.8 * free)
+    return 9 * (stats.get("bytes_limit", 8 * 2**30) - stats.get("bytes_in_use", 0)) // 10

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from verax._arrays import to_examples, to_integer
+from verax._arrays import same_dtype, to_examples, to_integer
 from verax._errors import check_option, fail
 from verax._types import ApplyFn, PyTree
 
-from ._budget import default_memory_budget
+from ._budget import default_memory_budget, largest_memory_budget
 from ._directions import Directions, Output, Probes, directions
 from ._head import LinearHead, find_head
 from ._methods import HeadFeatures, Jacobian, Method, Structured, VectorProducts
@@ -89,16 +89,17 @@ def prepare(
     check_option("precision", precision, PRECISIONS)
     if block_size is not None:
         block_size = to_integer("block_size", block_size, minimum=1)
-    budget = default_memory_budget() if memory_budget is None else to_integer("memory_budget", memory_budget, minimum=1)
-    network, leaves, frozen, x1, rows = read_network(apply_fn, params, x1, param_filter=param_filter, argument=argument)
+    if memory_budget is not None:
+        memory_budget = to_integer("memory_budget", memory_budget, minimum=1)
     columns = None
     if x2 is not None:
-        x2, columns = to_examples("x2", x2)
-        _check_alike(x1, x2, argument)
+        (x1, _), (x2, columns) = to_examples(argument, x1), to_examples("x2", x2)
+        x1, x2 = alike(argument, x1, x2)
+    network, leaves, frozen, x1, rows = read_network(apply_fn, params, x1, param_filter=param_filter, argument=argument)
     chosen = directions(output, network)
     head = find_head(network) if chosen.kind in ("trace", "mean") else None
 
-    def planned(candidate: Method[Any]) -> tuple[float, Schedule]:
+    def planned(candidate: Method[Any], budget: int) -> tuple[float, Schedule]:
         chunks = math.ceil(_num_directions(candidate.network, chosen) / candidate.num)
         if diagonal:
             return chunks * candidate.cost(rows, rows), schedule_diagonal(candidate, rows, budget)
@@ -106,19 +107,28 @@ def prepare(
         examples = max(rows + (columns or 0), schedule.block_size * _formed(schedule, rows, columns))
         return chunks * candidate.cost(_pairs(rows, columns), examples), schedule
 
-    options = []
-    for make in _MAKERS[method]:
-        for candidate in _divided(make, network if head is None else head.reduced, chosen):
-            cost, schedule = planned(candidate)
-            # Work inside the steps of a fallback is not counted: products may not be taken for cheap because of it.
-            uncounted = isinstance(candidate, VectorProducts) and any(option.has_fallback for *_, option, _ in options)
-            options.append((schedule.bytes > budget, uncounted, cost, len(options), candidate, schedule))
-            if schedule.bytes <= budget and schedule.block_size >= min(rows, _ENOUGH_EXAMPLES):
-                break
-    too_large, _, cost, _, best, schedule = min(options)
+    def cheapest(budget: int) -> tuple[bool, bool, float, int, Method[Any], Schedule]:
+        options = []
+        for make in _MAKERS[method]:
+            for candidate in _divided(make, network if head is None else head.reduced, chosen):
+                cost, schedule = planned(candidate, budget)
+                # Work inside a fallback's steps is not counted: products may not be taken for cheap because of it.
+                uncounted = isinstance(candidate, VectorProducts) and any(
+                    other.has_fallback for *_, other, _ in options
+                )
+                options.append((schedule.bytes > budget, uncounted, cost, len(options), candidate, schedule))
+                if schedule.bytes <= budget and schedule.block_size >= min(rows, _ENOUGH_EXAMPLES):
+                    break
+        if all(too_large for too_large, *_ in options):
+            return min(options, key=lambda option: option[-1].bytes)
+        return min(options)
+
+    too_large, _, cost, _, best, schedule = cheapest(memory_budget or default_memory_budget())
+    if too_large and memory_budget is None:
+        too_large, _, cost, _, best, schedule = cheapest(largest_memory_budget())
     if too_large:
-        least = min(schedule.bytes for *_, schedule in options)
-        fail("memory_budget", f"{budget:,} bytes", f"at least {least:,} bytes for blocks of one example")
+        budget = memory_budget or largest_memory_budget()
+        fail("memory_budget", f"{budget:,} bytes", f"at least {schedule.bytes:,} bytes for blocks of one example")
     if head is not None:
         frozen = [*frozen, _rotation(head, network, leaves, frozen)]
     features = HeadFeatures(network, 1, False, head) if head is not None and head.leaves else None
@@ -184,10 +194,21 @@ def _describe(
     )
 
 
-def _check_alike(x1: PyTree, x2: PyTree, argument: str) -> None:
+def alike(argument: str, x1: PyTree, x2: PyTree) -> tuple[PyTree, PyTree]:
+    """Both sets of examples, floating-point numbers in the wider of their dtypes; refused unless they fit."""
+    if jax.tree.structure(x1) == jax.tree.structure(x2):
+        pairs = [_same_float(*pair) for pair in zip(jax.tree.leaves(x1), jax.tree.leaves(x2), strict=True)]
+        structure = jax.tree.structure(x1)
+        x1, x2 = (jax.tree.unflatten(structure, [pair[side] for pair in pairs]) for side in (0, 1))
     spec1, spec2 = (jax.tree.map(lambda leaf: (tuple(leaf.shape[1:]), leaf.dtype), x) for x in (x1, x2))
     if spec1 != spec2:
         fail("x2", f"examples of shape and dtype {spec2}", f"the same as {argument}: {spec1}")
+    return x1, x2
+
+
+def _same_float(first: Array, second: Array) -> tuple[Array, ...]:
+    both = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in (first, second))
+    return same_dtype(first, second) if both and first.dtype != second.dtype else (first, second)
 
 
 @functools.partial(jax.jit, static_argnames=("head", "network"))

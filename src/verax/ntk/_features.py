@@ -12,7 +12,7 @@ from verax._errors import fail
 from verax._progress import progress_bar
 from verax._types import ApplyFn, PyTree
 
-from ._budget import default_memory_budget
+from ._budget import largest_memory_budget
 from ._directions import Directions, Probes, directions
 from ._factors import block_factors
 from ._finite import check_rows
@@ -140,7 +140,7 @@ def ntk_features(
         fail("key", None, f"a jax.random.key for {sketch}")
     if batch_size is not None:
         batch_size = to_integer("batch_size", batch_size, minimum=1)
-    budget = default_memory_budget() if memory_budget is None else to_integer("memory_budget", memory_budget, minimum=1)
+    budget = largest_memory_budget() if memory_budget is None else to_integer("memory_budget", memory_budget, minimum=1)
     size = min(num, batch_size or _batch_size(network, chosen, sketch, leaves, num, budget))
     draws = None if sketch is None else _draw(network, chosen, sketch, leaves, frozen, x, to_key("key", key))
     parts = []

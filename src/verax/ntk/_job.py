@@ -12,7 +12,7 @@ from jax import Array
 
 from verax._arrays import to_tree
 from verax._digest import digest, program_digest
-from verax._errors import fail
+from verax._errors import fail, is_traced
 from verax._types import ApplyFn, PyTree
 from verax.parallel import KernelFile
 from verax.parallel._jobs import begun, run_job
@@ -90,6 +90,11 @@ def ntk_job(
     ----------
     As :func:`empirical_ntk`.
     """
+    for argument, value in (("params", params), ("x1", x1), ("x2", x2)):
+        if is_traced(value):
+            fail(argument, "a traced array", "concrete values: a job writes to disk, outside jit, vmap and grad")
+    if isinstance(output, Probes):
+        fail("output", repr(output), "'trace', 'mean', 'full', 'sum' or the index of one output")
     before = begun(path)
     if block_size is None and before is not None:
         block_size = int(before["block_size"])
@@ -105,8 +110,6 @@ def ntk_job(
         memory_budget=memory_budget,
         param_filter=param_filter,
     )
-    if isinstance(output, Probes):
-        fail("output", repr(output), "'trace', 'mean', 'full', 'sum' or the index of one output")
     manifest = _manifest(computation, inputs, apply_fn, params, output)
     size, resident = computation.schedule.block_size, computation.schedule.resident
     starts = [range(0, length, size) for length in manifest["shape"][:2]]
@@ -182,7 +185,7 @@ def _manifest(
         "leaves": [leaf.path for leaf in computation.plan.leaves],
         "output": output,
         "method": computation.method.name,
-        "directions": computation.method.num,
+        "output_directions": computation.method.num,
         "precision": computation.precision,
         "device": jax.devices()[0].device_kind,
         "versions": {name: importlib.metadata.version(name) for name in ("verax", "jax", "jaxlib")},

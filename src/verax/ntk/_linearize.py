@@ -11,7 +11,7 @@ from verax._arrays import to_tree
 from verax._errors import check_function, fail
 from verax._types import ApplyFn, PyTree
 
-from ._network import ParamFilter, read_params
+from ._network import ParamFilter, naming_function, read_params
 
 
 def linearize(apply_fn: ApplyFn, params: PyTree, *, param_filter: ParamFilter | None = None) -> ApplyFn:
@@ -65,7 +65,7 @@ def linearize(apply_fn: ApplyFn, params: PyTree, *, param_filter: ParamFilter | 
     kept = jax.tree.unflatten(jax.tree.structure(params), selected)
 
     def linear_apply_fn(new_params: PyTree, x: Any) -> Any:
-        new_params = to_tree("new_params", new_params, finite=False)
+        new_params, x = to_tree("new_params", new_params), to_tree("x", x)
         got = jax.tree.map(lambda leaf: tuple(leaf.shape), new_params)
         if got != expected:
             fail("new_params", got, f"the structure and shapes of params, {expected}")
@@ -76,7 +76,8 @@ def linearize(apply_fn: ApplyFn, params: PyTree, *, param_filter: ParamFilter | 
             return np.zeros(old.shape, jax.dtypes.float0) if not _has_tangent(old) else jnp.zeros_like(old)
 
         step = jax.tree.map(change, kept, new_params, params)
-        value, moved = jax.jvp(lambda p: apply_fn(p, x), (params,), (step,))
+        with naming_function("apply_fn", "x", [leaf.shape for leaf in jax.tree.leaves(x)]):
+            value, moved = jax.jvp(lambda p: apply_fn(p, x), (params,), (step,))
         return jax.tree.map(lambda v, c: v + c if _has_tangent(v) else v, value, moved)
 
     return linear_apply_fn

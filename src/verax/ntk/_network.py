@@ -1,9 +1,10 @@
 """A network, read once: its parameters split by the filter, its program for one example, its output directions."""
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -181,17 +182,24 @@ def _merge(treedef: Any, selected: Sequence[bool], chosen: Sequence[Any], frozen
 
 
 def _output_spec(fn: ApplyFn, params: PyTree, example: PyTree, argument: str) -> Any:
-    """Shape and dtype of the output for two examples; what the user's function raises becomes a house error."""
+    """Shape and dtype of the output for two examples."""
     batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct((2, *s.shape), s.dtype), example)
-    try:
+    shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
+    with naming_function("apply_fn", argument, shapes):
         return jax.eval_shape(fn, params, batch)
+
+
+@contextlib.contextmanager
+def naming_function(name: str, argument: str, shapes: Sequence[tuple[int, ...]]) -> Iterator[None]:
+    """Turn an exception out of the user's function into a house error that names it."""
+    try:
+        yield
     except Exception as error:
         if isinstance(error, ValueError) and "; need " in str(error):  # from a function of this library
             raise
-        shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
-        lines = str(error).strip().splitlines() or [""]
+        first = (str(error).strip().splitlines() or [""])[0][:200]
         raise ValueError(
-            f"apply_fn: got {type(error).__name__} ({lines[0][:200]}) from apply_fn(params, {argument}) with examples "
-            f"of shapes {shapes[:3]}; need a function that JAX can trace, and arguments in the order apply_fn, params, "
+            f"{name}: got {type(error).__name__} ({first}) from {name}(params, {argument}) with arrays of shapes "
+            f"{list(shapes[:3])}; need a function that JAX can trace, and arguments in their order: {name}, params, "
             f"{argument}"
         ) from error

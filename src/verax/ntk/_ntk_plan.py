@@ -61,5 +61,6 @@ def ntk_plan(
         block_size=block_size,
         memory_budget=memory_budget,
         param_filter=param_filter,
+        argument="x",
     )
     return computation.plan
