@@ -79,7 +79,7 @@ def read_loss(
     params = to_tree("params", params)
     batch, num = to_examples("batch", batch, finite=finite)
     try:
-        network = read_network(loss_fn, params, _probed(batch), param_filter=param_filter, argument="batch")
+        network = read_network(loss_fn, params, _probed(batch), param_filter=param_filter, argument="batch").network
     except Exception as error:
         if not (isinstance(error, ValueError) and "; need " in str(error)):  # not from a function of this library
             first = (str(error).strip().splitlines() or [""])[0][:200]

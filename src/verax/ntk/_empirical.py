@@ -92,20 +92,23 @@ def empirical_ntk(
         Where the kernel is evaluated, and what is differentiated.
     x1, x2 : array or pytree with leading axis n
         Examples; ``x2=None`` stands for ``x1`` and computes each pair once.
-    output : {"trace", "mean", "full", "sum"} or int
+    output : {"trace", "mean", "full", "sum"}, int or Probes
         "trace": sum over outputs of their kernels. "mean": the trace divided by O. "full": all pairs of outputs,
         ``[n1, n2, O, O]``. "sum": kernel of the summed outputs, not divided. An integer: kernel of that output alone.
+        ``Probes(k)``: unbiased estimate of the trace from k random output directions, with its standard error.
     method : {"auto", "jacobian", "structured", "vector_products"}
         "structured" reads each layer's inputs and output cotangents and forms no gradient where a product of two Gram
         matrices is cheaper; "jacobian" forms all gradients; "vector_products" pushes gradients forward through the
-        network. All agree to rounding. "auto" takes the cheapest by counted operations.
+        network. All agree to rounding. "auto" takes the cheapest, by counted operations, of those that fit in
+        ``memory_budget``.
     precision : {"highest", "high", "default"}
         Of the matrix products between examples; forward and backward passes always run at "highest". On recent GPUs
         "default" means TF32 for float32.
     block_size : int, optional
-        Examples in a block; chosen from ``memory_budget`` when None.
+        Examples per block; chosen from ``memory_budget`` when None.
     memory_budget : int, optional
-        Bytes to stay within; half of the host's available memory, or eight tenths of the accelerator's, when None.
+        Bytes to stay within. None: on a CPU the largest power of two in three quarters of the memory that is available
+        to the process, nine tenths of it where less would not do; nine tenths of the accelerator's free memory.
     mesh : jax.sharding.Mesh, optional
         Spread rows over all axes of a mesh; examples may come with any sharding. Each device holds the factors of its
         share of the examples, which go round a ring, and its rows of the kernel; nothing of size n^2 is gathered.
@@ -118,21 +121,24 @@ def empirical_ntk(
     Returns
     -------
     array, shape [n1, n2], or [n1, n2, O, O] for ``output="full"``
-        In the network's output dtype, float32 at least.
+        In the network's output dtype, float32 at least. For ``Probes(k)`` a :class:`KernelEstimate`.
 
     Raises
     ------
     ValueError
         For empty or non-finite examples or parameters, ``x2`` unlike ``x1``, integer parameter leaves, an ``apply_fn``
-        that couples examples, returns a scalar, a pytree or integers, unknown options, or a budget too small for one
-        example. Under a transformation values cannot be seen, and only shapes and options are checked.
+        that couples examples, returns a scalar, a pytree or integers, or has a derivative that is not finite (with the
+        number of the example), unknown options, or a budget too small for one example. Under a transformation values
+        cannot be seen, and only shapes and options are checked.
 
     Notes
     -----
     With S positions, a inputs and b outputs of a layer, a pair of examples costs ``min(2 O a b, 2 S^2 (a + O b))``
-    operations a layer; :func:`ntk_plan` shows the choice. Factors of a block are formed once if all fit in
-    ``memory_budget``. The function compiles once for each ``apply_fn`` object and set of shapes: pass the same function
-    object again rather than a new lambda.
+    operations per layer; :func:`ntk_plan` shows the choice. Outputs under a linear head with a inputs cost at most a
+    output directions per position for "trace" and "mean", however many they are. Many directions pass in parts where
+    the memory budget demands it. Factors of a block are formed once if all fit in ``memory_budget``. The function
+    compiles once for each ``apply_fn`` object and set of shapes: pass the same function object again rather than a new
+    lambda.
 
     Examples
     --------
@@ -219,7 +225,7 @@ def ntk_diagonal(
 
     Parameters
     ----------
-    apply_fn, params, output
+    apply_fn, params, output, memory_budget, param_filter
         As for :func:`empirical_ntk`.
     x : array or pytree with leading axis n
         Examples.
@@ -235,7 +241,8 @@ def ntk_diagonal(
 
     Notes
     -----
-    One forward and one backward pass an example and ``min(O a b, S^2 (a + O b))`` operations a layer.
+    One forward and O backward passes per example, and ``min(O a b, S^2 (a + O b))`` operations per layer; nothing of
+    size n^2.
 
     Examples
     --------

@@ -96,6 +96,8 @@ def block_factors(
         rows += [row.reshape(num, outputs, -1) for row in captured.rows]
     else:  # the order of entries is free, as long as it is the same for all examples
         rows = [g.reshape(num, -1) for g in (*explicit, *captured.rows)]
+    if not rows and not hadamard:  # no selected leaf reaches the outputs
+        rows = [jnp.zeros((num, outputs, 1) if full else (num, 1), basis.dtype)]
     return Factors(_side_by_side(rows), hadamard)
 
 

@@ -31,6 +31,11 @@ def check_rows(values: Array, argument: str) -> None:
         _refuse(argument, int(np.argmin(finite)))
 
 
+def all_finite(values: Array) -> bool:
+    """Whether all entries are finite numbers, as far as they can be read."""
+    return _finite(values, keep=1) is None
+
+
 def _finite(values: Array, keep: int) -> np.ndarray | None:
     """Which of the entries along the first axes are finite; None if all are, or if they cannot be read."""
     if is_traced(values):
