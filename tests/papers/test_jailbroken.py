@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from verax.evals.interop import from_frame
+from verax.evals import from_frame
 from verax.papers import jailbroken as paper
 from verax.papers._cache import Cache
 from verax.papers.jailbroken import measure, tables

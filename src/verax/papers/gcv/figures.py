@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 
+from .local_law import law_sizes
 from .results import Results, point_ratios
 from .theorem import KINDS
 
@@ -16,6 +18,7 @@ def make_figures(results: Results) -> dict[str, tuple[Any, str]]:
         return {
             "predicted against true": _scatter(results),
             "risk against ridge": _ridges(results),
+            **_local_law(results),
             "learning curves": _curves(results),
             "spectra": _spectra(results),
             "baselines": _baselines(results),
@@ -55,7 +58,7 @@ def _scatter(results: Results) -> tuple[Any, str]:
     ends = [held[shown].min(), held[shown].max()]
     axes[0].plot(ends, ends, color="C5", linewidth=0.8)
     axes[0].set(xscale="log", yscale="log", xlabel="held-out risk", ylabel="GCV", title="Predicted against true")
-    axes[0].legend()
+    legend_under(axes[0])
     axes[1].axhspan(0.95, 1.05, color="C5", alpha=0.2, linewidth=0)
     axes[1].set(
         xscale="log", xlabel="held-out risk", ylabel="GCV / held-out risk", title="Their ratio, with a band of 5 %"
@@ -65,6 +68,28 @@ def _scatter(results: Results) -> tuple[Any, str]:
         "unreliable."
     )
     return figure, caption
+
+
+def _local_law(results: Results) -> dict[str, tuple[Any, str]]:
+    """The ratio of the two sides of the local law against the ridge, one panel per setting."""
+    sizes = law_sizes(tuple(results.sizes.tolist()))
+    if not sizes:
+        return {}
+    figure, axes = _grid(len(results.names))
+    for i, (panel, name) in enumerate(zip(axes, results.names, strict=True)):
+        for n, size in enumerate(sizes):
+            low, _, middle, _, high = np.moveaxis(results.points.law_quantiles[i, :, n].mean(0), -1, 0)
+            panel.plot(results.ridges, middle, color=f"C{n}", label=f"n = {size:,}")
+            panel.fill_between(results.ridges, low, high, color=f"C{n}", alpha=0.2, linewidth=0)
+        panel.axhline(1, color="C5", linewidth=0.8)
+        panel.set(xscale="log", ylim=(0.5, 1.5), xlabel="relative ridge", title=name)
+    axes[0].set_ylabel("ratio of the two sides")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes))
+    caption = (
+        "The hypothesis of the theorem, tried at unseen images: the quadratic form of n samples over that of a fit to "
+        f"{results.sizes[-1]:,} at equal effective ridge. Lines are medians, bands hold 90 % of the images."
+    )
+    return {"local law at unseen images": (figure, caption)}
 
 
 def _ridges(results: Results) -> tuple[Any, str]:
@@ -79,7 +104,7 @@ def _ridges(results: Results) -> tuple[Any, str]:
             axes.errorbar(results.ridges, held.mean(0), yerr=error, fmt="o", markersize=3, color=f"C{color}")
         axes.set(xscale="log", yscale="log", xlabel="relative ridge", title=name)
     panels[0].set_ylabel("risk")
-    panels[0].legend()
+    legend_under(panels[0])
     return (
         figure,
         "Lines are GCV, from the training samples alone; points are the held-out risk with one standard error.",
@@ -104,7 +129,7 @@ def _curves(results: Results) -> tuple[Any, str]:
         axes.set(xscale="log", yscale="log", xlabel="samples", title=name)
         _tick_sizes(axes, results.sizes)
     panels[0].set_ylabel("risk")
-    panels[0].legend()
+    legend_under(panels[0])
     caption = (
         f"Lines are predicted from one fit to {results.config.curve_sizes[0]:,} samples (dotted), with the spread over "
         "seeds; points are refits, judged on held-out images."
@@ -124,7 +149,7 @@ def _spectra(results: Results) -> tuple[Any, str]:
     axes[1].set(xscale="log", yscale="log", xlabel="index", title="Targets' energy beyond it")
     axes[2].set(xscale="log", yscale="log", xlabel="relative ridge", title="Effective dimension")
     axes[1].set_ylim(bottom=1e-3)
-    axes[0].legend()
+    legend_under(axes[0])
     return figure, f"The centred kernel of {results.sizes[-1]:,} samples, mean over seeds."
 
 
@@ -136,7 +161,7 @@ def _baselines(results: Results) -> tuple[Any, str]:
         for i, name in enumerate(results.names):
             panel.plot(held[i].ravel(), values[i].mean(0).ravel(), "o", markersize=2.5, color=f"C{i}", label=name)
         panel.set(xscale="log", yscale="log", xlabel="held-out risk", title=title)
-    axes[0].legend()
+    legend_under(axes[0])
     return figure, "Three predictions against the held-out risk: every network, size and ridge."
 
 
@@ -154,5 +179,5 @@ def _convergence(results: Results) -> tuple[Any, str]:
     axes.plot(sizes, reference, ":", color="C5", label="n^-1/2")
     axes.set(xscale="log", yscale="log", xlabel="samples", ylabel="rms relative error", title="Error of the estimates")
     _tick_sizes(axes, sizes)
-    axes.legend()
+    legend_under(axes)
     return figure, "Synthetic features, for which the true risk is a formula."

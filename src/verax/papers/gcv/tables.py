@@ -6,8 +6,19 @@ from verax.papers._estimate import Estimate, over_seeds
 from verax.report import Table
 from verax.spectral import Status
 
+from .local_law import QUANTILES, law_sizes
 from .measure import CASES
-from .results import AXES, PREDICTORS, Results, exponents, ordering, point_ratios, r_squared, rank_correlations
+from .results import (
+    AXES,
+    PREDICTORS,
+    Results,
+    exponents,
+    ordering,
+    point_ratios,
+    pooled_rank_correlations,
+    r_squared,
+    rank_correlations,
+)
 from .theorem import KINDS, RELATIVE_RIDGES, rate
 
 
@@ -18,6 +29,7 @@ def make_tables(results: Results) -> dict[str, tuple[Table, str]]:
         "agreement": _agreement(results),
         "flagged points": _flagged(results),
         "rank correlation": _ranks(results),
+        "local law": _law(results),
         "representations": _representations(results),
         "ordering": _ordering(results),
         "learning curves": _curves(results),
@@ -102,13 +114,35 @@ def _flagged(results: Results) -> tuple[Table, str]:
 
 
 def _ranks(results: Results) -> tuple[Table, str]:
-    values = rank_correlations(results)
+    values, pooled = rank_correlations(results), pooled_rank_correlations(results)
     rows = [
-        (predictor, *(_show(over_seeds(values[:, p, a]), 2) for a in range(len(AXES))))
+        (
+            predictor,
+            *(_show(over_seeds(values[:, p, a]), 2) for a in range(len(AXES))),
+            _show(over_seeds(pooled[:, p]), 2),
+        )
         for p, predictor in enumerate(PREDICTORS)
     ]
-    return Table(("prediction", *(f"along {axis}" for axis in AXES)), rows), (
-        "Spearman's rank correlation with the held-out risk along one axis, averaged over the others."
+    return Table(("prediction", *(f"along {axis}" for axis in AXES), "pooled"), rows), (
+        "Spearman's rank correlation with the held-out risk along one axis, averaged over the others; and over all "
+        "points of a data set at once."
+    )
+
+
+def _law(results: Results) -> tuple[Table, str]:
+    """The local law by network, sample size and ridge."""
+    points, rows = results.points, []
+    for i, name in enumerate(results.names):
+        for n, size in enumerate(law_sizes(tuple(results.sizes.tolist()))):
+            for r, ridge in enumerate(results.ridges):
+                quantiles = points.law_quantiles[i, :, n, r].mean(0)
+                if 0.9e-4 < ridge < 1.1e-2 and not np.isnan(quantiles).any():
+                    share = over_seeds(points.law_share[i, :, n, r])
+                    rows.append((name, int(size), f"{ridge:.0e}", *np.round(quantiles, 3).tolist(), _show(share)))
+    columns = ("setting", "n", "relative ridge", *(f"{q:.0%} quantile" for q in QUANTILES), "share within 10 %")
+    return Table(columns, rows), (
+        f"Ratio of lambda phi(x)^T (Sigma_n + lambda)^-1 phi(x) to the same form of a fit to {results.sizes[-1]:,} "
+        "samples at equal effective ridge, over held-out images; means over seeds."
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from verax.papers._estimate import over_seeds
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 
 from .measure import ATTACKS, Answers
@@ -31,7 +32,7 @@ def make_figures(found: dict[str, Answers], by_width: dict[int, dict[str, Answer
                 )  # fmt: skip
         axes[1].set(xticks=(0, 1), xlim=(-0.3, 1.3), ylim=(-0.05, 1.05), ylabel="BAD", title="Two by two")
         axes[1].set_xticklabels(("plain safety data", "with a dialect"))
-        axes[1].legend()
+        legend_under(axes[1])
         if len(by_width) > 1:
             widths = sorted(by_width)
             for color, name in enumerate(by_width[widths[0]]):
@@ -41,5 +42,5 @@ def make_figures(found: dict[str, Answers], by_width: dict[int, dict[str, Answer
                     fmt="o-", color=f"C{color}", label=name,
                 )  # fmt: skip
             axes[2].set(ylim=(-0.05, 1.05), xlabel="width", ylabel="adaptive rate", title="Scale")
-            axes[2].legend()
+            legend_under(axes[2])
     return {"failure modes": (figure, f"Means over organisms, two standard errors; {len(ATTACKS)} rewritings.")}

@@ -19,7 +19,7 @@ from .config import Config as Config
 from .demand import cache_misses, demand_series, ink_series, rentals
 from .errors import rental_errors, schedule_errors
 from .figures import make_figures
-from .frontiers import schedules, ski_rental_frontiers
+from .frontiers import deterministic_frontiers, schedules, ski_rental_frontiers
 from .requests import image_requests, language_requests
 from .results import Results
 from .tables import make_tables
@@ -67,6 +67,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         rng = numpy_generator(keys[0])
         steps("frontiers of ski rental")
         frontiers = ski_rental_frontiers(config.prices)
+        deterministic = deterministic_frontiers(config.prices)
         steps("frontiers of scheduling")
         orders = schedules(config.num_jobs, config.num_points)
         steps("errors of predictions")
@@ -83,7 +84,17 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         misses, combined = cache_misses(series, keys[2])
         steps("tables and figures")
         results = Results(
-            config.prices, frontiers, orders, rental, noisy_jobs, jobs, seasons, misses, combined, config.real
+            config.prices,
+            frontiers,
+            deterministic,
+            orders,
+            rental,
+            noisy_jobs,
+            jobs,
+            seasons,
+            misses,
+            combined,
+            config.real,
         )
         claims, tables, figures = make_claims(results), make_tables(results), make_figures(results)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)

@@ -43,6 +43,34 @@ def ski_rental_frontiers(prices: tuple[int, ...]) -> Frontiers:
         return Frontiers(*(np.array([np.asarray(row[k]) for row in rows]) for k in range(6)))
 
 
+class Deterministic(NamedTuple):
+    """Deterministic ski rental at one price: every day on which a policy may buy, from 1 to the price."""
+
+    price: int
+    robustness: np.ndarray
+    """Exact worst case over all seasons, [price]."""
+    consistency: np.ndarray
+    """Cost over the optimum of a season that outlasts the policy, as predicted, [price]."""
+    closed_form: np.ndarray
+    """``1 + (b - 1) / k`` and ``1 + (k - 1) / b`` for the day k, [2, price]."""
+
+
+def deterministic_frontiers(prices: tuple[int, ...]) -> list[Deterministic]:
+    """Enumerate the deterministic policies of each price, which proves their trade-off.
+
+    A policy that is told of a long season buys on some day k. A later day is less consistent and an earlier one less
+    robust, so that no deterministic policy is better than those enumerated; days after the price are worse in both.
+    """
+    found = []
+    with jax.enable_x64(True):
+        for price in prices:
+            exact = ski_rental.worst_case(np.eye(price), price)
+            day = np.arange(1, price + 1)
+            closed = np.stack([1 + (price - 1) / day, 1 + (day - 1) / price])
+            found.append(Deterministic(price, np.asarray(exact.robustness), np.asarray(exact.consistency), closed))
+    return found
+
+
 class Schedules(NamedTuple):
     """Excess consistency at each number of jobs (rows) and robustness (columns), NaN where it is not attained."""
 

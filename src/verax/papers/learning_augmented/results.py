@@ -6,7 +6,7 @@ import numpy as np
 
 from .demand import Rental
 from .errors import ErrorCurves
-from .frontiers import Frontiers, Schedules
+from .frontiers import Deterministic, Frontiers, Schedules
 
 
 class Results(NamedTuple):
@@ -14,6 +14,7 @@ class Results(NamedTuple):
 
     prices: tuple[int, ...]
     frontiers: Frontiers
+    deterministic: list[Deterministic]
     schedules: Schedules
     rental: ErrorCurves
     noisy_jobs: ErrorCurves

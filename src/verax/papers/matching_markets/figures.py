@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from verax.papers._estimate import over_seeds
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 
 from . import measure
@@ -27,11 +28,11 @@ def make_figures(
             error = [2 * value.std(ddof=1) / len(value) ** 0.5 for value in values]
             axes[0].errorbar(config.horizons, middle, yerr=error, fmt="o-", color=f"C{color}", label=name)
         axes[0].set(xscale="log", yscale="log", xlabel="rounds", ylabel="regret", title="Hard markets")
-        axes[0].legend()
+        legend_under(axes[0])
         for color, (name, curve) in enumerate(curves.items()):
             axes[1].plot(times, curve.regret().mean(0)[times - 1], color=f"C{color}", label=name)
         axes[1].set(xscale="log", yscale="log", xlabel="round", ylabel="regret so far", title="Random markets")
-        axes[1].legend()
+        legend_under(axes[1])
         late, panels = subplots(1, 2, width=9.3, height=3.4)
         window = max(1, config.horizon // 50)
         for color, name in enumerate(("MatchUCB, midpoint", "without transfers")):
@@ -40,7 +41,7 @@ def make_figures(
                 smooth = np.convolve(values, np.ones(window) / window, "valid")
                 panels[0].plot(smooth, line, color=f"C{color}", label=f"{name}: {part.replace('_', ' ')}")
         panels[0].set(xlabel="round", title="Instability and welfare gap")
-        panels[0].legend()
+        legend_under(panels[0])
         profit = friction.revenue.cumsum(1)
         panels[1].plot(profit.mean(0), color="C0")
         panels[1].fill_between(np.arange(config.horizon), profit.min(0), profit.max(0), color="C0", alpha=0.2)
@@ -65,5 +66,5 @@ def _scaling_figure(scaling: dict[str, tuple[tuple[int, ...], np.ndarray]]) -> A
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set(yscale="log", xlabel="number", ylabel="regret")
-    axis.legend()
+    legend_under(axis)
     return figure

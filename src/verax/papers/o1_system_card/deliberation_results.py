@@ -6,6 +6,7 @@ import numpy as np
 
 from verax._stats import clopper_pearson
 from verax.papers._estimate import over_seeds
+from verax.papers._figures import legend_under
 from verax.report import Claim, Criterion, Table, style, subplots
 
 from .deliberation import ARMS, MONITORED, MONITORS, SAMPLES, Deliberation
@@ -156,5 +157,5 @@ def make_figures(found: Deliberation) -> dict[str, tuple]:
             xscale="log", xlabel="chains that vote", ylabel="BAD, mean over rewritings", title="More computation"
         )
         axes[1].set_xticks(SAMPLES, [str(number) for number in SAMPLES])
-        axes[1].legend()
+        legend_under(axes[1])
     return {"deliberation": (figure, "Left: means over organisms, with standard errors. Right: majority votes.")}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 
 from .published import Cell
@@ -25,7 +26,7 @@ def make_figures(cells: tuple[Cell, ...], harm: Goodness) -> dict[str, tuple]:
             axes[1].plot(np.array(harm.samples)[known], side.mean(1)[known], "o-", color=color, label=label)
         axes[1].axhline(harm.truth, color="black", linewidth=0.8, label="truth")
         axes[1].set(xscale="log", xlabel="samples a cell", title="goodness@0.1, simulated")
-        axes[1].legend()
+        legend_under(axes[1])
     return {
         "what the numbers are worth": (figure, "Left: from published rates. Right: means over simulated evaluations.")
     }

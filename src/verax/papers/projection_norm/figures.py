@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 from verax.shift import MonitorTable
 
@@ -87,5 +88,5 @@ def _attack(summary: Summary, network: str) -> tuple[Any, str]:
         judged = summary.judged[network][0][name]
         axes.plot(m.strength, line_of(judged, at_budget(summary, judged, m, name))[0], color=f"C{color}", label=name)
     axes.set(xlabel="radius, share of full intensity", ylabel="error", ylim=(-0.1, 1.05))
-    axes.legend()
+    legend_under(axes)
     return figure, "First seed: adversarial sets, by lines calibrated on corruptions alone."

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from verax.papers._figures import legend_under
 from verax.report import style, subplots
 
 from .results import Results, label, rows_of
@@ -119,7 +120,7 @@ def _layers(results: Results) -> tuple[Any, str]:
         title=f"Which layers fail, {setting}",
         ylim=(0, 1),
     )
-    ax.legend()
+    legend_under(ax)
     return (
         figure,
         "Where the curve of FedAvg's features nears the centralized one, the layers below are good as they are.",
