@@ -188,7 +188,7 @@ def to_key(argument: str, key: Any) -> jax.Array:
     try:
         return jax.random.wrap_key_data(jnp.asarray(key))
     except (TypeError, ValueError):
-        fail(argument, f"an array of shape {key.shape}", "a key: jax.random.key(seed)")
+        fail(argument, f"an array of shape {np.shape(key)}", "a key: jax.random.key(seed)")
 
 
 def same_dtype(*arrays: jax.Array) -> tuple[jax.Array, ...]:

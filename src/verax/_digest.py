@@ -143,7 +143,7 @@ class _Writer:
         if isinstance(value, enum.Enum):
             self.group("enum", [name, value.name])
         elif isinstance(value, _PLAIN):  # of a class of the user's
-            base = next(base for base in _PLAIN if isinstance(value, base))
+            base: Any = next(base for base in _PLAIN if isinstance(value, base))
             self.group(name, [base(value)])
         elif isinstance(value, type):
             self.group("class", [_name(value), {} if _is_library(value) else _methods(value)])

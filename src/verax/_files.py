@@ -287,11 +287,11 @@ def _column(argument: str, place: str, lines: list[int], cells: tuple[str, ...])
     if integers is not None and not any(missing):
         column = np.array(integers)
         return column if column.dtype.kind in "iu" else np.array(cells, object)
-    numbers = [_parsed(float, [cell]) for cell in present] if integers is None else [[float(n)] for n in integers]
-    texts = [number is None for number in numbers]
+    numbers = [_parsed(float, [cell]) or [None] for cell in present]
+    texts = [number == [None] for number in numbers]
     if present and not any(texts):
         column = np.full(len(cells), np.nan)
-        column[~np.array(missing)] = np.ravel(numbers)
+        column[~np.array(missing)] = [number for (number,) in numbers]
         return column
     if 0 < sum(texts) < len(texts) / 2:
         line = [line for line, absent in zip(lines, missing, strict=True) if not absent][texts.index(True)]

@@ -109,7 +109,7 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> dict[str, A
         return {type(value).__name__: [_encode(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(item, arrays, f"{name}.{key}") for key, item in value.items()}}
-    if is_key(value):
+    if isinstance(value, jax.Array) and is_key(value):
         arrays[name] = np.asarray(jax.random.key_data(value))
         return {"array": name, "key": str(jax.random.key_impl(value))}
     array = np.asarray(value) if hasattr(value, "__array__") else None

@@ -5,11 +5,14 @@ import json
 import os
 import struct
 import zipfile
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from verax import _files, _memory
+from verax import _files, _memory, _save
 from verax._files import (
     read_archive,
     read_csv,
@@ -228,6 +231,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError, match=r"a\.txt") as caught:
         write_file(tmp_path / "new" / "a.txt" / "b.txt", lambda file: None)
     assert "partial" not in str(caught.value)
+
+
+class Kept(NamedTuple):
+    leaves: Any
+
+
+def test_narrow_floats_and_keys_are_saved(tmp_path):
+    _save._REGISTRY.setdefault("Kept", Kept)
+    keys = jax.random.split(jax.random.key(3))
+    _save.save(Kept([jnp.ones(3, jnp.bfloat16), keys, {"a": 1.5}]), tmp_path / "a.npz")
+    (narrow, again, rest) = _save.load(tmp_path / "a.npz").leaves
+    assert narrow.dtype == jnp.bfloat16
+    assert narrow.tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(jax.random.key_data(again), jax.random.key_data(keys))
+    assert rest == {"a": 1.5}
 
 
 def test_memory_is_the_least_of_all_limits(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What the commands share: folders checked before the work, files before the screen, and text that is only text."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ def show(*parts: Any) -> int:
 
     try:
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
+            if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         console = rich.console.Console(markup=False, emoji=False, highlight=False)
         for part in parts:

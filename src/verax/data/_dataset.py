@@ -154,10 +154,10 @@ def normalise(
     channels = images.shape[3]
     shift = to_host("mean", mean, shape=(channels,), within="[-1e30, 1e30]")
     scale = to_host("std", std, shape=(channels,), within="[1e-30, 1e30]")
-    max_value = to_number("max_value", max_value, "(0, inf)")
+    full = to_number("max_value", max_value, "(0, inf)")
     # A table of 256 values per channel, made in double precision: exact to the last float32 digit, no large temporary.
     out = np.empty(images.shape, np.float32)
     for channel in range(channels):
-        table = ((np.arange(256) / max_value - shift[channel]) / scale[channel]).astype(np.float32)
+        table = ((np.arange(256) / full - shift[channel]) / scale[channel]).astype(np.float32)
         out[..., channel] = table[images[..., channel]]
     return out

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from jax import Array
@@ -12,6 +12,7 @@ from jax.extend import core
 _INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"})
 
 
+@runtime_checkable
 class Aval(Protocol):
     """Shape and dtype of a slot."""
 
