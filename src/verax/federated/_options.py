@@ -209,7 +209,7 @@ def check_number(
     check(good and (above is None or number > above) and (below is None or number < below), argument, repr(value), need)
 
 
-def describe(name: str, *parts: NamedTuple, **more: Any) -> str:
+def describe(name: str, *parts: Any, **more: Any) -> str:
     """Name and options in one line, those at their defaults left out."""
     given: dict[str, Any] = {}
     for part in parts:
