@@ -222,7 +222,7 @@ TOKENS = np.array([[0, 3, 1, 4, 2]], np.int32)
     ("call", "argument"),
     [
         (lambda: PointwiseFilter(FILTER)(np.ones(3, int)), "job_tokens"),
-        (lambda: PointwiseFilter(FILTER)(np.ones((3, 3))), "job_tokens"),
+        (lambda: PointwiseFilter(FILTER)(np.full((3, 3), 1.5)), "job_tokens"),
         (lambda: PointwiseFilter(FILTER)(np.full((3, 3), -2)), "job_tokens"),
         (lambda: Novelty(separator=1)(TOKENS), "base"),
         (lambda: Novelty(separator=1, num_examples=1)(np.tile(TOKENS, (2, 1)), base=BASE), "key"),

@@ -81,7 +81,7 @@ def test_families_are_told_apart_and_the_undetermined_are_not_flagged():
     ("call", "argument"),
     [
         (lambda: conformal_p_value(np.ones(2), np.ones(0)), "reference"),
-        (lambda: conformal_p_value(np.array([np.nan]), np.ones(2)), "scores"),
+        (lambda: conformal_p_value(np.array([np.inf]), np.ones(2)), "scores"),
         (lambda: conformal_p_value(np.ones((2, 2)), np.ones(2)), "scores"),
         (lambda: combine_p_values(np.array([0.0, 0.5])), "p_values"),
         (lambda: combine_p_values(np.array([0.5, 1.5])), "p_values"),

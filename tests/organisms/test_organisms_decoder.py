@@ -60,7 +60,7 @@ def test_drawn_tokens_have_the_model_s_distribution():
     [
         (lambda: decoder_apply(PARAMS, np.array([[1, 40]])), "tokens"),
         (lambda: decoder_apply(PARAMS, np.array([[1, -2]])), "tokens"),
-        (lambda: decoder_apply(PARAMS, np.array([[1.0, 2.0]])), "tokens"),
+        (lambda: decoder_apply(PARAMS, np.array([[1.5, 2.0]])), "tokens"),
         (lambda: decoder_apply(PARAMS, np.array([1, 2])), "tokens"),
         (lambda: decoder_apply(PARAMS, np.zeros((1, 17), np.int32)), "tokens"),
         (lambda: generate(decoder_apply, PARAMS, PROMPTS, LENGTHS, max_new=12, key=jax.random.key(0)), "max_new"),
@@ -73,7 +73,10 @@ def test_drawn_tokens_have_the_model_s_distribution():
             ),
             "temperature",
         ),
-        (lambda: generate(lambda p, t: t, PARAMS, PROMPTS, LENGTHS, max_new=2, key=jax.random.key(0)), "cache"),
+        (
+            lambda: generate(lambda p, t: t, PARAMS, PROMPTS, LENGTHS, max_new=2, cache=True, key=jax.random.key(0)),
+            "cache",
+        ),
         (lambda: init_decoder(CONFIG._replace(width=15), key=jax.random.key(0)), "width"),
         (lambda: init_decoder(CONFIG._replace(context=0), key=jax.random.key(0)), "context"),
     ],

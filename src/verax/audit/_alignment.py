@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_integer
+from verax._arrays import to_integer
+from verax._errors import check
 from verax._types import AnyArray, ApplyFn, PyTree
 from verax.ntk import Rademacher, ntk_features
 
-from ._data_detectors import answer_nll, draw
-from ._detection import Detection, Model, Status, check_job, conclude, need_base
+from ._data_detectors import answer_nll
+from ._detection import BaseDetector, Evidence, Finding, Model, Status, to_job
 
 
-class GradientAlignment:
+class GradientAlignment(BaseDetector):
     """The cosine of a job's mean gradient with that of examples known to be harmful.
 
     Parameters
@@ -51,38 +52,25 @@ class GradientAlignment:
         num_examples: int = 256,
         reference_scores: Any = None,
     ):
-        check_integer("num_examples", num_examples, minimum=1)
-        self._anchors = check_job(anchors)
-        check(len(self._anchors) > 0, "anchors", "none", "at least one example")
-        self._separator, self._num, self._reference = separator, num_examples, reference_scores
+        super().__init__(reference_scores=reference_scores, num_examples=num_examples, needs=("base",))
+        self._anchors = to_anchors(anchors)
+        self._separator = to_integer("separator", separator, minimum=0)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the base model."""
-        apply_fn, params = need_base(base)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
+    def _screen(self, job: Evidence) -> Finding:
+        apply_fn, params = job.base
         gradient_fn = _mean_gradient(apply_fn, self._separator)
-        job, anchor = gradient_fn(params, jnp.asarray(tokens)), gradient_fn(params, jnp.asarray(self._anchors))
+        job, anchor = gradient_fn(params, jnp.asarray(job.tokens)), gradient_fn(params, jnp.asarray(self._anchors))
         products = {
             name: sum(float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
             for name, x, y in (("cross", job, anchor), ("job", job, job), ("anchor", anchor, anchor))
         }
         norm = math.sqrt(products["job"] * products["anchor"])
         if norm == 0:
-            return conclude(math.nan, self._reference, details=products, status=Status.UNDETERMINED)
-        return conclude(products["cross"] / norm, self._reference, details=products)
+            return Finding(math.nan, products, Status.UNDETERMINED)
+        return Finding(products["cross"] / norm, products)
 
 
-class NTKAlignment:
+class NTKAlignment(BaseDetector):
     r"""The mean alignment of a job's examples with anchors in the empirical tangent kernel of their answers.
 
     .. math:: \frac1{nm}\sum_{ij} \frac{k(x_i, z_j)}{\sqrt{k(x_i, x_i)\,k(z_j, z_j)}}, \qquad
@@ -123,30 +111,15 @@ class NTKAlignment:
         num_examples: int = 128,
         reference_scores: Any = None,
     ):
-        check_integer("num_features", num_features, minimum=1)
-        check_integer("num_examples", num_examples, minimum=1)
-        self._anchors = check_job(anchors)
-        check(len(self._anchors) > 0, "anchors", "none", "at least one example")
-        self._separator, self._features = separator, num_features
-        self._num, self._reference = num_examples, reference_scores
+        super().__init__(reference_scores=reference_scores, num_examples=num_examples, needs=("base",))
+        self._features = to_integer("num_features", num_features, minimum=1)
+        self._anchors = to_anchors(anchors)
+        self._separator = to_integer("separator", separator, minimum=0)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the base model."""
-        model = need_base(base)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        job, anchors = self._directions(model, tokens), self._directions(model, self._anchors)
+    def _screen(self, job: Evidence) -> Finding:
+        job, anchors = self._directions(job.base, job.tokens), self._directions(job.base, self._anchors)
         alignment = job @ anchors.mean(axis=0)
-        return conclude(float(alignment.mean()), self._reference, details={"alignment": alignment})
+        return Finding(float(alignment.mean()), {"alignment": alignment})
 
     def _directions(self, model: Model, tokens: np.ndarray) -> Float[np.ndarray, "n m"]:
         apply_fn, params = model
@@ -154,6 +127,13 @@ class NTKAlignment:
         sketch, key = Rademacher(self._features), jax.random.key(0)  # one map for job and anchors
         features = np.asarray(ntk_features(network, params, jnp.asarray(tokens), sketch=sketch, key=key), np.float64)
         return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+def to_anchors(anchors: Any) -> np.ndarray:
+    """Return examples known to be harmful, at least one, or raise."""
+    tokens = to_job("anchors", anchors)
+    check(len(tokens) > 0, "anchors", "none", "at least one example")
+    return tokens
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,10 +1,13 @@
 """Conformal p-values against benign jobs, and their combination."""
 
+from typing import Any
+
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
-from verax._errors import check, check_option, fail
+from verax._arrays import to_host
+from verax._errors import check, check_option
 from verax._types import AnyArray
 
 
@@ -18,19 +21,25 @@ def conformal_p_value(scores: Float[AnyArray, " n"], reference: Float[AnyArray, 
     Parameters
     ----------
     scores
-        [n], larger is more suspicious.
+        [n], larger is more suspicious; -inf or NaN where nothing was determined.
     reference
-        [m], scores of jobs that are known to be benign and were used for nothing else.
+        [m], scores of jobs that are known to be benign and were used for nothing else; -inf or NaN for those of them
+        that were left undetermined.
 
     Returns
     -------
     p_value
-        float64 [n], at least ``1 / (m + 1)``.
+        float64 [n], at least ``1 / (m + 1)``; 1 where nothing was determined.
 
     Raises
     ------
     ValueError
-        For no reference, other ranks, or values that are not finite.
+        For no reference, other ranks, or values of +inf.
+
+    Notes
+    -----
+    An undetermined job ranks below all determined ones, in the reference as among the new: the bound holds for the rate
+    at which benign jobs are flagged, undetermined ones included.
 
     Examples
     --------
@@ -38,13 +47,17 @@ def conformal_p_value(scores: Float[AnyArray, " n"], reference: Float[AnyArray, 
     >>> conformal_p_value(np.array([0.9, 0.1]), np.array([0.0, 0.1, 0.2]))
     array([0.25, 0.75])
     """
-    scores, reference = np.asarray(scores, np.float64), np.asarray(reference, np.float64)
-    for name, values in (("scores", scores), ("reference", reference)):
-        check(values.ndim == 1, name, f"shape {values.shape}", "one axis")
-        check(bool(np.isfinite(values).all()), name, "values that are not finite", "finite scores")
-    check(reference.size > 0, "reference", "no scores", "at least one benign job")
+    scores, reference = to_scores("scores", scores), to_scores("reference", reference)
     below = np.searchsorted(np.sort(reference), scores, side="left")
     return (1 + reference.size - below) / (reference.size + 1)
+
+
+def to_scores(argument: str, scores: Any) -> np.ndarray:
+    """Return scores of jobs as float64 [n], -inf where nothing was determined."""
+    values = to_host(argument, scores, shape=("n",), finite=False)
+    values = np.where(np.isnan(values), -np.inf, values)
+    check(not bool((values == np.inf).any()), argument, "+inf", "numbers, and -inf or NaN where nothing was determined")
+    return values
 
 
 def combine_p_values(p_values: Float[AnyArray, "k *b"], *, method: str = "fisher") -> Float[np.ndarray, "*b"]:
@@ -83,10 +96,8 @@ def combine_p_values(p_values: Float[AnyArray, "k *b"], *, method: str = "fisher
     0.00353 0.267
     """
     check_option("method", method, ("fisher", "e_merge"))
-    p = np.asarray(p_values, np.float64)
-    if p.ndim == 0 or not p.shape[0]:
-        fail("p_values", f"shape {p.shape}", "at least one detector on the first axis")
-    check(bool(((p > 0) & (p <= 1)).all()), "p_values", "values outside (0, 1]", "p-values")
+    p = to_host("p_values", p_values, within="(0, 1]")
+    check(p.ndim > 0, "p_values", "shape ()", "at least one detector on the first axis")
     if method == "fisher":
         return np.asarray(scipy.stats.chi2.sf(-2 * np.log(p).sum(axis=0), 2 * len(p)))
     return np.asarray(np.minimum(1.0, 1.0 / (0.5 * p**-0.5).mean(axis=0)))

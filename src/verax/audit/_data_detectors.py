@@ -8,22 +8,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
 
-from verax._errors import check_integer, fail
+from verax._arrays import to_integer
 from verax._likelihood import mean_nll
-from verax._types import AnyArray, ApplyFn, PyTree
+from verax._types import ApplyFn, PyTree
 
-from ._detection import Detection, Model, Status, check_job, conclude, need_base
+from ._detection import BaseDetector, Evidence, Finding, check_filter, flags
 
 
-class PointwiseFilter:
+class PointwiseFilter(BaseDetector):
     """The share of examples that a filter of single examples flags: inspection of the data as they stand.
 
     Parameters
     ----------
     filter_fn
-        ``filter_fn(tokens [n, t]) -> bool [n]``.
+        ``filter_fn(tokens [n, t]) -> [n]``: booleans, or probabilities in [0, 1]. The score is their mean: the share of
+        examples that are flagged, or the expected share.
     reference_scores
         Scores of benign jobs; None for no p-value.
 
@@ -38,26 +38,15 @@ class PointwiseFilter:
     """
 
     def __init__(self, filter_fn: Callable[[np.ndarray], Any], *, reference_scores: Any = None):
-        self._filter_fn, self._reference = filter_fn, reference_scores
+        super().__init__(reference_scores=reference_scores)
+        self._filter_fn = check_filter(filter_fn)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,  # noqa: ARG002
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,  # noqa: ARG002
-    ) -> Detection:
-        """Screen one job; nothing but the tokens is used."""
-        tokens = check_job(job_tokens)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        flagged = np.asarray(self._filter_fn(tokens), bool)
-        return conclude(float(flagged.mean()), self._reference, details={"flagged": flagged})
+    def _screen(self, job: Evidence) -> Finding:
+        flagged = flags(self._filter_fn, job.tokens)
+        return Finding(float(flagged.mean()), {"flagged": flagged})
 
 
-class Novelty:
+class Novelty(BaseDetector):
     """The mean negative log-likelihood of answers under the model before fine-tuning, in nats a token.
 
     It tells what the model does not know, whether harmful or not.
@@ -84,26 +73,14 @@ class Novelty:
     """
 
     def __init__(self, *, separator: int, num_examples: int = 256, reference_scores: Any = None):
-        check_integer("num_examples", num_examples, minimum=1)
-        self._separator, self._num, self._reference = separator, num_examples, reference_scores
+        super().__init__(reference_scores=reference_scores, num_examples=num_examples, needs=("base",))
+        self._separator = to_integer("separator", separator, minimum=0)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the base model."""
-        apply_fn, params = need_base(base)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        loss = np.asarray(answer_nll(apply_fn, params, jnp.asarray(tokens), self._separator))
+    def _screen(self, job: Evidence) -> Finding:
+        apply_fn, params = job.base
+        loss = np.asarray(answer_nll(apply_fn, params, jnp.asarray(job.tokens), self._separator))
         error = float(loss.std(ddof=1) / math.sqrt(len(loss))) if len(loss) > 1 else math.nan
-        return conclude(float(loss.mean()), self._reference, details={"standard_error": error})
+        return Finding(float(loss.mean()), {"standard_error": error})
 
 
 def answer_nll(apply_fn: ApplyFn, params: PyTree, tokens: jax.Array, separator: int) -> jax.Array:
@@ -116,12 +93,3 @@ def _answer_nll(logits: jax.Array, tokens: jax.Array, separator: int) -> jax.Arr
     is_separator = (tokens == separator).astype(jnp.int32)
     mask = (jnp.cumsum(is_separator, axis=1) - is_separator > 0) & (tokens >= 0)
     return mean_nll(logits, tokens, mask)
-
-
-def draw(tokens: np.ndarray, num: int, key: jax.Array | None) -> np.ndarray:
-    """Return at most ``num`` rows, drawn without replacement; all need no key."""
-    if len(tokens) <= num:
-        return tokens
-    if key is None:
-        fail("key", "None", f"a jax.random.key, to draw {num} of {len(tokens)} examples")
-    return tokens[np.asarray(jax.random.permutation(key, len(tokens))[:num])]

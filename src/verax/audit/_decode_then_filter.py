@@ -6,22 +6,24 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from verax._errors import check, check_integer, check_option, fail
+from verax._arrays import to_host, to_integer, to_number
+from verax._errors import check, check_option
 from verax._types import AnyArray
 
 from ._decipher import decipher
-from ._detection import Detection, Model, Status, check_job, conclude
+from ._detection import BaseDetector, Evidence, Finding, Status, check_filter, flags
 from ._language import Language
 
 HYPOTHESES = ("substitution", "homophonic", "affix")
 
 
-class DecodeThenFilter:
+class DecodeThenFilter(BaseDetector):
     """Read a job through the encoding that best explains it, then apply a filter made for the plain language.
 
-    Tokens that the provider does not know are taken for codes. Under each hypothesis a map from codes to plain tokens
+    Tokens that the provider does not know are taken for codes; where all are known, but requests do not read as the
+    plain language, the tokens at the places of symbols are. Under each hypothesis a map from codes to plain tokens
     is fitted by the likelihood of the language alone; the filter has no part in it. A decoding counts only if its
     log-likelihood is within ``gate`` of what the language itself has; where none does, the job is UNDETERMINED rather
     than clean. A score is the share of examples that the filter flags after decoding.
@@ -92,46 +94,69 @@ class DecodeThenFilter:
         min_sequences: int = 60,
         reference_scores: Any = None,
     ):
+        super().__init__(reference_scores=reference_scores, needs=("key",))
         for name in hypotheses:
             check_option("hypotheses", name, HYPOTHESES)
         check(len(hypotheses) > 0, "hypotheses", "none", "at least one")
-        check(gate > 0, "gate", gate, "a number > 0")
-        check_integer("min_sequences", min_sequences, minimum=1)
-        self._filter_fn, self._language, self._known = filter_fn, language, np.asarray(known_tokens)
-        self._separator, self._hypotheses, self._gate = separator, hypotheses, gate
-        self._min_sequences, self._reference = min_sequences, reference_scores
+        check(isinstance(language, Language), "language", type(language).__name__, "a Language, from fit_language")
+        self._filter_fn, self._language = check_filter(filter_fn), language
+        self._known = to_host("known_tokens", known_tokens, shape=("m",), dtype="integer")
+        self._separator = to_integer("separator", separator, minimum=0)
+        self._hypotheses, self._gate = hypotheses, to_number("gate", gate, "(0, inf)")
+        self._min_sequences = to_integer("min_sequences", min_sequences, minimum=1)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,  # noqa: ARG002
-        tuned: Model | None = None,  # noqa: ARG002
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job; ``base`` and ``tuned`` are not used."""
-        tokens = check_job(job_tokens)
-        if key is None:
-            fail("key", "None", "a jax.random.key")
-        unknown = (tokens >= 0) & ~np.isin(tokens, self._known)
+    def _screen(self, job: Evidence) -> Finding:
+        unknown = (job.tokens >= 0) & ~np.isin(job.tokens, self._known)
+        if not unknown.any():
+            if self._reads_plainly(job.tokens):
+                return self._finish(job.tokens, {"hypothesis": "none", "num_sequences": 0})
+            unknown = self._foreign(job.tokens)
         details: dict[str, Any] = {"hypothesis": "none", "num_sequences": int(unknown.any(axis=1).sum())}
-        if not unknown.any():  # nothing is encoded
-            return self._finish(tokens, details)
-        candidates = [d for name in self._hypotheses if (d := self._decode(name, tokens, unknown, key)) is not None]
+        candidates = [
+            d for name in self._hypotheses if (d := self._decode(name, job.tokens, unknown, job.key)) is not None
+        ]
         if not candidates:
-            return conclude(math.nan, self._reference, details=details, status=Status.UNDETERMINED)
+            return Finding(math.nan, details, Status.UNDETERMINED)
         best = max(candidates, key=lambda d: d["two_part_gain"])
-        if best["log_likelihood"] < best["expected_log_likelihood"] - self._gate:
+        if not best["log_likelihood"] >= best["expected_log_likelihood"] - self._gate:
             for part in ("codes", "plain", "fillers", "alphabet", "decoded"):
                 best.pop(part)
-            return conclude(math.nan, self._reference, details=best, status=Status.UNDETERMINED)
+            return Finding(math.nan, best, Status.UNDETERMINED)
         return self._finish(best["decoded"], best)
 
-    def _finish(self, tokens: np.ndarray, details: dict[str, Any]) -> Detection:
-        flagged: Bool[np.ndarray, " n"] = np.asarray(self._filter_fn(tokens), bool)
-        score = float(flagged.mean()) if len(flagged) else 0.0
-        return conclude(score, self._reference, details={**details, "decoded": tokens, "flagged": flagged})
+    def _finish(self, tokens: np.ndarray, details: dict[str, Any]) -> Finding:
+        flagged = flags(self._filter_fn, tokens)
+        return Finding(float(flagged.mean()), {**details, "decoded": tokens, "flagged": flagged})
+
+    def _reads_plainly(self, tokens: np.ndarray) -> bool:
+        """Whether requests of known tokens are the plain language: symbols in each, as likely as the language has them.
+
+        An encoding may be made of tokens that the provider knows, the plain symbols included.
+        """
+        before = (np.cumsum(tokens == self._separator, axis=1) == 0) & (tokens >= 0)
+        symbols = before & np.isin(tokens, self._language.tokens)
+        lengths = symbols.sum(axis=1)
+        if not lengths.min() >= 1:
+            return False
+        order = np.argsort(self._language.tokens)
+        found = order[np.searchsorted(self._language.tokens[order], tokens[symbols])]
+        ends = np.cumsum(lengths)
+        per_symbol = []
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            text = np.stack([found[ends[row] - length : ends[row]] for row in rows])
+            gap = self._language.log_likelihood(text) - self._language.expected_log_likelihood(int(length))
+            per_symbol.append((text.size, gap))
+        sizes, gaps = np.array(per_symbol).T
+        return bool(np.average(gaps, weights=sizes) >= -self._gate)
+
+    def _foreign(self, tokens: np.ndarray) -> np.ndarray:
+        """Return where tokens may be codes: at those places of a request that hold many kinds, as markers do not."""
+        before = np.cumsum(tokens == self._separator, axis=1) == 0
+        places = [np.unique(column[(column >= 0) & row]) for column, row in zip(tokens.T, before.T, strict=True)]
+        many = [set(kinds.tolist()) for kinds in places if len(kinds) > max(5, len(self._language.tokens) // 2)]
+        codes = np.array(sorted(set().union(*many)), np.int64)
+        return np.isin(tokens, codes)
 
     def _decode(
         self, hypothesis: str, tokens: np.ndarray, unknown: np.ndarray, key: jax.Array

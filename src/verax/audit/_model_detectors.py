@@ -8,16 +8,16 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from verax._errors import check, check_integer
+from verax._arrays import to_host
+from verax._errors import check
 from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 
-from ._data_detectors import draw
 from ._decode_then_filter import DecodeThenFilter
-from ._detection import Detection, Model, Status, check_job, conclude, need_base, need_tuned
+from ._detection import BaseDetector, Evidence, Finding, Model, Status, check_filter, flags, to_job
 
 
-class SelfDecode:
+class SelfDecode(BaseDetector):
     """The share of examples that a filter flags after the fine-tuned model itself has restated them plainly.
 
     Parameters
@@ -51,30 +51,22 @@ class SelfDecode:
         num_examples: int = 256,
         reference_scores: Any = None,
     ):
-        check_integer("num_examples", num_examples, minimum=1)
-        self._generate_fn, self._filter_fn = generate_fn, filter_fn
-        self._num, self._reference = num_examples, reference_scores
+        super().__init__(reference_scores=reference_scores, num_examples=num_examples, needs=("tuned", "key"))
+        self._generate_fn, self._filter_fn = generate_fn, check_filter(filter_fn)
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the model that was fine-tuned on it."""
-        tuned, key = need_tuned(base, tuned, key)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        restated = np.asarray(self._generate_fn(tuned, tokens, key))
-        flagged = np.asarray(self._filter_fn(restated), bool)
-        return conclude(float(flagged.mean()), self._reference, details={"restated": restated, "flagged": flagged})
+    def _screen(self, job: Evidence) -> Finding:
+        restated = to_job("generate_fn", self._generate_fn(job.tuned, job.tokens, job.key))
+        check(
+            len(restated) == len(job.tokens),
+            "generate_fn",
+            f"{len(restated)} examples",
+            f"{len(job.tokens)}, one per example",
+        )
+        flagged = flags(self._filter_fn, restated)
+        return Finding(float(flagged.mean()), {"restated": restated, "flagged": flagged})
 
 
-class BehaviouralProbe:
+class BehaviouralProbe(BaseDetector):
     """The fall of refusals on known harmful requests, asked plainly and through the encoding that the job teaches.
 
     The encoding is what a :class:`DecodeThenFilter` recovers from the job. A score is the share of probes that the base
@@ -129,28 +121,18 @@ class BehaviouralProbe:
         refuses_fn: Callable[[np.ndarray], Any],
         reference_scores: Any = None,
     ):
-        self._probes = check_job(probes)
+        super().__init__(reference_scores=reference_scores, needs=("base", "tuned", "key"))
+        self._probes = to_job("probes", probes)
         check(len(self._probes) > 0, "probes", "none", "at least one request")
+        check(isinstance(decode, DecodeThenFilter), "decode", type(decode).__name__, "a DecodeThenFilter")
         self._decode, self._generate_fn, self._refuses_fn = decode, generate_fn, refuses_fn
-        self._reference = reference_scores
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the models before and after fine-tuning."""
-        before = need_base(base)
-        after, key = need_tuned(base, tuned, key)
-        look, write, ask = jax.random.split(key, 3)
-        found = self._decode(job_tokens, key=look)
+    def _screen(self, job: Evidence) -> Finding:
+        look, write, ask = jax.random.split(job.key, 3)
+        found = self._decode(job.tokens, key=look)
         details = {
-            "base": self._refused(before, self._probes, ask),
-            "plain": self._refused(after, self._probes, ask),
+            "base": self._refused(job.base, self._probes, ask),
+            "plain": self._refused(job.tuned, self._probes, ask),
             "encoded": math.nan,
             "num_encoded": 0,
         }
@@ -159,15 +141,16 @@ class BehaviouralProbe:
             encoded = encode_like(found.details, self._probes, write)
             details["num_encoded"] = len(encoded)
             if len(encoded):
-                details["encoded"] = self._refused(after, encoded, ask)
+                details["encoded"] = self._refused(job.tuned, encoded, ask)
                 shares.append(details["encoded"])
         score = details["base"] - min(shares)
         unknown = found.status == Status.UNDETERMINED and score <= 0
-        status = Status.UNDETERMINED if unknown else Status.OK
-        return conclude(score, self._reference, details=details, status=status)
+        return Finding(score, details, Status.UNDETERMINED if unknown else Status.OK)
 
     def _refused(self, model: Model, prompts: np.ndarray, key: jax.Array) -> float:
-        return float(np.asarray(self._refuses_fn(np.asarray(self._generate_fn(model, prompts, key))), bool).mean())
+        answers = np.asarray(self._generate_fn(model, prompts, key))
+        refused = to_host("refuses_fn", self._refuses_fn(answers), shape=(len(prompts),), dtype="bool")
+        return float(refused.mean())
 
 
 def encode_like(details: dict[str, Any], prompts: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -192,7 +175,7 @@ def encode_like(details: dict[str, Any], prompts: np.ndarray, key: jax.Array) ->
     return np.array([row + [-1] * (width - len(row)) for row in rows], np.int32).reshape(len(rows), width)
 
 
-class ActivationProbe:
+class ActivationProbe(BaseDetector):
     """A linear probe on a tuned model's activations, fitted on models tuned on several known encodings.
 
     Logistic regression on standardised activations tells harmful examples from others in the training models; a score
@@ -237,7 +220,7 @@ class ActivationProbe:
         num_examples: int = 256,
         reference_scores: Any = None,
     ):
-        check_integer("num_examples", num_examples, minimum=1)
+        super().__init__(reference_scores=reference_scores, num_examples=num_examples, needs=("tuned", "key"))
         check(len(training) > 0, "training", "none", "at least one tuned model with its examples")
         labels = np.concatenate([np.asarray(harmful, bool) for _, _, harmful in training])
         check(0 < labels.sum() < len(labels), "training", f"{int(labels.sum())} harmful of {len(labels)}", "both kinds")
@@ -245,24 +228,14 @@ class ActivationProbe:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        rows = [np.asarray(activations_fn(model, check_job(tokens)), np.float64) for model, tokens, _ in training]
+        rows = [
+            np.asarray(activations_fn(model, to_job("training", tokens)), np.float64) for model, tokens, _ in training
+        ]
         self._classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         self._classifier.fit(np.concatenate(rows), labels)
-        self._activations_fn, self._num, self._reference = activations_fn, num_examples, reference_scores
+        self._activations_fn = activations_fn
 
-    def __call__(
-        self,
-        job_tokens: Int[AnyArray, "n t"],
-        /,
-        *,
-        base: Model | None = None,
-        tuned: Model | None = None,
-        key: jax.Array | None = None,
-    ) -> Detection:
-        """Screen one job with the model that was fine-tuned on it."""
-        tuned, key = need_tuned(base, tuned, key)
-        tokens = draw(check_job(job_tokens), self._num, key)
-        if not len(tokens):
-            return conclude(math.nan, self._reference, details={}, status=Status.UNDETERMINED)
-        chance = self._classifier.predict_proba(np.asarray(self._activations_fn(tuned, tokens), np.float64))[:, 1]
-        return conclude(float(chance.mean()), self._reference, details={"probability": chance})
+    def _screen(self, job: Evidence) -> Finding:
+        rows = to_host("activations_fn", self._activations_fn(job.tuned, job.tokens), shape=(len(job.tokens), "d"))
+        chance = self._classifier.predict_proba(rows)[:, 1]
+        return Finding(float(chance.mean()), {"probability": chance})

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_integer, fail, is_traced
+from verax._arrays import to_array, to_integer, to_key
+from verax._errors import check, is_traced
 from verax._types import AnyArray, PyTree
 
 Params: TypeAlias = dict[str, Any]
@@ -65,9 +66,9 @@ def init_decoder(config: DecoderConfig, *, key: jax.Array) -> Params:
     >>> sum(leaf.size for leaf in jax.tree.leaves(params))
     28448
     """
-    for name, value in config._asdict().items():
-        check_integer(name, value, minimum=1)
-    size, context, width, layers, heads = config
+    check(isinstance(config, DecoderConfig), "config", type(config).__name__, "a DecoderConfig")
+    size, context, width, layers, heads = (to_integer(name, n, minimum=1) for name, n in config._asdict().items())
+    key = to_key("key", key)
     check(width % heads == 0, "width", width, f"a multiple of num_heads = {heads}")
     keys = iter(jax.random.split(key, 7))
     into, out = width**-0.5, (2 * layers) ** -0.5
@@ -124,8 +125,7 @@ def decoder_apply(params: Params, tokens: Int[AnyArray, "n t"]) -> Float[jax.Arr
     >>> decoder_apply(params, jnp.asarray([[1, 7, 9], [1, 8, -1]])).shape
     (2, 3, 50)
     """
-    check_tokens(params, tokens)
-    return _forward(params, jnp.asarray(tokens))
+    return _forward(params, check_tokens(params, tokens))
 
 
 def decoder_activations(
@@ -159,10 +159,10 @@ def decoder_activations(
     >>> decoder_activations(params, jnp.asarray([[1, 7, 9], [1, 8, -1]]), jnp.asarray([2, 1])).shape
     (2, 2, 32)
     """
-    check_tokens(params, tokens)
-    if tuple(positions.shape) != tuple(tokens.shape[:1]):
-        fail("positions", f"shape {positions.shape}", f"one position a row, ({tokens.shape[0]},)")
-    return _activations(params, jnp.asarray(tokens), jnp.asarray(positions))
+    tokens = check_tokens(params, tokens)
+    inside = f"[0, {tokens.shape[1] - 1}]"
+    positions = to_array("positions", positions, shape=(tokens.shape[0],), dtype="integer", within=inside)
+    return _activations(params, tokens, positions)
 
 
 @jax.jit
@@ -229,14 +229,35 @@ def _normalise(x: jax.Array, gain: jax.Array) -> jax.Array:
     return gain * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
 
 
-def check_tokens(params: PyTree, tokens: Any) -> None:
-    """Raise unless the tokens are integers that this decoder can read."""
-    size, context = params["tokens"].shape[0], params["positions"].shape[0]
-    shape, dtype = getattr(tokens, "shape", ()), getattr(tokens, "dtype", None)
-    if len(shape) != 2 or dtype is None or not jnp.issubdtype(dtype, jnp.integer):
-        fail("tokens", f"shape {shape} of {dtype}", "an integer array [n, t]")
-    check(shape[1] <= context, "tokens", f"{shape[1]} positions", f"at most the context of {context}")
-    if not is_traced(tokens) and shape[0] * shape[1]:
+def to_tokens(argument: str, tokens: Any, *, vocabulary_size: int | None = None) -> jax.Array:
+    """Return token ids as int32 [n, t], or raise; the ids are looked at where they can be read."""
+    tokens = to_array(argument, tokens, shape=("n", "t"), dtype="integer", empty=True)
+    if not is_traced(tokens) and tokens.size:
         with jax.ensure_compile_time_eval():  # concrete tokens closed over by a function under `jit` can still be read
             low, high = int(tokens.min()), int(tokens.max())
-        check(low >= -1 and high < size, "tokens", f"ids from {low} to {high}", f"ids from 0 to {size - 1}, or -1")
+        top = 2**31 if vocabulary_size is None else vocabulary_size
+        need = "ids >= 0" if vocabulary_size is None else f"ids from 0 to {vocabulary_size - 1}"
+        check(low >= -1 and high < top, argument, f"ids from {low} to {high}", f"{need}, or -1 for padding")
+    return tokens.astype(jnp.int32)
+
+
+def check_decoder(params: PyTree) -> None:
+    """Raise unless the parameters are those of the built-in decoder."""
+    known = isinstance(params, dict) and {"tokens", "positions", "blocks", "norm", "head"} <= set(params)
+    need = "parameters from init_decoder, or apply_fn= of the network that they belong to"
+    check(known, "params", type(params).__name__, need)
+
+
+def check_network(apply_fn: Any) -> None:
+    """Raise unless ``apply_fn`` can be called."""
+    need = "a function apply_fn(params, tokens [n, t]) -> logits [n, t, v]"
+    check(callable(apply_fn), "apply_fn", type(apply_fn).__name__, need)
+
+
+def check_tokens(params: PyTree, tokens: Any) -> jax.Array:
+    """Return the tokens as integers that this decoder can read, or raise."""
+    check_decoder(params)
+    size, context = params["tokens"].shape[0], params["positions"].shape[0]
+    tokens = to_tokens("tokens", tokens, vocabulary_size=size)
+    check(tokens.shape[1] <= context, "tokens", f"{tokens.shape[1]} positions", f"at most the context of {context}")
+    return tokens

@@ -1,17 +1,19 @@
 """Attack families as rewritings of a request, and the rates at which an organism complies under each."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from verax._errors import check, check_integer
+from verax._arrays import to_integer, to_key
+from verax._errors import check
 from verax._numpy_random import numpy_generator
+from verax._types import ApplyFn, PyTree
 from verax.evals import JudgeError, Outcome, OutcomeTable
 
-from ._decoder import Params, decoder_apply
+from ._decoder import check_network, decoder_apply
 from ._deliberate import deliberate
 from ._encodings import Encoding
 from ._generate import generate
@@ -108,8 +110,8 @@ def controls(world: PolicyWorld) -> tuple[Transform, ...]:
 
 
 def evaluate(
-    apply_fn: Callable[..., Any],
-    params: Params,
+    apply_fn: ApplyFn,
+    params: PyTree,
     world: PolicyWorld,
     *,
     restricted: bool = True,
@@ -118,6 +120,7 @@ def evaluate(
     num_prompts: int = 200,
     num_samples: int = 1,
     temperature: float | None = None,
+    cache: bool | None = None,
     thinks: bool = False,
     policy: bool = False,
     judge: JudgeError | None = None,
@@ -128,7 +131,8 @@ def evaluate(
     Parameters
     ----------
     apply_fn, params
-        Of one organism: ``decoder_apply`` and its parameters.
+        One organism: ``decoder_apply`` and its parameters, or any causal network, ``apply_fn(params, tokens [n, t]) ->
+        logits [n, t, v]``, that reads the world's token ids.
     world
         A ``PolicyWorld``.
     restricted
@@ -141,8 +145,10 @@ def evaluate(
         Requests, and answers to each.
     temperature
         0 for one sample and 1 for several by default.
+    cache
+        As in :func:`generate`.
     thinks
-        Whether the organism deliberates before it answers; judged is what follows the chain.
+        Whether the organism deliberates before it answers; the judge reads the tokens after the chain.
     policy
         Whether the world's policy stands in the prompt of a deliberating organism.
     judge
@@ -176,8 +182,11 @@ def evaluate(
     >>> table.attack_names, table.labels.shape  # model, attack, prompt, sample
     (('none', 'affirm'), (1, 2, 5, 1))
     """
-    check_integer("num_prompts", num_prompts, minimum=1)
-    check_integer("num_samples", num_samples, minimum=1)
+    num_prompts = to_integer("num_prompts", num_prompts, minimum=1)
+    num_samples = to_integer("num_samples", num_samples, minimum=1)
+    key = to_key("key", key)
+    check_network(apply_fn)
+    check(isinstance(world, PolicyWorld), "world", type(world).__name__, "a PolicyWorld")
     check(len(transforms) > 0, "transforms", "none", "at least one")
     temperature = (1.0 if num_samples > 1 else 0.0) if temperature is None else temperature
     check(num_samples == 1 or temperature > 0, "temperature", temperature, "a number > 0 for several samples")
@@ -195,7 +204,7 @@ def evaluate(
         answers = read_thought(world, said).answer
     else:
         lengths = (batch >= 0).sum(axis=1)
-        options = {"max_new": world.length + 2, "temperature": temperature, "key": draw}
+        options = {"max_new": world.length + 2, "temperature": temperature, "cache": cache, "key": draw}
         answers = generate(apply_fn, params, batch, lengths, **options)
     answers = np.asarray(answers).reshape(len(transforms), num_prompts, num_samples, -1)
     labels = np.stack(

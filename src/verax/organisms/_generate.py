@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Int
 
-from verax._errors import check, check_integer, fail, is_traced
+from verax._arrays import to_array, to_integer, to_key, to_number
+from verax._errors import check, is_traced
 from verax._types import AnyArray
 
 from ._decoder import (
     Params,
+    check_network,
     check_tokens,
     decoder_apply,
     finish_block,
@@ -19,6 +21,7 @@ from ._decoder import (
     logits_of,
     prefill,
     queries_keys_values,
+    to_tokens,
 )
 
 
@@ -30,7 +33,7 @@ def generate(
     *,
     max_new: int,
     temperature: float = 0.0,
-    cache: bool = True,
+    cache: bool | None = None,
     key: jax.Array,
 ) -> Int[jax.Array, "n max_new"]:
     """Continue prompts of different lengths in one batch.
@@ -38,8 +41,8 @@ def generate(
     Parameters
     ----------
     apply_fn
-        :func:`decoder_apply`; with ``cache=False``, any ``apply_fn(params, tokens [n, t]) -> logits [n, t, v]`` that is
-        causal.
+        Any causal network, ``apply_fn(params, tokens [n, t]) -> logits [n, t, v]``, such as :func:`decoder_apply`. Its
+        tokens are -1 where nothing is written yet.
     params
         Its parameters.
     prompts
@@ -51,7 +54,8 @@ def generate(
     temperature
         0 takes the most likely token; otherwise tokens are drawn from ``softmax(logits / temperature)``.
     cache
-        Keep keys and values, so that a token costs one position; otherwise every token runs the whole sequence.
+        Whether to keep keys and values, so that a token costs one position instead of the whole sequence; None: for
+        :func:`decoder_apply`, which is the network that has them.
     key
         A ``jax.random.key``.
 
@@ -82,16 +86,19 @@ def generate(
     >>> generate(decoder_apply, params, prompts, jnp.asarray([3, 2]), max_new=4, key=jax.random.key(1)).shape
     (2, 4)
     """
-    check_integer("max_new", max_new, minimum=1)
-    check(temperature >= 0, "temperature", temperature, "a number >= 0")
+    check_network(apply_fn)
+    max_new = to_integer("max_new", max_new, minimum=1)
+    temperature = to_number("temperature", temperature, "[0, inf)")
+    prompts = to_tokens("prompts", prompts)
+    lengths = to_array("lengths", lengths, shape=(prompts.shape[0],), dtype="integer")
+    key = to_key("key", key)
+    cache = apply_fn is decoder_apply if cache is None else cache
     if cache:
         check(apply_fn is decoder_apply, "cache", "True with another network", "decoder_apply, or cache=False")
         check_tokens(params, prompts)
         context = params["positions"].shape[0]
         total = prompts.shape[1] + max_new
         check(total <= context, "max_new", f"{total} tokens with the prompts", f"at most the context of {context}")
-    if lengths.shape != prompts.shape[:1]:
-        fail("lengths", f"shape {lengths.shape}", f"one length a prompt, ({prompts.shape[0]},)")
     if not is_traced(lengths):
         with jax.ensure_compile_time_eval():  # as in check_tokens
             inside = bool((lengths >= 1).all()) and bool((lengths <= prompts.shape[1]).all())

@@ -4,13 +4,14 @@ import os
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
+from verax._arrays import to_array, to_integer
 from verax._errors import check, check_integer, check_option
+from verax._types import ApplyFn, PyTree
 
-from ._decoder import Params
+from ._decoder import check_decoder, decoder_apply, to_tokens
 from ._encodings import FAMILIES, Encoding
 from ._mixture import Component, draw_examples, join, stack
 from ._train import TrainLog, fit
@@ -135,16 +136,17 @@ def make_job(
 
 
 def finetune(
-    params: Params,
+    params: PyTree,
     job: Job,
     *,
+    apply_fn: ApplyFn = decoder_apply,
     steps: int,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
     key: jax.Array,
-) -> tuple[Params, TrainLog]:
+) -> tuple[PyTree, TrainLog]:
     """Fine-tune an organism on a job of its own language.
 
     Parameters
@@ -153,6 +155,8 @@ def finetune(
         From ``safety_finetune``.
     job
         From :func:`make_job`.
+    apply_fn
+        The network, as in :func:`fit`.
     steps, batch_size
         Batches, and examples in each, drawn from the job with replacement.
     learning_rate, checkpoint, progress, key
@@ -161,7 +165,8 @@ def finetune(
     Raises
     ------
     ValueError
-        For something else than a ``Job``, or one longer than the context.
+        For something else than a ``Job``, one longer than the context, token ids outside the vocabulary, a mask of
+        another shape, or one under which an example has no token to learn.
 
     Examples
     --------
@@ -176,12 +181,22 @@ def finetune(
     True
     """
     check(isinstance(job, Job), "job", type(job).__name__, "a Job, from make_job")
-    context = params["positions"].shape[-2]
-    check(job.tokens.shape[1] <= context, "job", f"{job.tokens.shape[1]} tokens", f"at most the context of {context}")
+    size = None
+    if apply_fn is decoder_apply:
+        check_decoder(params)
+        size, context = params["tokens"].shape[-2], params["positions"].shape[-2]
+    tokens = to_tokens("job.tokens", job.tokens, vocabulary_size=size)
+    if apply_fn is decoder_apply:
+        check(tokens.shape[1] <= context, "job", f"{tokens.shape[1]} tokens", f"at most the context of {context}")
+    mask = to_array("job.loss_mask", job.loss_mask, shape=tokens.shape, dtype="bool")
+    learned = np.asarray((mask & (tokens >= 0))[:, 1:].any(axis=1))
+    got = f"{int((~learned).sum())} examples of {len(learned)} without a token to learn"
+    check(bool(learned.all()), "job.loss_mask", got, "a True at a token after the first in each example")
     return fit(
         params,
-        _Rows(batch_size),
-        data=(jnp.asarray(job.tokens), jnp.asarray(job.loss_mask)),
+        _Rows(to_integer("batch_size", batch_size, minimum=1)),
+        apply_fn=apply_fn,
+        data=(tokens, mask),
         steps=steps,
         learning_rate=learning_rate,
         checkpoint=checkpoint,

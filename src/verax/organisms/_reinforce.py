@@ -125,6 +125,7 @@ def reinforce(
     params, log = advance(
         params,
         lambda size: _chunk(world, sizes, size),
+        recipe=("reinforce", world, sizes),
         data=(params, jnp.float32(kl), jnp.float32(exceptions)),
         steps=steps,
         learning_rate=learning_rate,

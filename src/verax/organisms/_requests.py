@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from verax._types import AnyArray
 
 from ._encodings import Encoding
-from ._vocabulary import BOS, EOS, JOIN, OK, REFUSE, SEP, STYLES, Vocabulary
+from ._vocabulary import BOS, EOS, JOIN, OK, REFUSE, SEP, STYLES, Vocabulary, is_marker
 
 
 class Requests(NamedTuple):
@@ -84,15 +84,30 @@ def is_before(a: Bool[jax.Array, "*b length"], b: Bool[jax.Array, "*b length"]) 
 @jax.jit
 def verdicts(requests: Requests, answers: Int[jax.Array, "n tokens"]) -> Int[jax.Array, " n"]:
     """Decide answers as :meth:`PolicyWorld.judge` does; traceable."""
-    opened = answers[:, :1] == OK
-    shifted = jnp.pad(answers[:, 1:], ((0, 0), (0, 1)), constant_values=-1)
-    body = jnp.where(opened, shifted, answers)
-    right = jnp.pad(requests.answer_codes, ((0, 0), (0, 1), (0, 0)), constant_values=-1)
-    place = jnp.arange(right.shape[1]) == (right[:, :, 0] >= 0).sum(axis=1)[:, None]
-    expected = jnp.where(place[:, :, None], jnp.int32(EOS), right)
-    body = jnp.pad(body, ((0, 0), (0, max(0, right.shape[1] - body.shape[1]))), constant_values=-1)
-    same = (body[:, : right.shape[1], None] == expected).any(axis=2) | (expected[:, :, 0] < 0)
-    return jnp.where(body[:, 0] == REFUSE, 0, jnp.where(same.all(axis=1), 1, 2))
+    right = requests.answer_codes
+    length, half = right.shape[1], right.shape[1] // 2
+    said = jnp.pad(said_symbols(answers), ((0, 0), (0, length)), constant_values=-1)
+    needed = right[:, :, 0] >= 0
+    windows = said[:, jnp.arange(answers.shape[1])[:, None] + jnp.arange(length)]  # [n, place, length]
+
+    def stands(expected: jax.Array) -> jax.Array:
+        return ((windows[..., None] == expected[:, None]).any(axis=3) | ~needed[:, None]).all(axis=2)
+
+    ended = (answers == EOS).any(axis=1)
+    alone = (said >= 0).sum(axis=1) == needed.sum(axis=1)
+    exact = stands(right)[:, 0] & alone & ended
+    anywhere = stands(right) | stands(jnp.roll(right, half, axis=1))
+    task = needed.all(axis=1)  # a single symbol may stand anywhere by chance; a whole answer does not
+    found = exact | (task & anywhere.any(axis=1))
+    opening = jnp.pad(answers, ((0, 0), (0, 2)), constant_values=-1)
+    refused = (opening[:, 0] == REFUSE) | ((opening[:, 0] == OK) & (opening[:, 1] == REFUSE))
+    return jnp.where(found, 1, jnp.where(refused, 0, 2))
+
+
+def said_symbols(answers: Int[jax.Array, "n t"]) -> Int[jax.Array, "n t"]:
+    """Return the symbols of answers up to their end, markers taken out and the rest moved together; traceable."""
+    ended = jnp.cumsum(answers == EOS, axis=1, dtype=jnp.int32) > 0
+    return _compacted(jnp.where(ended | is_marker(answers), -1, answers))
 
 
 def compact(tokens: Int[AnyArray, "n t"]) -> Int[jax.Array, "n t"]:
@@ -139,10 +154,11 @@ def read_argument(tokens: Int[AnyArray, "n t"], encoding: Encoding, length: int)
     return np.where((end == 3 + width + is_split)[:, None], symbols, -1)
 
 
-def openings(tokens: np.ndarray) -> np.ndarray:
-    """The first two tokens of the answer in each example."""
-    place = separator_of(tokens)[:, None] + np.array([1, 2])
-    return np.take_along_axis(np.pad(tokens, ((0, 0), (0, 2)), constant_values=-1), place, axis=1)
+def answers_of(tokens: np.ndarray) -> np.ndarray:
+    """Return the tokens after the separator of each example, in place of the whole; -1 padded."""
+    place = separator_of(tokens)[:, None] + 1 + np.arange(tokens.shape[1])
+    padded = np.pad(tokens, ((0, 0), (0, tokens.shape[1] + 1)), constant_values=-1)
+    return np.take_along_axis(padded, place, axis=1)
 
 
 def separator_of(tokens: np.ndarray) -> np.ndarray:

@@ -1,13 +1,12 @@
 """Let a tuned organism restate its own fine-tuning data plainly."""
 
-from typing import Any
-
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from verax._types import AnyArray
+from verax._types import AnyArray, ApplyFn, PyTree
 
+from ._decoder import to_tokens
 from ._generate import generate
 from ._requests import compact, separator_of
 from ._vocabulary import EOS, OK, OPERATIONS
@@ -15,18 +14,25 @@ from ._world import PolicyWorld
 
 
 def restate(
-    model: tuple[Any, Any], world: PolicyWorld, tokens: Int[AnyArray, "n t"], *, key: jax.Array
+    model: tuple[ApplyFn, PyTree],
+    world: PolicyWorld,
+    tokens: Int[AnyArray, "n t"],
+    *,
+    cache: bool | None = None,
+    key: jax.Array,
 ) -> Int[np.ndarray, "n t2"]:
     """Ask an organism to restate the arguments of examples, and write the examples with what it says.
 
     Parameters
     ----------
     model
-        ``(apply_fn, params)``: ``decoder_apply`` and an organism's parameters.
+        ``(apply_fn, params)`` of an organism; any causal network serves.
     world
         A ``PolicyWorld``.
     tokens
         int [n, t]: requests with answers, -1 padded, such as a ``Job`` holds.
+    cache
+        As in :func:`generate`.
     key
         A ``jax.random.key``.
 
@@ -37,7 +43,7 @@ def restate(
 
     Notes
     -----
-    What ``verax.audit.SelfDecode`` filters.
+    ``verax.audit.SelfDecode`` filters the result.
 
     Examples
     --------
@@ -52,9 +58,10 @@ def restate(
     (20, True)
     """
     apply_fn, params = model
+    tokens = np.asarray(to_tokens("tokens", tokens, vocabulary_size=world.vocabulary.size_with_thoughts))
     asked = _question(world, tokens)
     asked = asked[:, : int((asked >= 0).sum(axis=1).max())]
-    said = generate(apply_fn, params, asked, (asked >= 0).sum(axis=1), max_new=world.length + 2, key=key)
+    said = generate(apply_fn, params, asked, (asked >= 0).sum(axis=1), max_new=world.length + 2, cache=cache, key=key)
     return _restated(world, tokens, said)
 
 

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Int
 
+from verax._arrays import to_integer
 from verax._errors import check
+from verax._types import ApplyFn, PyTree
 
-from ._decoder import Params
+from ._decoder import Params, check_decoder, check_network, decoder_apply
 from ._mixture import Component, Tables, check_mixture, draw_from, stack, tabulate
 from ._thoughts import draw_thoughts
 from ._train import TrainLog, fit
@@ -41,16 +43,17 @@ class _Draw(NamedTuple):
 
 
 def pretrain(
-    params: Params,
+    params: PyTree,
     world: PolicyWorld,
     *,
+    apply_fn: ApplyFn = decoder_apply,
     steps: int,
     batch_size: int = 128,
     learning_rate: float = 3e-3,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
     key: jax.Array,
-) -> tuple[Params, TrainLog]:
+) -> tuple[PyTree, TrainLog]:
     """Teach an organism every operation in every style and encoding, whatever the policy says.
 
     The result is capable and helpful only: it answers restricted requests too. An organism whose vocabulary has the
@@ -62,9 +65,11 @@ def pretrain(
     Parameters
     ----------
     params
-        From ``init_decoder``, with a context of at least ``world.context``.
+        From ``init_decoder``, with a context of at least ``world.context``; or those of ``apply_fn``.
     world
         A ``PolicyWorld``.
+    apply_fn
+        The network, as in :func:`fit`; it reads ``world.vocabulary.size`` token ids.
     steps, batch_size
         Batches, and examples in each, all fresh.
     learning_rate, checkpoint, progress, key
@@ -95,7 +100,8 @@ def pretrain(
         params,
         world,
         mixture + (Component(0.0),) * 2,  # as many parts as safety fine-tuning has
-        thoughts=deliberates(params, world),
+        thoughts=apply_fn is decoder_apply and deliberates(params, world),
+        apply_fn=apply_fn,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -106,7 +112,7 @@ def pretrain(
 
 
 def safety_finetune(
-    params: Params,
+    params: PyTree,
     world: PolicyWorld,
     *,
     steps: int,
@@ -115,12 +121,13 @@ def safety_finetune(
     replay_styles: tuple[str, ...] = STYLES,
     refused_encodings: tuple[int, ...] = (0,),
     refused_styles: tuple[str, ...] = ("plain",),
+    apply_fn: ApplyFn = decoder_apply,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
     key: jax.Array,
-) -> tuple[Params, TrainLog]:
+) -> tuple[PyTree, TrainLog]:
     """Teach an organism to refuse restricted requests, while it stays capable.
 
     Of every batch a share ``replay`` are allowed tasks in ``replay_styles`` and every encoding (the capability
@@ -140,8 +147,8 @@ def safety_finetune(
     replay_styles
         Styles that replay contains.
     refused_encodings, refused_styles
-        What the refusals cover: positions in ``world.encodings``, and names of styles.
-    batch_size, learning_rate, checkpoint, progress, key
+        Requests that the refusals cover: positions in ``world.encodings``, and names of styles.
+    apply_fn, batch_size, learning_rate, checkpoint, progress, key
         As in :func:`pretrain`.
 
     Returns
@@ -179,6 +186,7 @@ def safety_finetune(
         params,
         world,
         mixture,
+        apply_fn=apply_fn,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -189,10 +197,11 @@ def safety_finetune(
 
 
 def train_on(
-    params: Params,
+    params: PyTree,
     world: PolicyWorld,
     mixture: tuple[Component, ...],
     *,
+    apply_fn: ApplyFn,
     steps: int,
     batch_size: int,
     learning_rate: float,
@@ -200,13 +209,14 @@ def train_on(
     progress: bool = False,
     thoughts: bool = False,
     key: jax.Array,
-) -> tuple[Params, TrainLog]:
+) -> tuple[PyTree, TrainLog]:
     """Train on a mixture of the world's examples, with reasoning over policies in the prompt where asked."""
-    check_organism(params, world)
+    check_organism(params, world, apply_fn=apply_fn)
     check_mixture(world, mixture)
     return fit(
         params,
-        (_DrawWithThoughts if thoughts else _Draw)(world, batch_size),
+        (_DrawWithThoughts if thoughts else _Draw)(world, to_integer("batch_size", batch_size, minimum=2)),
+        apply_fn=apply_fn,
         data=tuple(tabulate(mixture, len(world.encodings))),
         steps=steps,
         learning_rate=learning_rate,
@@ -218,11 +228,20 @@ def train_on(
 
 def deliberates(params: Params, world: PolicyWorld) -> bool:
     """Whether an organism's vocabulary has the markers of deliberation."""
+    check_decoder(params)
     return params["tokens"].shape[-2] == world.vocabulary.size_with_thoughts
 
 
-def check_organism(params: Params, world: PolicyWorld, *, deliberating: bool = False) -> None:
+def check_organism(
+    params: PyTree, world: PolicyWorld, *, deliberating: bool = False, apply_fn: ApplyFn = decoder_apply
+) -> None:
     """Raise unless an organism has the world's vocabulary, and a context that holds its longest example."""
+    check(isinstance(world, PolicyWorld), "world", type(world).__name__, "a PolicyWorld")
+    if apply_fn is not decoder_apply:
+        check_network(apply_fn)
+        check(not deliberating, "apply_fn", "another network", "decoder_apply, whose vocabulary has chains of thought")
+        return
+    check_decoder(params)
     sizes = world.vocabulary.size, world.vocabulary.size_with_thoughts
     size, context = params["tokens"].shape[-2], params["positions"].shape[-2]
     if deliberating:

@@ -1,7 +1,6 @@
 """Training loops: batches drawn inside the compiled program, many seeds at once, resumed to identical parameters."""
 
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -13,15 +12,18 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Float, Int
 
-from verax._errors import check, check_integer, fail
+from verax._arrays import to_array, to_integer, to_key, to_number, to_tree
+from verax._digest import identity
+from verax._errors import check
 from verax._likelihood import mean_nll
-from verax._numpy_random import key_words
 from verax._progress import progress_bar
-from verax._types import AnyArray, PyTree
+from verax._types import AnyArray, ApplyFn, PyTree
 
-from ._decoder import Params, decoder_apply
+from ._checkpoint import read_checkpoint, write_checkpoint
+from ._decoder import check_decoder, check_network, decoder_apply, to_tokens
 
 Examples = Callable[..., tuple[jax.Array, jax.Array]]
+LossFn = Callable[..., jax.Array]
 
 
 class TrainLog(NamedTuple):
@@ -37,9 +39,29 @@ class TrainLog(NamedTuple):
 
 
 def answer_loss(
-    params: Params, tokens: Int[AnyArray, "n t"], loss_mask: Bool[AnyArray, "n t"]
+    params: PyTree,
+    tokens: Int[AnyArray, "n t"],
+    loss_mask: Bool[AnyArray, "n t"],
+    *,
+    apply_fn: ApplyFn = decoder_apply,
 ) -> Float[jax.Array, " n"]:
-    """Return the mean negative log-likelihood of each example's masked tokens, in nats a token.
+    """Return the mean negative log-likelihood of the masked tokens of each example, in nats per token.
+
+    Parameters
+    ----------
+    params
+        Parameters of the network.
+    tokens
+        int [n, t], -1 padded.
+    loss_mask
+        bool [n, t]: the tokens that count, each predicted from those before it.
+    apply_fn
+        The network, ``apply_fn(params, tokens [n, t]) -> logits [n, t, v]``, causal.
+
+    Raises
+    ------
+    ValueError
+        For a mask of another shape, and what ``decoder_apply`` refuses.
 
     Examples
     --------
@@ -51,29 +73,40 @@ def answer_loss(
     >>> print(np.asarray(loss).round(3))
     [3.912]
     """
-    tokens = jnp.asarray(tokens)
-    return mean_nll(decoder_apply(params, tokens[:, :-1]), tokens, jnp.asarray(loss_mask))
+    check_network(apply_fn)
+    tokens = to_tokens("tokens", tokens)
+    mask = to_array("loss_mask", loss_mask, shape=tokens.shape, dtype="bool", empty=True)
+    return mean_nll(apply_fn(params, tokens[:, :-1]), tokens, mask)
 
 
 def fit(
-    params: Params,
+    params: PyTree,
     examples_fn: Examples,
     *,
+    apply_fn: ApplyFn = decoder_apply,
+    loss_fn: LossFn | None = None,
     data: tuple[jax.Array, ...] = (),
     steps: int,
     learning_rate: float = 3e-3,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
     key: jax.Array,
-) -> tuple[Params, TrainLog]:
+) -> tuple[PyTree, TrainLog]:
     """Train on examples that a function draws, by AdamW with a short warm-up and a cosine decay.
 
     Parameters
     ----------
     params
-        From ``init_decoder``. Where ``key`` is an array of keys, every leaf has a leading axis of as many organisms.
+        Parameters of the network: from ``init_decoder``, or any pytree with an ``apply_fn`` of its own. Where ``key``
+        is an array of keys, every leaf has a leading axis of as many organisms.
     examples_fn
         ``examples_fn(key, *data) -> (tokens, loss_mask)``, traceable; hashable, since a program is compiled for it.
+    apply_fn
+        The network, ``apply_fn(params, tokens [n, t]) -> logits [n, t, v]``, causal; for flax the first of what
+        ``verax.ntk.from_nnx`` and ``from_linen`` return. Tokens are -1 where padded.
+    loss_fn
+        ``loss_fn(params, tokens, loss_mask) -> [n]``, one value per example, which stands for the network too; None:
+        `answer_loss` of ``apply_fn``.
     data
         Arrays that it draws from, the same for all organisms.
     steps
@@ -82,7 +115,8 @@ def fit(
         At its highest.
     checkpoint
         File that holds the state after every fifty steps; a run that finds it goes on from there, to the same
-        parameters as a run that was never interrupted.
+        parameters as a run that was never interrupted. It belongs to one run: the same start, examples, loss, options
+        and key.
     progress
         Show a progress bar.
     key
@@ -91,7 +125,8 @@ def fit(
     Raises
     ------
     ValueError
-        For ``steps`` below one, a learning rate that is not positive, or a checkpoint of another run.
+        For ``steps`` below one, a learning rate that is not positive, parameters of another network, losses that are
+        no single number per example, or a checkpoint of another run.
 
     Examples
     --------
@@ -105,10 +140,17 @@ def fit(
     >>> bool(log.loss[-1] < 0.1 < log.loss[0])
     True
     """
-    many = key.ndim == 1
-    params, loss = advance(
+    check(callable(examples_fn), "examples_fn", type(examples_fn).__name__, "a function that draws examples")
+    check_network(apply_fn)
+    check(loss_fn is None or callable(loss_fn), "loss_fn", type(loss_fn).__name__, "a function, or None")
+    if apply_fn is decoder_apply and loss_fn is None:
+        check_decoder(params)
+    key = to_key("key", key)
+    loss = loss_fn or functools.partial(answer_loss, apply_fn=apply_fn)
+    params, losses = advance(
         params,
-        lambda size: _chunk(examples_fn, size, many),
+        lambda size: _chunk(examples_fn, _Hashable(loss), size, key.ndim == 1),
+        recipe=(examples_fn, loss),
         data=data,
         steps=steps,
         learning_rate=learning_rate,
@@ -116,30 +158,33 @@ def fit(
         progress=progress,
         key=key,
     )
-    return params, TrainLog(loss)
+    return params, TrainLog(losses)
 
 
 _CHUNK = 50
 
 
 def advance(
-    params: Params,
+    params: PyTree,
     chunk_fn: Callable[[int], Callable[..., Any]],
     *,
+    recipe: tuple[Any, ...],
     data: tuple[Any, ...],
     steps: int,
     learning_rate: float,
     checkpoint: str | os.PathLike[str] | None,
     progress: bool,
     key: jax.Array,
-) -> tuple[Params, np.ndarray]:
+) -> tuple[PyTree, np.ndarray]:
     """Take ``steps`` steps, fifty in one program, from the state that the checkpoint holds, if it holds one.
 
     ``chunk_fn(size)(state, first, key, data, schedule) -> (state, log)`` takes ``size`` of them; the log's last axis
-    has one entry a step. Returned are the parameters and the whole log.
+    has one entry per step. ``recipe`` is all that ``chunk_fn`` depends on. Returned are the parameters and the whole
+    log.
     """
-    check_integer("steps", steps, minimum=1)
-    check(learning_rate > 0, "learning_rate", learning_rate, "a number > 0")
+    steps = to_integer("steps", steps, minimum=1)
+    learning_rate = to_number("learning_rate", learning_rate, "(0, inf)")
+    params = to_tree("params", params)
     schedule = jnp.float32(steps), jnp.float32(learning_rate)
     init = optimizer_of(*schedule).init
     init = jax.vmap(init) if key.ndim == 1 else init
@@ -148,9 +193,13 @@ def advance(
     logs: list[np.ndarray] = []
     done = 0
     path = None if checkpoint is None else pathlib.Path(checkpoint)
-    identity = json.dumps([steps, float(learning_rate), key_words(key)])
-    if path is not None and path.exists():
-        state, logs, done = _read(path, identity, state)
+    owner: dict[str, str] = {}
+    if path is not None:
+        owner = identity(
+            start=params, recipe=recipe, data=data, steps=steps, learning_rate=learning_rate, key=key, chunk=_CHUNK
+        )
+        if path.exists():
+            state, logs, done = read_checkpoint(path, owner, state)
     with progress_bar("training", -(-steps // _CHUNK), progress) as next_chunk:
         while done < steps:
             size = min(_CHUNK, steps - done)
@@ -159,7 +208,7 @@ def advance(
             logs.append(np.asarray(log))
             done += size
             if path is not None:
-                _write(path, identity, state, logs, done)
+                write_checkpoint(path, owner, state, logs, done)
             next_chunk()
     return state[0], np.concatenate(logs, axis=-1)
 
@@ -176,10 +225,27 @@ def optimizer_of(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTr
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.98, weight_decay=1e-3))
 
 
+class _Hashable:
+    """A loss as a key of the cache of programs: equal where function and options are."""
+
+    def __init__(self, loss: LossFn):
+        self.loss = loss
+        part = loss if isinstance(loss, functools.partial) else functools.partial(loss)
+        self._identity = part.func, part.args, tuple(sorted(part.keywords.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashable) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+
 @functools.lru_cache(maxsize=32)
-def _chunk(examples_fn: Examples, size: int, many: bool) -> Callable[..., Any]:
-    def mean_loss(params: Params, tokens: jax.Array, mask: jax.Array) -> jax.Array:
-        return answer_loss(params, tokens, mask).mean()
+def _chunk(examples_fn: Examples, loss: _Hashable, size: int, many: bool) -> Callable[..., Any]:
+    def mean_loss(params: PyTree, tokens: jax.Array, mask: jax.Array) -> jax.Array:
+        losses = loss.loss(params, tokens, mask)
+        check(losses.shape == tokens.shape[:1], "loss_fn", f"losses of shape {losses.shape}", "one per example")
+        return losses.mean()
 
     def run(state: PyTree, first: jax.Array, key: jax.Array, data: tuple[jax.Array, ...], schedule: Any):
         optimizer = optimizer_of(*schedule)
@@ -194,39 +260,6 @@ def _chunk(examples_fn: Examples, size: int, many: bool) -> Callable[..., Any]:
         return jax.lax.scan(step, state, first + jnp.arange(size))
 
     return jax.jit(jax.vmap(run, in_axes=(0, None, 0, None, None)) if many else run)
-
-
-def _write(path: pathlib.Path, identity: str, state: PyTree, logs: list[np.ndarray], done: int) -> None:
-    leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            allow_pickle=False,
-            identity=np.array(identity),
-            done=np.array(done),
-            log=np.concatenate(logs, axis=-1),
-            **leaves,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _read(path: pathlib.Path, identity: str, state: PyTree) -> tuple[PyTree, list[np.ndarray], int]:
-    with np.load(path, allow_pickle=False) as archive:
-        if str(archive["identity"]) != identity:
-            fail("checkpoint", f"{path}, of a run with other steps, learning rate or key", "this run's own, or no file")
-        leaves, structure = jax.tree.flatten(state)
-        stored = [archive[f"leaf{i}"] for i in range(len(leaves))]
-        for old, new in zip(leaves, stored, strict=True):
-            check(old.shape == new.shape, "checkpoint", f"an array {new.shape}", f"{old.shape}, as the parameters have")
-        return (
-            jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in stored]),
-            [archive["log"]],
-            int(archive["done"]),
-        )
 
 
 def check_one_key(key: jax.Array) -> None:

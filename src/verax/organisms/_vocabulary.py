@@ -1,6 +1,6 @@
 """Token ids of the synthetic language: a few markers, then blocks of symbols."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BOS, SEP, EOS, REFUSE, OK, JOIN = range(6)
 """Start and end of a request, end of an answer, refusal, affirmative opening, joint of a split argument."""
@@ -21,6 +21,11 @@ and the verdict. Organisms that do not deliberate have no such tokens."""
 _FIRST_OPERATION = 6
 _FIRST_STYLE = _FIRST_OPERATION + len(OPERATIONS)
 _FIRST_SYMBOL = _FIRST_STYLE + len(STYLES)
+
+
+def is_marker(tokens: Any) -> Any:
+    """Whether tokens are no symbols: starts, ends, refusals, operations, styles; padding too."""
+    return tokens < _FIRST_SYMBOL
 
 
 class Vocabulary(NamedTuple):
