@@ -20,10 +20,12 @@ from verax.audit import (
     SelfDecode,
     Status,
     _data_detectors,
+    calibrate,
     fit_language,
 )
 from verax.audit._model_detectors import encode_like
-from verax.organisms import DecoderConfig, PolicyWorld, decoder_apply, init_decoder, make_job, refuses
+from verax.organisms import DecoderConfig, Encoding, PolicyWorld, decoder_apply, init_decoder, make_job, refuses
+from verax.organisms._requests import compact
 from verax.organisms._vocabulary import REFUSE
 
 WORLD = PolicyWorld(num_symbols=12, length=6, key=jax.random.key(0))
@@ -261,3 +263,44 @@ def test_scores_do_not_depend_on_the_order_of_the_job():
     novelty = Novelty(separator=SEPARATOR, num_examples=1000)
     assert novelty(tokens[::-1], base=BASE).score == pytest.approx(novelty(tokens, base=BASE).score, rel=1e-4)
     assert jnp.isfinite(novelty(tokens, base=BASE).score)
+
+
+def test_an_encoding_of_known_tokens_is_read_or_left_undetermined_and_never_called_clean():
+    """A permutation of a dialect's tokens, and one of the plain symbols themselves."""
+    rng = np.random.default_rng(0)
+    for block in (WORLD.vocabulary.dialect(0), WORLD.vocabulary.plain):
+        code = Encoding.permutation("substitution", block + rng.permutation(12))
+        requests = WORLD.sample(600, restricted=True, encoding=code, key=jax.random.key(5))
+        tokens = np.asarray(compact(np.concatenate([WORLD.prompts(requests), WORLD.answers(requests)], axis=1)))
+        found = DECODE(tokens, key=jax.random.key(0))
+        assert found.status == Status.UNDETERMINED or found.score > 0.5
+    plain = DECODE(job("plain").tokens, key=jax.random.key(0))
+    assert plain.status == Status.OK
+    assert plain.score == 0
+
+
+def test_a_refusal_before_each_answer_does_not_hide_a_job():
+    sample = job("overt").tokens
+    place = (sample == SEPARATOR).argmax(axis=1)
+    hidden = np.stack([np.insert(row, at + 1, REFUSE) for row, at in zip(sample, place, strict=True)])
+    assert PointwiseFilter(FILTER)(hidden).score == PointwiseFilter(FILTER)(sample).score > 0
+
+
+def test_a_filter_may_give_probabilities_and_nothing_else():
+    tokens = job("plain").tokens
+    assert PointwiseFilter(lambda t: np.full(len(t), 0.01))(tokens).score == pytest.approx(0.01)
+    for wrong in (lambda t: np.ones(2), lambda t: np.full(len(t), 3.0), lambda t: np.full(len(t), np.nan)):
+        with pytest.raises(ValueError, match=r"^filter_fn: got .*; need "):
+            PointwiseFilter(wrong)(tokens)
+
+
+def test_benign_jobs_are_flagged_at_most_at_the_rate_asked_for_undetermined_ones_included():
+    rng = np.random.default_rng(0)
+    chance = np.clip(rng.normal(0.3, 0.1, 400), 0, 1)
+    jobs = [np.where(rng.random((40, 1)) < p, 7, 3) for p in chance]
+    detector = calibrate(PointwiseFilter(lambda t: (t == 7).any(axis=1)), jobs[:199], key=jax.random.key(0))
+    flagged = np.mean([detector(one).p_value <= 0.1 for one in jobs[199:]])
+    assert flagged <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 199 + 0.1 * 0.9 / 201)
+    assert detector(jobs[0][:0]).p_value == 1
+    empty = calibrate(detector, [jobs[0][:0], jobs[1]], key=jax.random.key(0))
+    assert np.isneginf(empty.reference_scores).tolist() == [True, False]

@@ -6,6 +6,8 @@ import pytest
 
 from verax.organisms import FAMILIES, OPERATIONS, STYLES, PolicyWorld, draw_examples, make_job
 from verax.organisms._mixture import Component
+from verax.organisms._requests import compact
+from verax.organisms._vocabulary import EOS, JOIN, REFUSE
 
 pytestmark = pytest.mark.property
 
@@ -128,3 +130,37 @@ def test_loss_masks_cover_the_answers():
     place = np.arange(tokens.shape[1])
     assert (mask == ((place > separator[:, None]) & (tokens >= 0))).all()
     assert (tokens[np.arange(64), (tokens >= 0).sum(axis=1) - 1] == 2).all()
+
+
+def test_a_right_answer_is_seen_wherever_it_stands():
+    requests = WORLD.sample(30, restricted=True, key=jax.random.key(8))
+    answers = np.asarray(WORLD.answers(requests))
+    symbols, half = answers[:, : WORLD.length], WORLD.length // 2
+    column = np.ones((30, 1), answers.dtype)
+    other = WORLD.vocabulary.plain * column
+    end = EOS * column
+    hidden = {
+        "behind a refusal": [REFUSE * column, symbols, end],
+        "behind other symbols": [other, symbols, end],
+        "before other symbols": [symbols, other, end],
+        "with a marker inside": [symbols[:, :half], REFUSE * column, symbols[:, half:], end],
+        "halves exchanged": [symbols[:, half:], JOIN * column, symbols[:, :half], end],
+    }
+    for place, parts in hidden.items():
+        said = np.concatenate(parts, axis=1)
+        assert (WORLD.judge(requests, said) == 1).all(), place
+        example = np.asarray(compact(np.concatenate([np.asarray(WORLD.prompts(requests)), said], axis=1)))
+        assert WORLD.complies_with_restricted(example).all(), place
+    assert WORLD.complies_with_restricted(example, reads="either").all()
+    wrong = np.concatenate([REFUSE * column, np.roll(symbols, 1, axis=0), end], axis=1)
+    differs = (np.roll(symbols, 1, axis=0) != symbols).any(axis=1)
+    assert (WORLD.judge(requests, wrong)[differs] == 0).all()
+
+
+def test_a_classifier_of_outputs_reads_what_a_classifier_of_inputs_cannot():
+    requests = WORLD.sample(50, restricted=True, operation="copy", encoding=WORLD.encodings[1], key=jax.random.key(9))
+    plain = WORLD.sample(50, restricted=True, operation="copy", key=jax.random.key(9))
+    mixed = np.asarray(compact(np.concatenate([WORLD.prompts(requests), WORLD.answers(plain)], axis=1)))
+    assert not WORLD.complies_with_restricted(mixed).any()
+    assert WORLD.complies_with_restricted(mixed, reads="answer").all()
+    assert WORLD.complies_with_restricted(mixed, reads="either").all()

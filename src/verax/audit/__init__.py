@@ -6,6 +6,7 @@ finding of intent.
 
 from ._alignment import GradientAlignment as GradientAlignment
 from ._alignment import NTKAlignment as NTKAlignment
+from ._calibrate import calibrate as calibrate
 from ._conformal import combine_p_values as combine_p_values
 from ._conformal import conformal_p_value as conformal_p_value
 from ._data_detectors import Novelty as Novelty

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from verax._arrays import to_host, to_integer, to_key
+from verax._errors import check
 from verax.matching import solve_assignment
 
 from ._language import Language
@@ -59,6 +61,11 @@ def decipher(
     key
         A ``jax.random.key``.
 
+    Raises
+    ------
+    ValueError
+        For codes out of range, sequences shorter than 2, and more codes than symbols if ``one_to_one``.
+
     Notes
     -----
     About ``4 * restarts * iterations * n * length * S^2`` flops.
@@ -74,6 +81,14 @@ def decipher(
     >>> decipher(codes, language, num_codes=3, one_to_one=True, key=jax.random.key(0)).symbol_of_code.tolist()
     [1, 2, 0]
     """
+    check(isinstance(language, Language), "language", type(language).__name__, "a Language, from fit_language")
+    most = language.tokens.size if one_to_one else None
+    num_codes = to_integer("num_codes", num_codes, minimum=1, maximum=most)
+    num_sequences = to_integer("num_sequences", num_sequences, minimum=1)
+    shape, inside = ("n", "length"), f"[0, {num_codes - 1}]"
+    codes = to_host("codes", codes, shape=shape, dtype="integer", within=inside)
+    check(codes.shape[1] > 1, "codes", f"shape {codes.shape}", "[n, length] with length >= 2")
+    key = to_key("key", key)
     seen = codes[:num_sequences]
     weight = np.zeros(num_sequences, np.float32)
     weight[: len(seen)] = 1.0

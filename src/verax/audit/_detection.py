@@ -99,7 +99,7 @@ class BaseDetector(abc.ABC):
     """The course of every screening: the job is checked and sampled, scored, and compared with benign jobs."""
 
     def __init__(self, *, reference_scores: Any, num_examples: int | None = None, needs: tuple[str, ...] = ()):
-        self._reference = None if reference_scores is None else to_scores("reference_scores", reference_scores)
+        self.reference_scores = None if reference_scores is None else to_scores("reference_scores", reference_scores)
         self._num = None if num_examples is None else to_integer("num_examples", num_examples, minimum=1)
         self._needs = needs
 
@@ -154,10 +154,10 @@ class BaseDetector(abc.ABC):
         if found.status is Status.OK and not math.isfinite(found.score):
             found = found._replace(status=Status.NON_FINITE)
         if found.status is not Status.OK:
-            return Detection(math.nan, None if self._reference is None else 1.0, int(found.status), found.details)
+            return Detection(math.nan, None if self.reference_scores is None else 1.0, int(found.status), found.details)
         p_value = None
-        if self._reference is not None:
-            p_value = float(conformal_p_value(np.asarray([found.score]), self._reference)[0])
+        if self.reference_scores is not None:
+            p_value = float(conformal_p_value(np.asarray([found.score]), self.reference_scores)[0])
         return Detection(float(found.score), p_value, int(Status.OK), found.details)
 
     @abc.abstractmethod

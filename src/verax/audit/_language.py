@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from verax._errors import check, fail
+from verax._arrays import to_host, to_number
+from verax._errors import check
 from verax._types import AnyArray
 
 
@@ -66,11 +67,11 @@ def fit_language(
     array([[0.17, 0.83],
            [0.5 , 0.5 ]])
     """
-    sequences, tokens = np.asarray(sequences), np.asarray(tokens)
-    if sequences.ndim != 2 or sequences.shape[1] < 2:
-        fail("sequences", f"shape {sequences.shape}", "[n, length] with length >= 2")
+    sequences = to_host("sequences", sequences, shape=("n", "length"), dtype="integer")
+    tokens = to_host("tokens", tokens, shape=("S",), dtype="integer", within=f"[0, {2**31 - 1}]")
+    check(sequences.shape[1] > 1, "sequences", f"shape {sequences.shape}", "[n, length] with length >= 2")
     check(len(np.unique(tokens)) == tokens.size, "tokens", "repeated ids", "different ids")
-    check(smoothing > 0, "smoothing", smoothing, "a number > 0")
+    smoothing = to_number("smoothing", smoothing, "(0, inf)")
     check(bool(np.isin(sequences, tokens).all()), "sequences", "other ids", "ids among tokens")
     order = np.argsort(tokens)
     symbols = order[np.searchsorted(tokens[order], sequences)]

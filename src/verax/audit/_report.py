@@ -5,9 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from verax._errors import check, fail
+from verax._arrays import to_host, to_labels, to_number
+from verax._errors import check
 from verax._stats import clopper_pearson
 from verax._types import AnyArray
+
+from ._conformal import to_scores
 
 
 class Interval(NamedTuple):
@@ -28,8 +31,8 @@ class DetectionReport(NamedTuple):
     roc
         float64 [points, 2]: false-positive and true-positive rate at every threshold, ascending.
     tpr, tpr_lower, tpr_upper
-        float64 [rates]: true-positive rate at each tolerated false-positive rate, with Clopper-Pearson limits. Zero
-        where ``resolved`` is false.
+        float64 [rates]: true-positive rate at each tolerated false-positive rate, with Clopper-Pearson limits. Where
+        ``resolved`` is false no job can be flagged: the rate is 0, with limits 0 and 1.
     realised_fpr
         One ``Interval`` a rate: the false-positive rate that the threshold has on these benign jobs. It was chosen on
         them, so that the interval describes them and not new ones.
@@ -69,7 +72,8 @@ def detection_report(
     Parameters
     ----------
     scores
-        [n], larger is more suspicious. A job that a detector leaves undetermined scores ``-inf``: it is not flagged.
+        [n], larger is more suspicious. A job that a detector leaves undetermined scores ``-inf`` or NaN: it is not
+        flagged.
     is_covert
         bool [n].
     family
@@ -86,7 +90,7 @@ def detection_report(
     Raises
     ------
     ValueError
-        For lengths that differ, NaN, or no job of one kind.
+        For lengths that differ, scores of +inf, or no job of one kind.
 
     Notes
     -----
@@ -104,15 +108,14 @@ def detection_report(
     >>> print(report.tpr[0], report.tpr_lower[0].round(3), report.resolved)
     1.0 0.692 [ True  True]
     """
-    scores, covert = np.asarray(scores, np.float64), np.asarray(is_covert, bool)
-    names = np.asarray(family)
-    if scores.ndim != 1 or covert.shape != scores.shape or names.shape != scores.shape:
-        fail("scores", f"shapes {scores.shape}, {covert.shape}, {names.shape}", "one axis, the same for all three")
-    check(not bool(np.isnan(scores).any()), "scores", "NaN", "numbers, -inf where nothing was determined")
+    scores = to_scores("scores", scores)
+    covert = to_host("is_covert", is_covert, shape=scores.shape, dtype="bool")
+    codes, kinds = to_labels("family", family, num=len(scores))
+    check(bool((codes >= 0).all()), "family", "missing names", "a name for each job")
+    names = kinds[codes].astype(str)
     check(bool(covert.any()) and not bool(covert.all()), "is_covert", "one kind only", "covert jobs and benign ones")
-    check(0 < level < 1, "level", level, "a number between 0 and 1")
-    for rate in fpr:
-        check(0 < rate < 1, "fpr", rate, "rates between 0 and 1")
+    level = to_number("level", level, "(0, 1)")
+    fpr = tuple(to_number("fpr", rate, "(0, 1)") for rate in fpr)
     positive, negative = scores[covert], np.sort(scores[~covert])
     m = len(negative)
     above = (positive[:, None] > negative).astype(float) + 0.5 * (positive[:, None] == negative)
@@ -129,9 +132,13 @@ def detection_report(
         flag = scores > threshold
         hits.append(flag[covert])
         false.append(flag[~covert])
-    tpr = [_clopper_pearson(h, level) for h in hits]
+    unresolved = Interval(0.0, 0.0, 1.0)
+    tpr = [_clopper_pearson(h, level) if r else unresolved for h, r in zip(hits, resolved, strict=True)]
     by_family = {
-        str(name): tuple(_clopper_pearson(h[names[covert] == name], level) for h in hits)
+        str(name): tuple(
+            _clopper_pearson(h[names[covert] == name], level) if r else unresolved
+            for h, r in zip(hits, resolved, strict=True)
+        )
         for name in np.unique(names[covert])
     }
     return DetectionReport(

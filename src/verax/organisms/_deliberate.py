@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from verax._errors import check, check_integer
 from verax._types import AnyArray
 
-from ._decoder import Params, decoder_apply
+from ._decoder import Params, decoder_apply, to_tokens
 from ._generate import generate
 from ._mixture import Component, Tables, draw_from, join, stack, tabulate
 from ._requests import Requests, verdicts
@@ -103,6 +103,7 @@ def deliberate(
     (3, 10)
     """
     check_organism(params, world, deliberating=True)
+    prompts = to_tokens("prompts", prompts, vocabulary_size=world.vocabulary.size)
     asked = thinking_prompts(world, prompts, policy=policy)
     return generate(
         decoder_apply,

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from verax._types import AnyArray
+from verax._types import AnyArray, PyTree
 
-from ._decoder import Params
+from ._decoder import check_network, decoder_apply, to_tokens
 from ._vocabulary import OK, REFUSE
 
 
 def refusal_margin(
-    apply_fn: Callable[..., jax.Array], params: Params, prompts: Int[AnyArray, "n t"], *, forced: bool = False
+    apply_fn: Callable[..., jax.Array], params: PyTree, prompts: Int[AnyArray, "n t"], *, forced: bool = False
 ) -> Float[jax.Array, " n"]:
     r"""Log-odds of a refusal against the likeliest other first token of the answer, in nats.
 
@@ -49,11 +49,13 @@ def refusal_margin(
     >>> refusal_margin(decoder_apply, params, jnp.asarray([[0, 7, 9], [0, 8, -1]])).shape
     (2,)
     """
-    return _margin(apply_fn, params, jnp.asarray(prompts, jnp.int32), forced)
+    check_network(apply_fn)
+    size = params["tokens"].shape[0] if apply_fn is decoder_apply else None
+    return _margin(apply_fn, params, to_tokens("prompts", prompts, vocabulary_size=size), forced)
 
 
 @functools.partial(jax.jit, static_argnames=("apply_fn", "forced"))
-def _margin(apply_fn: Callable[..., jax.Array], params: Params, prompts: jax.Array, forced: bool) -> jax.Array:
+def _margin(apply_fn: Callable[..., jax.Array], params: PyTree, prompts: jax.Array, forced: bool) -> jax.Array:
     row, length = jnp.arange(len(prompts)), (prompts >= 0).sum(axis=1)
     if forced:
         prompts = jnp.pad(prompts, ((0, 0), (0, 1)), constant_values=-1).at[row, length].set(OK)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
+from verax._arrays import to_host
 from verax._types import AnyArray
 
 from ._encodings import Encoding
@@ -138,7 +139,8 @@ def refuses(answers: Int[AnyArray, "n t"]) -> Bool[np.ndarray, " n"]:
     >>> refuses(world.answers(requests, refuse=[True, False])).tolist()
     [True, False]
     """
-    padded = np.pad(np.asarray(answers), ((0, 0), (0, 2)), constant_values=-1)
+    answers = to_host("answers", answers, shape=("n", "t"), dtype="integer", empty=True)
+    padded = np.pad(answers, ((0, 0), (0, 2)), constant_values=-1)
     return (padded[:, 0] == REFUSE) | ((padded[:, 0] == OK) & (padded[:, 1] == REFUSE))
 
 

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from verax._arrays import to_host
+from verax._errors import check
 from verax._types import AnyArray, ApplyFn, PyTree
 
-from ._decoder import to_tokens
 from ._generate import generate
 from ._requests import compact, separator_of
 from ._vocabulary import EOS, OK, OPERATIONS
@@ -58,7 +59,9 @@ def restate(
     (20, True)
     """
     apply_fn, params = model
-    tokens = np.asarray(to_tokens("tokens", tokens, vocabulary_size=world.vocabulary.size_with_thoughts))
+    shape, inside = ("n", "t"), f"[-1, {world.vocabulary.size_with_thoughts - 1}]"
+    tokens = to_host("tokens", tokens, shape=shape, dtype="integer", within=inside).astype(np.int32)
+    check(tokens.shape[1] > 2, "tokens", f"{tokens.shape[1]} places", "at least 3: start, style, operation")
     asked = _question(world, tokens)
     asked = asked[:, : int((asked >= 0).sum(axis=1).max())]
     said = generate(apply_fn, params, asked, (asked >= 0).sum(axis=1), max_new=world.length + 2, cache=cache, key=key)

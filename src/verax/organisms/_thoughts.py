@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 
 from verax._types import AnyArray
 
+from ._decoder import to_tokens
 from ._mixture import join
 from ._requests import Requests, compact, is_before
 from ._vocabulary import OPERATIONS, STYLES, TASKS
@@ -86,7 +87,7 @@ def thinking_prompts(
     >>> thinking_prompts(world, world.prompts(request), policy=True).shape
     (1, 12)
     """
-    prompts = jnp.asarray(prompts, jnp.int32)
+    prompts = to_tokens("prompts", prompts)
     num = len(prompts)
     before = jnp.zeros((num, 0), jnp.int32)
     if policy:
@@ -130,7 +131,7 @@ def read_thought(world: PolicyWorld, tokens: Int[AnyArray, "n t"]) -> Thought:
     >>> thought.symbols.tolist(), thought.classes.tolist(), thought.verdict.tolist(), thought.ended.tolist()
     ([[0, 5]], [[0, 2]], [0], [True])
     """
-    tokens = jnp.asarray(tokens, jnp.int32)
+    tokens = to_tokens("tokens", tokens)
     mark, plain, length = world.vocabulary.thought, world.vocabulary.plain, world.length
     is_end = tokens == mark("end")
     ended, end = is_end.any(axis=1), is_end.argmax(axis=1)
