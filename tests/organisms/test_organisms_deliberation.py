@@ -176,7 +176,7 @@ def test_a_policy_is_followed_in_the_prompt_then_learned_then_reinforced():
 def test_an_interrupted_reinforcement_ends_at_identical_parameters(tmp_path, monkeypatch):
     options = {"steps": 100, "num_requests": 2, "group_size": 2, "key": jax.random.key(9)}
     full, log = reinforce(FRESH, WORLD, **options)
-    write, count = train._write, []
+    write, count = train.write_checkpoint, []
 
     def interrupted(*arguments):
         write(*arguments)
@@ -184,10 +184,10 @@ def test_an_interrupted_reinforcement_ends_at_identical_parameters(tmp_path, mon
         raise KeyboardInterrupt
 
     path = tmp_path / "state.npz"
-    monkeypatch.setattr(train, "_write", interrupted)
+    monkeypatch.setattr(train, "write_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reinforce(FRESH, WORLD, checkpoint=path, **options)
-    monkeypatch.setattr(train, "_write", write)
+    monkeypatch.setattr(train, "write_checkpoint", write)
     again, log2 = reinforce(FRESH, WORLD, checkpoint=path, **options)
     assert count == [1]
     np.testing.assert_array_equal(log.reward, log2.reward)

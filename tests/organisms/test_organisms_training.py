@@ -45,17 +45,17 @@ def test_training_lowers_the_loss(trained):
 def test_an_interrupted_run_ends_at_identical_parameters(trained, tmp_path, monkeypatch):
     full, log = trained
     path = tmp_path / "state.npz"
-    write, count = train._write, []
+    write, count = train.write_checkpoint, []
 
     def interrupted(*arguments):
         write(*arguments)
         count.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "_write", interrupted)
+    monkeypatch.setattr(train, "write_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS)
-    monkeypatch.setattr(train, "_write", write)
+    monkeypatch.setattr(train, "write_checkpoint", write)
     again, log2 = pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS)
     assert count == [1]
     np.testing.assert_array_equal(log.loss, log2.loss)
