@@ -216,8 +216,10 @@ def _claims_table(claims: Sequence[Claim]) -> str:
     rows = []
     for claim in claims:
         seeds = "" if not claim.seeds else f"{claim.seeds} {'seed' if claim.seeds == 1 else 'seeds'}"
-        details = ", ".join(part for part in (claim.quantity, seeds, claim.evidence) if part)
-        why = claim.reason if claim.verdict == "not reproduced" else ""
+        details = ", ".join(part for part in (seeds, claim.evidence) if part)
+        quantity = f'<span class="note">{escape(claim.quantity)}</span>' if claim.quantity else ""
+        missed = "The measured value does not meet the criterion."
+        why = (claim.reason or missed) if claim.verdict == "not reproduced" else ""
         reason = f'<p class="reason">{escape(why)}</p>' if why else ""
         rows.append(f"""<tr>
 <td class="statement"><p>{escape(claim.statement)}</p>
@@ -225,7 +227,7 @@ def _claims_table(claims: Sequence[Claim]) -> str:
 <span>Criterion: {escape(claim.criterion.text)}</span></p></td>
 <td class="figure" data-label="Published">{escape(number(claim.published))}</td>
 <td class="figure" data-label="Measured">{escape(measured_text(claim))}
-<span class="note">{escape(details)}</span></td>
+{quantity}<span class="note">{escape(details)}</span></td>
 <td class="verdict">{_badge(claim.verdict)}</td>
 </tr>""")
     return f"""<div class="scroll"><table class="claims">

@@ -12,6 +12,7 @@ import jax
 from verax._errors import check
 from verax.papers._cache import Cache
 from verax.papers._run import Steps, make_report
+from verax.papers._untested import gather_untested
 from verax.report import Report
 
 from . import screening
@@ -77,6 +78,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         tuned = screen_tuned(size, config.families, inside, *numbers, cache, keys[4]) if numbers[0] else None
         steps("tables and figures")
         claims = make_claims(benign, covert, overt, sweep, acts) + tuned_claims(tuned)
+        claims = gather_untested(claims, "organisms that are fine-tuned on jobs, and detectors that fine-tune")
         tables, figures = make_tables(benign, covert, overt, sweep, acts), make_figures(benign, covert, sweep)
         if tuned is not None:
             tables |= tuned_tables(tuned)

@@ -129,14 +129,14 @@ def make_claims(results: Results) -> list[Claim]:
             "share of reliable points",
             close_share(results),
             CLOSE,
-            verdict=_NOT_HERE if small else "",
+            reason=few,
         ),
         on_images(
             f"GCV is within 5 % of the held-out risk at all points, whether called reliable or not ({size})",
             "share of all points",
             close_share(results, only_reliable=False),
             CLOSE,
-            verdict=_NOT_HERE if small else "",
+            reason=few,
         ),
         on_images(
             "The local random matrix law holds for the kernels at unseen images",
@@ -144,7 +144,7 @@ def make_claims(results: Results) -> list[Claim]:
             law_share(results),
             LAW,
             source="abstract (the theorem's hypothesis)",
-            reason=few,
+            reason="The tolerance is of the size of the law's own fluctuations at so few samples." if small else "",
         ),
         on_images(
             "GCV ranks risks along the ridge, the sample size and the networks",
@@ -209,6 +209,7 @@ def make_claims(results: Results) -> list[Claim]:
             "ratio of dimensions, smallest over pairs",
             pair_ratio(results, dimension, worst="smallest"),
             DIMENSION,
+            reason="Features trained on few digits concentrate on fewer directions than random ones." if small else "",
         ),
         on_images(
             "Trained representations have a lower risk than random ones",
@@ -239,7 +240,7 @@ def make_claims(results: Results) -> list[Claim]:
             "share of reliable points",
             curve_share(results),
             CURVE,
-            verdict=_NOT_HERE if small else "",
+            reason=few,
         ),
         on_images(
             f"One fit to {config.curve_sizes[0]:,} samples predicts the scaling exponent at the best ridge",

@@ -12,6 +12,7 @@ from verax._errors import check
 from verax.evals import from_frame
 from verax.papers._cache import Cache
 from verax.papers._run import Steps, make_report
+from verax.papers._untested import gather_untested
 from verax.report import Report
 
 from . import measure
@@ -69,7 +70,9 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         }
         by_width[config.width] = {name: found[name] for name in scaled}
         steps("tables and figures")
-        claims = make_claims(found, by_width)
+        claims = gather_untested(
+            make_claims(found, by_width), "longer training, scale, and recipes that this scale leaves out"
+        )
         tables = make_tables(found, by_width) | ({} if brought is None else brought_tables(brought))
         figures = make_figures(found, by_width)
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)

@@ -11,6 +11,7 @@ import numpy as np
 
 from verax._errors import check
 from verax.papers._run import Steps, make_report
+from verax.papers._untested import gather_untested
 from verax.report import Report
 
 from . import measure
@@ -68,7 +69,10 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         steps("scaling")
         scaling = scaled_regret(config, keys)
         steps("tables and figures")
-        claims = make_claims(config, hard, curves, friction, scaling)
+        claims = gather_untested(
+            make_claims(config, hard, curves, friction, scaling),
+            "growth of regret in agents, population and dimension, and prices with the most slack",
+        )
         tables, figures = (
             make_tables(config, hard, curves, scaling),
             make_figures(config, hard, curves, friction, scaling),

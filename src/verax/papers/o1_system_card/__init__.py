@@ -15,6 +15,7 @@ from verax._errors import check
 from verax._numpy_random import numpy_generator
 from verax.papers._cache import Cache
 from verax.papers._run import Steps, make_report
+from verax.papers._untested import gather_untested
 from verax.report import Report
 
 from . import deliberation_results
@@ -77,9 +78,9 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         looked = peeking(repeats, rng)
         thinking, lengths = _deliberate(config, key, steps)
         steps("tables and figures")
-        claims = make_claims(limits, harm, attempts, found, looked) + deliberation_results.make_claims(
-            thinking, lengths
-        )
+        own = deliberation_results.make_claims(thinking, lengths)
+        claims = make_claims(limits, harm, attempts, found, looked)
+        claims += gather_untested(own, "deliberation over a policy, in organisms")
         tables, figures = make_tables(cells, limits, harm) | card, make_figures(cells, harm)
         if thinking is not None:
             tables |= deliberation_results.make_tables(thinking, lengths, config.lengths)

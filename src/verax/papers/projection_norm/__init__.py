@@ -16,6 +16,7 @@ import numpy as np
 from verax._errors import check
 from verax.papers._measurements import Measurements
 from verax.papers._run import Steps, make_report
+from verax.papers._untested import gather_untested
 from verax.report import Report
 from verax.shift import MonitorTable
 
@@ -106,7 +107,7 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
         steps("tables and figures")
         summary = summarise(config, _with_agreement(config, key, measurements, stored, kept))
         tables, figures = make_tables(summary) | make_text_tables(text), make_figures(summary, watched[0])
-        claims = make_claims(summary) + make_text_claims(text)
+        claims = make_claims(summary) + gather_untested(make_text_claims(text), "classifiers of text")
     return make_report(_TITLE, _CITATION, config, steps.seconds, claims, tables, figures)
 
 
