@@ -22,8 +22,6 @@ WAITING = {
     "federated",
     "gradients",
     "influence",
-    "matching",
-    "online",
     "probe",
     "shift",
     "spectral",

@@ -42,9 +42,9 @@ ZEROS = np.zeros((2, 2), np.float32)
         (lambda: explore_then_commit(PLAIN, horizon=9, prices=None), "prices: got None"),
         (lambda: epsilon_greedy(PLAIN, exploration=0), "exploration: got 0; need a number > 0"),
         (lambda: thompson(PLAIN, prices=1), "prices: got 1"),
-        (lambda: Typed([], [0]), r"customer_types: got shape \(0,\); need a vector"),
-        (lambda: Typed([0], np.zeros(2)), "provider_types: got dtype float64; need integers"),
-        (lambda: Typed([0, -1], [0]), "customer_types: got a type -1; need types >= 0"),
+        (lambda: Typed([], [0]), "customer_types: got an empty array"),
+        (lambda: Typed([0], [0.0, 0.5]), "provider_types: got 0.5 at"),
+        (lambda: Typed([0, -1], [0]), r"customer_types: got -1 at \[1\]; need entries in"),
         (lambda: Typed([0], [0]).init(2, 1, "float32"), "customer_types: got 1 types; need one for each of 2 agents"),
         (lambda: SeparableLinear(np.zeros(3, np.float32), ZEROS), r"customer_contexts: got shape \(3,\)"),
         (lambda: SeparableLinear(ZEROS, np.zeros((2, 3), np.float32)), r"provider_contexts: got shape \(2, 3\)"),
@@ -67,14 +67,17 @@ def test_constructors(call, message):
     ("market", "options", "message"),
     [
         (Market(np.zeros((1, 2, 2), np.float32), ZEROS), {}, r"market.customer_utility: got shape \(1, 2, 2\)"),
-        (Market(np.zeros((0, 2), np.float32), ZEROS), {}, r"market.customer_utility: got shape \(0, 2\)"),
-        (Market(np.zeros((2, 2), int), ZEROS), {}, "market.customer_utility: got dtype int"),
-        (Market(ZEROS, ZEROS + np.inf), {}, "market.provider_utility: got 4 non-finite entries"),
+        (
+            Market(np.zeros((0, 2), np.float32), ZEROS),
+            {},
+            r"market.customer_utility: got an empty array of shape \(0, 2\)",
+        ),
+        (Market(ZEROS, ZEROS + np.inf), {}, "market.provider_utility: got inf at"),
         (Market(ZEROS, ZEROS - 1.5), {}, r"market.provider_utility: got 1.5; need utilities in \[-1, 1\]"),
-        (Market(ZEROS, ZEROS[:1]), {}, r"market.provider_utility: got float32 \(1, 2\); need float32 \(2, 2\)"),
+        (Market(ZEROS, ZEROS[:1]), {}, r"market.provider_utility: got shape \(1, 2\); need shape \(2, 2\)"),
         (Market(ZEROS, ZEROS), {"horizon": 0}, "horizon: got 0; need an integer >= 1"),
         (Market(ZEROS, ZEROS), {"horizon": 2.0}, "horizon: got 2.0"),
-        (Market(ZEROS, ZEROS), {"noise": -1.0}, "noise: got -1.0; need a number >= 0"),
+        (Market(ZEROS, ZEROS), {"noise": -1.0}, r"noise: got -1.0; need one number in \[0, inf\)"),
         (Market(ZEROS, ZEROS), {"implementation": "gpu"}, "implementation: got 'gpu'; need one of 'auto'"),
         (Market(ZEROS, ZEROS), {"arrivals": np.ones((9, 3), bool)}, r"arrivals: got shape \(9, 3\)"),
     ],
@@ -86,4 +89,4 @@ def test_simulate(market, options, message):
 
 def test_arrivals_are_bool():
     with pytest.raises((ValueError, TypeError), match="arrivals"):
-        simulate(match_ucb(PLAIN), Market(ZEROS, ZEROS), horizon=9, arrivals=jnp.ones((9, 4)), key=KEY)
+        simulate(match_ucb(PLAIN), Market(ZEROS, ZEROS), horizon=9, arrivals=jnp.full((9, 4), 0.5), key=KEY)

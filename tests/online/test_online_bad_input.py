@@ -101,7 +101,7 @@ CALLS = {
         lambda: learning.empirical_risk_trade_off(np.array([3, 4]), np.array([3]), 10),
         "1 predictions; need one of each of 2",
     ),
-    "prediction of no day": (lambda: learning.empirical_risk_trade_off(np.array([3]), np.array([0]), 10), "prediction"),
+    "nan prediction of a season": (lambda: learning.empirical_risk_trade_off(np.array([3]), [NAN], 10), "prediction"),
     "trade-off robustness": (
         lambda: learning.empirical_risk_trade_off(np.array([3]), np.array([3]), 10, robustness=1.5),
         "at least 1.535",

@@ -5,6 +5,8 @@ from ._assignment import Status as Status
 from ._assignment import solve_assignment as solve_assignment
 from ._certificate import Certificate as Certificate
 from ._certificate import check_certificate as check_certificate
+from ._k_best import KBest as KBest
+from ._k_best import k_best_assignments as k_best_assignments
 from ._learning._baselines import epsilon_greedy as epsilon_greedy
 from ._learning._baselines import explore_then_commit as explore_then_commit
 from ._learning._baselines import thompson as thompson
@@ -24,12 +26,15 @@ from ._learning._simulate import simulate as simulate
 from ._learning._ucb import match_ucb as match_ucb
 from ._learning._ucb import ntu_ucb as ntu_ucb
 from ._learning._ucb import ucb_without_transfers as ucb_without_transfers
+from ._many_to_one import ManyToOne as ManyToOne
+from ._many_to_one import solve_many_to_one as solve_many_to_one
 from ._market import Instability as Instability
 from ._market import Market as Market
 from ._market import Outcome as Outcome
 from ._market import is_stable as is_stable
 from ._market import subset_instability as subset_instability
 from ._market import utility_gap as utility_gap
+from ._rankings import from_rankings as from_rankings
 from ._scipy import linear_sum_assignment as linear_sum_assignment
 from ._stable_outcome import compute_match as compute_match
 from ._stable_outcome import stable_outcome as stable_outcome

@@ -1,30 +1,36 @@
 """Markets with transferable utility: outcomes, stability, instability."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from verax._errors import check, check_floating, is_traced
+from verax._arrays import same_dtype, to_array, to_number
+from verax._errors import check, is_traced
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
 from ._assignment import solve_assignment
-from ._status import Status
+from ._status import SENTENCES, Status
+
+_SENTENCES = SENTENCES | {Status.NON_FINITE: "utilities or transfers hold NaN or infinities"}
 
 
+@result()
 class Market(NamedTuple):
     """Two-sided market; staying unmatched is worth 0."""
 
     customer_utility: Float[AnyArray, "*b n m"]
-    """What customer i gets from provider j."""
+    """Utility of customer i from provider j."""
     provider_utility: Float[AnyArray, "*b n m"]
-    """What provider j gets from customer i."""
+    """Utility of provider j from customer i."""
 
 
+@result()
 class Outcome(NamedTuple):
-    """Who is matched to whom, and what is paid."""
+    """A match and its transfers."""
 
     match: Int[AnyArray, "*b n"]
     """Provider of each customer, -1 = unmatched."""
@@ -34,6 +40,7 @@ class Outcome(NamedTuple):
     """Amount each provider receives."""
 
 
+@result(_SENTENCES)
 class Instability(NamedTuple):
     """How far an outcome is from stable."""
 
@@ -45,6 +52,8 @@ class Instability(NamedTuple):
     """Agents who together gain ``value`` by leaving, customers first."""
     status: Int[AnyArray, "*b"]
     """:class:`Status` of each market."""
+
+    raise_if_failed = raise_if_failed
 
 
 def utility_gap(market: Market, outcome: Outcome) -> Float[AnyArray, "*b"]:
@@ -60,7 +69,7 @@ def utility_gap(market: Market, outcome: Outcome) -> Float[AnyArray, "*b"]:
     Returns
     -------
     Array
-        ``[*b]``, non-negative up to rounding; NaN where utilities are not finite.
+        ``[*b]``, non-negative up to rounding; NaN where traced utilities are not finite.
 
     Raises
     ------
@@ -84,7 +93,7 @@ def utility_gap(market: Market, outcome: Outcome) -> Float[AnyArray, "*b"]:
     >>> float(utility_gap(market, outcome))
     2.0
     """
-    customer, provider = check_market(market)
+    customer, provider = check_market(market, known=True)
     match, _, _ = check_outcome(outcome, customer)
     got_customer, got_provider = matched_utility(customer, provider, match)
     return solve_assignment(customer + provider).value - got_customer.sum(-1) - got_provider.sum(-1)
@@ -101,10 +110,9 @@ def subset_instability(market: Market, outcome: Outcome) -> Instability:
     Parameters
     ----------
     market
-        Utilities ``[*b, n, m]``, both of one dtype, float32 or float64.
+        Utilities ``[*b, n, m]``.
     outcome
-        ``match [*b, n]`` of integers and transfers ``[*b, n]`` and ``[*b, m]`` in the dtype of the utilities. Transfers
-        need not cancel.
+        ``match [*b, n]`` of integers and transfers ``[*b, n]`` and ``[*b, m]``. Transfers need not cancel.
 
     Returns
     -------
@@ -200,7 +208,7 @@ def is_stable(market: Market, outcome: Outcome, *, tolerance: float = 1e-6) -> B
     >>> bool(is_stable(market, stable_outcome(market)))
     True
     """
-    check(tolerance >= 0, "tolerance", tolerance, "a number >= 0")
+    tolerance = to_number("tolerance", tolerance, "[0, inf)")
     customer, provider = check_market(market)
     match, customer_transfer, provider_transfer = check_outcome(outcome, customer)
     got_customer, got_provider = matched_utility(customer, provider, match)
@@ -222,33 +230,46 @@ def matched_utility(customer: jax.Array, provider: jax.Array, match: jax.Array) 
     return _at(customer, match), jnp.where(chosen, provider, 0).sum(-2)
 
 
-def check_market(market: Market) -> tuple[jax.Array, jax.Array]:
-    """Return both utilities, floating ``[*b, n, m]`` of one dtype."""
-    customer, provider = (jnp.asarray(utility) for utility in market)
-    check_floating("market.customer_utility", customer)
-    check(customer.ndim >= 2, "market.customer_utility", f"shape {customer.shape}", "[..., n, m]")
-    got, need = f"{provider.dtype} {provider.shape}", f"{customer.dtype} {customer.shape}, as customer_utility"
-    check(got == f"{customer.dtype} {customer.shape}", "market.provider_utility", got, need)
+def check_market(market: Market, *, known: bool = False, single: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Return both utilities, floating ``[*b, n, m]`` of one dtype.
+
+    ``known``: neither NaN nor plus infinity; ``single``: one market with at least one agent on each side.
+    """
+    given = isinstance(market, tuple | list) and len(market) == 2
+    check(given, "market", type(market).__name__, "a Market(customer_utility, provider_utility)")
+    within = "[-inf, inf)" if known else None
+    shape = ("n", "m") if single else ("...", "n", "m")
+    options: Any = {"shape": shape, "finite": False, "within": within, "empty": not single}
+    names = ("market.customer_utility", "market.provider_utility")
+    customer, provider = (to_array(name, side, **options) for name, side in zip(names, market, strict=True))
+    check(
+        provider.shape == customer.shape, names[1], f"shape {provider.shape}", f"shape {customer.shape}, as customers'"
+    )
+    customer, provider = same_dtype(customer, provider)
     return customer, provider
 
 
 def check_outcome(outcome: Outcome, customer: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return match and transfers that fit the utilities."""
     *batch, n, m = customer.shape
-    match, customer_transfer, provider_transfer = (jnp.asarray(field) for field in outcome)
-    check(jnp.issubdtype(match.dtype, jnp.signedinteger), "outcome.match", f"dtype {match.dtype}", "signed integers")
-    for name, x, shape in (
-        ("match", match, (*batch, n)),
-        ("customer_transfer", customer_transfer, (*batch, n)),
-        ("provider_transfer", provider_transfer, (*batch, m)),
-    ):
-        check(x.shape == shape, f"outcome.{name}", f"shape {x.shape}", f"shape {shape}")
-        if name != "match":
-            check(x.dtype == customer.dtype, f"outcome.{name}", f"dtype {x.dtype}", f"{customer.dtype}")
-    if not is_traced(match):
+    given = isinstance(outcome, tuple | list) and len(outcome) == 3
+    check(given, "outcome", type(outcome).__name__, "an Outcome(match, customer_transfer, provider_transfer)")
+    match = check_match("outcome.match", outcome[0], customer)
+    transfers = []
+    for name, x, shape in (("customer", outcome[1], (*batch, n)), ("provider", outcome[2], (*batch, m))):
+        transfer = to_array(f"outcome.{name}_transfer", x, shape=shape, finite=False, empty=True)
+        transfers.append(transfer.astype(customer.dtype))
+    return match, transfers[0], transfers[1]
+
+
+def check_match(argument: str, match: Any, customer: jax.Array) -> jax.Array:
+    """Return the match, in which no provider stands twice as far as that can be seen."""
+    *batch, n, m = customer.shape
+    array = to_array(argument, match, shape=(*batch, n), dtype="integer", empty=True).astype(jnp.int32)
+    if not is_traced(array):
         with jax.ensure_compile_time_eval():
-            chosen = np.sort(np.asarray(match), axis=-1)
+            chosen = np.sort(np.asarray(array), axis=-1)
         inside = ((chosen >= -1) & (chosen < m)).all()
         once = not ((np.diff(chosen, axis=-1) == 0) & (chosen[..., 1:] >= 0)).any()
-        check(bool(inside) and once, "outcome.match", "an index outside or twice", f"-1 or distinct columns below {m}")
-    return match, customer_transfer, provider_transfer
+        check(bool(inside) and once, argument, "an index outside or twice", f"-1 or distinct columns below {m}")
+    return array

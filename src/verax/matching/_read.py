@@ -16,6 +16,7 @@ class Weights(NamedTuple):
 
     array: Any  # [*b, n, m], float32 or float64
     double: bool
+    argument: str
 
 
 def read_weights(argument: str, value: Any, ndim: int = 2, *, need: str = "[..., n, m]") -> Weights:
@@ -29,24 +30,24 @@ def read_weights(argument: str, value: Any, ndim: int = 2, *, need: str = "[...,
     check(any(jnp.issubdtype(array.dtype, kind) for kind in families), argument, f"dtype {array.dtype}", "real numbers")
     check(array.ndim >= ndim, argument, f"shape {array.shape}", need)
     if isinstance(array, jax.Array) and array.dtype in (jnp.float32, jnp.float64):
-        return Weights(array, False)
+        return Weights(array, False, argument)
     if is_traced(array):
-        return Weights(_widened(jnp, array, _float_dtype(array.dtype)), False)
+        return Weights(_widened(jnp, array, _float_dtype(array.dtype)), False, argument)
     with jax.ensure_compile_time_eval():
         array = np.asarray(array)
     if array.dtype == np.float32:
-        return Weights(array, False)
+        return Weights(array, False, argument)
     wide = _widened(np, array, np.float64)
     if array.dtype.kind in "iu":
         exact = not np.isfinite(wide).any() or bool(np.abs(wide[np.isfinite(wide)]).max() < 2.0**53)
         check(exact, argument, "integers beyond 2**53", "integers that double precision represents")
     if jax.config.read("jax_enable_x64"):
         narrow = array.dtype != np.float64 and jnp.issubdtype(array.dtype, jnp.floating)
-        return Weights(wide.astype(np.float32) if narrow else wide, False)
+        return Weights(wide.astype(np.float32) if narrow else wide, False, argument)
     with np.errstate(over="ignore", invalid="ignore"):
         single = wide.astype(np.float32)
         same = bool(((single == wide) | np.isnan(wide)).all())
-    return Weights(single, False) if same else Weights(wide, True)
+    return Weights(single, False, argument) if same else Weights(wide, True, argument)
 
 
 def in_double(weights: Weights | list[Weights], solve: Callable[..., Any], *others: Any) -> Any:
@@ -58,6 +59,11 @@ def in_double(weights: Weights | list[Weights], solve: Callable[..., Any], *othe
         return solve(*(jnp.asarray(read.array, widest) for read in reads))
     with jax.enable_x64(True):
         result = solve(*(jnp.asarray(read.array, widest) for read in reads))
+        leaves = jax.tree.leaves(result)
+        largest = max(float(jnp.abs(jnp.where(jnp.isfinite(x), x, 0)).max(initial=0)) for x in leaves)
+        if largest > float(np.finfo(np.float32).max):
+            argument = next(read.argument for read in reads if read.double)
+            fail(argument, f"results up to {largest:.3g}", "entries below 1e38 / n, or jax_enable_x64")
         return jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == jnp.float64 else x, result)
 
 

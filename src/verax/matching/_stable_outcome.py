@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Bool
 
+from verax._arrays import to_number
 from verax._errors import check, check_option
 from verax._types import AnyArray
 
@@ -26,7 +27,7 @@ def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
     Parameters
     ----------
     market
-        Utilities ``[*b, n, m]``, both of one dtype, float32 or float64.
+        Utilities ``[*b, n, m]``; minus infinity forbids a pair.
     prices
         ``"any"``, ``"row_optimal"`` (best for every customer), ``"column_optimal"`` (for every provider) or
         ``"midpoint"`` of these two.
@@ -34,13 +35,13 @@ def stable_outcome(market: Market, *, prices: str = "midpoint") -> Outcome:
     Returns
     -------
     Outcome
-        Transfers cancel within each pair and are 0 for unmatched agents. Where utilities are not finite nobody is
-        matched and transfers are NaN.
+        Transfers cancel within each pair and are 0 for unmatched agents. Where traced utilities are NaN or plus
+        infinity, nothing is matched and transfers are NaN.
 
     Raises
     ------
     ValueError
-        On utilities of unequal shape or dtype, and on an unknown price rule.
+        On utilities of unequal shape, concrete ones that are NaN or plus infinity, and an unknown price rule.
 
     Notes
     -----
@@ -92,7 +93,7 @@ def compute_match(
         of their interval, which keeps the outcome stable up to the fee:
         :math:`\tau_a = p_a - u_a^{\mathrm{LCB}}(\mu(a)) - \text{fee}`. 0 means no frictions: transfers cancel.
     row_mask, column_mask
-        Customers and providers who are there; None: everybody.
+        Customers and providers that are present; None: all.
 
     Returns
     -------
@@ -124,10 +125,10 @@ def compute_match(
     ([1], 0.85)
     """
     check_option("prices", prices, MARKET_PRICES)
-    check(fee >= 0, "fee", fee, "a number >= 0")
+    fee = to_number("fee", fee, "[0, inf)")
     needed = bool(fee) or prices == "width_slack"
     check(lower is not None or not needed, "lower", None, "lower ends, for a fee and for 'width_slack'")
-    customer, provider = check_market(upper)
+    customer, provider = check_market(upper, known=True)
     slack = prices == "width_slack"
     solved = solve_assignment(
         customer + provider, row_mask=row_mask, column_mask=column_mask, prices="midpoint" if slack else prices

@@ -10,15 +10,15 @@ from scipy import optimize, sparse
 from verax._errors import check_option, fail, is_traced
 from verax._types import AnyArray
 
-from ._market import Instability, Market, Outcome, check_market, check_outcome, matched_utility
+from ._market import Instability, Market, check_market, check_match, matched_utility
 from ._status import Status
 
 
 def deferred_acceptance(market: Market, *, proposing: str = "customers") -> Int[AnyArray, "*b n"]:
     r"""Gale and Shapley's stable match, the best one for every agent of the proposing side.
 
-    Agents of one side propose down their lists; those of the other hold the best proposal so far. Nobody accepts a
-    partner of negative utility.
+    Agents of one side propose down their lists; those of the other hold the best proposal so far. A partner of
+    negative utility is never accepted.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def ntu_subset_instability(market: Market, match: Int[AnyArray, "*b n"]) -> Inst
     Returns
     -------
     Instability
-        ``value`` is 0 exactly if the match is stable; ``coalition`` are the agents who would leave, alone or in a pair.
-        NaN, with ``Status.NON_FINITE``, where utilities are not finite.
+        ``value`` is 0 exactly if the match is stable; ``coalition`` marks the agents that would leave, alone or in a
+        pair. NaN, with ``Status.NON_FINITE``, where utilities are not finite.
 
     Raises
     ------
@@ -143,8 +143,7 @@ def ntu_subset_instability(market: Market, match: Int[AnyArray, "*b n"]) -> Inst
         if is_traced(x):
             fail(name, "a traced array", "a concrete one: it is solved on the host")
     *batch, n, m = customer.shape
-    zero = [jnp.zeros((*batch, size), customer.dtype) for size in (n, m)]
-    at, *_ = check_outcome(Outcome(match, zero[0], zero[1]), customer)
+    at = check_match("match", match, customer)
     got = [np.asarray(x, np.float64) for x in matched_utility(customer, provider, at)]
     sides = [np.asarray(x, np.float64) for x in (customer, provider)]
     subsidy = np.zeros((*batch, n + m))

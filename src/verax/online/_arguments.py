@@ -31,6 +31,16 @@ def check_range(argument: str, value: Any, low: float, high: float, need: str) -
         fail(argument, array[~inside].ravel()[0] if array.ndim else array, need)
 
 
+def check_broadcast(**arrays: Array) -> None:
+    """Raise, naming the later one, where the shapes of two arrays do not broadcast."""
+    shape: tuple[int, ...] = ()
+    for name, array in arrays.items():
+        try:
+            shape = np.broadcast_shapes(shape, array.shape)
+        except ValueError:
+            fail(name, f"shape {array.shape}", f"one that broadcasts with {shape}")
+
+
 def check_lam(lam: Any, low: float, high: float, need: str) -> None:
     """Raise unless the trade-off lies in its range."""
     check_range("lam", lam, low, high, need)

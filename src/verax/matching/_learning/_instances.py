@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from verax._errors import check, check_integer
 from verax.matching._market import Market
 
-from ._preferences import SeparableLinear
+from ._preferences import SeparableLinear, read_types
 
 
 def random_market(num_customers: int, num_providers: int, *, key: jax.Array) -> Market:
@@ -113,7 +113,7 @@ def typed_market(
     >>> bool((market.customer_utility[0] == market.customer_utility[1]).all())
     True
     """
-    rows, columns = np.asarray(customer_types), np.asarray(provider_types)
+    rows, columns = read_types(customer_types, provider_types)
     functions = random_market(int(rows.max()) + 1, int(columns.max()) + 1, key=key)
     return Market(*(jnp.asarray(table)[rows][:, columns] for table in functions))
 

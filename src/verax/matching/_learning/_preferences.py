@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_finite, check_floating, is_traced
+from verax._arrays import to_array, to_host
+from verax._errors import check, is_traced
 from verax._types import AnyArray
 from verax.matching._market import Market, Outcome
 
 from ._policy import Feedback, pair_matrix
+
+_MOST_TYPES = 100_000  # of a side: a table has a cell for each pair of types
 
 
 class Confidence(NamedTuple):
@@ -80,6 +83,13 @@ class Unstructured:
         return Market(*_posterior_draw(state, key))
 
 
+def read_types(customer_types: Any, provider_types: Any) -> list[np.ndarray]:
+    """Types of both sides; their number must be known, so they are concrete."""
+    given = (("customer_types", customer_types), ("provider_types", provider_types))
+    within = f"[0, {_MOST_TYPES})"
+    return [to_host(name, types, shape=("n",), dtype="integer", within=within) for name, types in given]
+
+
 class Typed:
     r"""Utilities that depend on the types of the two agents alone.
 
@@ -117,15 +127,7 @@ class Typed:
     def __init__(
         self, customer_types: Int[AnyArray, " n"] | list[int], provider_types: Int[AnyArray, " m"] | list[int]
     ):
-        types = []
-        for name, given in (("customer_types", customer_types), ("provider_types", provider_types)):
-            check(not is_traced(given), name, "a traced array", "concrete types: their number must be known")
-            array = np.asarray(given)
-            check(array.ndim == 1 and array.size > 0, name, f"shape {array.shape}", "a vector")
-            check(np.issubdtype(array.dtype, np.integer), name, f"dtype {array.dtype}", "integers")
-            check(bool((array >= 0).all()), name, f"a type {array.min()}", "types >= 0")
-            types.append(array)
-        self._types = types
+        self._types = read_types(customer_types, provider_types)
 
     def init(self, num_customers: int, num_providers: int, dtype: Any) -> Tally:
         """Nothing observed yet."""
@@ -213,10 +215,7 @@ class SeparableLinear:
     def __init__(self, customer_contexts: Float[AnyArray, "n d"], provider_contexts: Float[AnyArray, "m d"]):
         contexts = []
         for name, given in (("customer_contexts", customer_contexts), ("provider_contexts", provider_contexts)):
-            array = jnp.asarray(given)
-            check_floating(name, array)
-            check(array.ndim == 2 and array.size > 0, name, f"shape {array.shape}", "[number of agents, d]")
-            check_finite(name, array)
+            array = to_array(name, given, shape=("agents", "d"))
             if not is_traced(array):
                 longest = float(np.linalg.norm(np.asarray(array), axis=1).max())
                 check(longest <= 1 + 1e-5, name, f"a vector of length {longest:.4g}", "vectors in the unit ball")

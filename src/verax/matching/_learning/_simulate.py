@@ -8,10 +8,13 @@ from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from verax import _native
-from verax._errors import check, check_finite, check_floating, check_integer, is_traced
+from verax._arrays import to_array, to_key, to_number
+from verax._errors import check, check_integer, is_traced
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 from verax.matching._assignment import solve_assignment
-from verax.matching._market import Market, Outcome, matched_utility
+from verax.matching._market import Market, Outcome, check_market, matched_utility
+from verax.matching._status import SENTENCES
 
 from ._evaluate import instability_of_rounds
 from ._match_ucb_native import match_ucb_native
@@ -23,15 +26,16 @@ from ._ucb import rounds_counted, tie_break
 _BLOCK = 256
 
 
+@result(SENTENCES)
 class History(NamedTuple):
-    """What happened in each round."""
+    """Outcome and quality of each round."""
 
     instability: Float[AnyArray, " horizon"]
     """Subset instability of the outcome among those present; with a fee, if leaving costs each agent the fee."""
     utility_gap: Float[AnyArray, " horizon"]
     """Total utility short of the best match of those present."""
     revenue: Float[AnyArray, " horizon"]
-    """What the platform keeps: minus the sum of transfers."""
+    """Revenue of the platform: minus the sum of transfers."""
     outcome: Outcome
     """Match ``[horizon, n]`` and transfers ``[horizon, n]`` and ``[horizon, m]``."""
     changed: Bool[AnyArray, " horizon"]
@@ -40,6 +44,8 @@ class History(NamedTuple):
     """:class:`Status` of the round's instability."""
     state: Any
     """State of the policy at the end."""
+
+    raise_if_failed = raise_if_failed
 
 
 def simulate(
@@ -67,7 +73,7 @@ def simulate(
     noise
         Standard deviation of the Gaussian noise; the confidence sets are made for 1.
     arrivals
-        ``[horizon, n + m]`` of bool, customers first: who is present in each round; None for everybody.
+        ``[horizon, n + m]`` of bool, customers first: the agents present in each round; None for all.
     implementation
         ``"xla"``: one ``lax.scan``; ``"native"``: compiled rounds on a CPU, for :func:`match_ucb` with
         :class:`Unstructured` preferences, a price rule of :func:`solve_assignment`, and everybody present; ``"auto"``:
@@ -113,12 +119,11 @@ def simulate(
     customer, provider = _check_market(market)
     n, m = customer.shape
     check_integer("horizon", horizon, minimum=1)
-    check(noise >= 0, "noise", noise, "a number >= 0")
+    noise = to_number("noise", noise, "[0, inf)")
     implementation = _native.chosen(implementation)
-    present = None if arrivals is None else jnp.asarray(arrivals)
-    if present is not None:
-        check(present.dtype == jnp.bool_, "arrivals", f"dtype {present.dtype}", "bool")
-        check(present.shape == (horizon, n + m), "arrivals", f"shape {present.shape}", f"shape {(horizon, n + m)}")
+    shape = (horizon, n + m)
+    present = None if arrivals is None else to_array("arrivals", arrivals, shape=shape, dtype="bool")
+    key = to_key("key", key)
 
     if policy.native is None or present is not None:
         need = "match_ucb with Unstructured preferences, everybody present"
@@ -226,22 +231,10 @@ def _best(truth: Market, present: jax.Array | None) -> jax.Array:
 
 
 def _check_market(market: Market) -> tuple[jax.Array, jax.Array]:
-    sides = []
-    for name, utility in zip(("customer_utility", "provider_utility"), market, strict=True):
-        array = jnp.asarray(utility)
-        check_floating(f"market.{name}", array)
-        check(array.ndim == 2 and array.size > 0, f"market.{name}", f"shape {array.shape}", "[n, m], n and m >= 1")
-        check_finite(f"market.{name}", array)
+    sides = check_market(market, known=True, single=True)
+    for name, array in zip(("customer_utility", "provider_utility"), sides, strict=True):
         if not is_traced(array):
             with jax.ensure_compile_time_eval():
                 largest = float(jnp.abs(array).max())
             check(largest <= 1 + 1e-5, f"market.{name}", f"{largest:g}", "utilities in [-1, 1]")
-        sides.append(array)
-    customer, provider = sides
-    check(
-        customer.shape == provider.shape and customer.dtype == provider.dtype,
-        "market.provider_utility",
-        f"{provider.dtype} {provider.shape}",
-        f"{customer.dtype} {customer.shape}, as customer_utility",
-    )
-    return customer, provider
+    return sides

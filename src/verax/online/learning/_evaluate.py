@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Real
 
+from verax._arrays import to_array
 from verax._errors import check
 from verax._types import AnyArray, PyTree
 from verax.online._arguments import check_buy_cost, check_range, floating
@@ -131,10 +132,11 @@ def evaluate_predictor(
     >>> print(*np.asarray([loss(0.0), loss(5.0)]).round(3), jax.grad(loss)(0.0) < 0)
     1.77 1.188 True
     """
-    v = predict_fn(params, jnp.asarray(features))
-    days = jnp.asarray(num_days)
-    check(days.ndim == 1 and days.shape[0] > 0, "num_days", f"shape {days.shape}", "one length a season [n]")
-    check(jnp.shape(v) == days.shape, "predict_fn", f"an output of shape {jnp.shape(v)}", f"one a season, {days.shape}")
+    v = predict_fn(params, to_array("features", features, dtype="any"))
+    days = to_array("num_days", num_days, shape=("n",), dtype="integer")
+    check(
+        jnp.shape(v) == days.shape, "predict_fn", f"an output of shape {jnp.shape(v)}", f"one per season, {days.shape}"
+    )
     cost = mixed_cost(v, days, buy_cost, lam)
     optimum = optimal_cost(days, buy_cost).astype(cost.dtype)
     ratios = cost / optimum

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Real
 
-from verax._errors import check, check_finite
+from verax._arrays import to_array
 from verax._types import AnyArray
-from verax.online._arguments import check_range, floating
+from verax.online._arguments import check_range
 
 
 class Hedge(NamedTuple):
@@ -75,9 +75,7 @@ def hedge(costs: Real[AnyArray, "t m"], *, cost_range: float, learning_rate: flo
     ----------
     Cesa-Bianchi, Lugosi (2006), Prediction, learning, and games, Theorem 2.2.
     """
-    table = floating("costs", costs)
-    check(table.ndim == 2 and table.size > 0, "costs", f"shape {table.shape}", "[rounds, choices], not empty")
-    check_finite("costs", table)
+    table = to_array("costs", costs, shape=("t", "m"))
     check_range("cost_range", cost_range, 1e-300, math.inf, "a positive number")
     rounds, choices = table.shape
     spread = (table.max(1) - table.min(1)).max()

@@ -8,9 +8,12 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from verax._arrays import to_host
 from verax._errors import check, check_integer, is_traced
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
+
+_MOST_DAYS = 10_000_000
 
 
 class Threshold(NamedTuple):
@@ -85,10 +88,10 @@ def empirical_risk_threshold(
     buy_cost = check_buy_cost(buy_cost)
     concrete = not is_traced(num_days)
     check(concrete, "num_days", "a traced value", "concrete lengths: the number of days to try depends on them")
-    days = np.asarray(num_days)
-    sound = days.ndim == 1 and days.size > 0 and days.dtype.kind in "iu"
-    check(sound, "num_days", f"shape {days.shape}, dtype {days.dtype}", "whole days [n], at least one season")
+    days = to_host("num_days", num_days, shape=("n",), dtype="integer")
     check(int(days.min()) >= 1, "num_days", f"a season of {days.min()} days", "at least one day")
+    most = int(days.max())
+    check(most <= _MOST_DAYS, "num_days", f"a season of {most} days", f"at most {_MOST_DAYS} days: each is tried")
     check(0 < level < 1, "level", level, "a probability in (0, 1)")
     least = 2 - 1 / buy_cost
     check(

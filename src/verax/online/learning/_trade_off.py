@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from verax._arrays import to_host
 from verax._errors import check, is_traced
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
@@ -101,11 +102,9 @@ def empirical_risk_trade_off(
     buy_cost = check_buy_cost(buy_cost)
     concrete = not is_traced((num_days, prediction))
     check(concrete, "num_days", "a traced value", "concrete seasons: the range of their ratios is checked")
-    days, predicted = np.asarray(num_days), np.asarray(prediction)
-    for name, values in (("num_days", days), ("prediction", predicted)):
-        sound = values.ndim == 1 and values.size > 0 and values.dtype.kind in "iu"
-        check(sound, name, f"shape {values.shape}, dtype {values.dtype}", "whole days [n], at least one season")
-        check(int(values.min()) >= 1, name, f"{values.min()} days", "at least one day")
+    days = to_host("num_days", num_days, shape=("n",), dtype="integer")
+    predicted = to_host("prediction", prediction, shape=("n",))
+    check(int(days.min()) >= 1, "num_days", f"{days.min()} days", "at least one day")
     check(len(predicted) == len(days), "prediction", f"{len(predicted)} predictions", f"one of each of {len(days)}")
     lams, worst = _allowed(buy_cost, robustness)
     error = (worst.max() - 1) * math.sqrt(_log_failures(len(lams), level) / (2 * len(days)))

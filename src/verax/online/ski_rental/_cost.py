@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Real, Shaped
 from verax._arrays import same_dtype, to_array
 from verax._errors import check, is_traced
 from verax._types import AnyArray
-from verax.online._arguments import check_price, check_range, numbers
+from verax.online._arguments import check_broadcast, check_price, check_range, numbers
 
 
 class WorstCase(NamedTuple):
@@ -97,6 +97,7 @@ def buy_day_cost(
     day, days = same_dtype(
         *(_in_units_of(price, numbers(name, x)) for name, x in (("day", day), ("num_days", num_days)))
     )
+    check_broadcast(day=day, num_days=days)
     return jnp.where(days < day, days, day + jnp.asarray(price - 1, day.dtype))
 
 

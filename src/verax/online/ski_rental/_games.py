@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Real
 
-from verax._errors import check, check_finite, check_integer
+from verax._arrays import to_array, to_host
+from verax._errors import check, check_integer
 from verax._types import AnyArray
 from verax.online._arguments import check_range
 from verax.online.games import FiniteOnlineGame
@@ -52,12 +53,23 @@ def rental_game(
     """
     check_integer("num_days", num_days, minimum=1)
     rents, prices = _each_day("rent", rent, num_days), _each_day("buy_cost", buy_cost, num_days)
+    cost = _costs(rents, prices)
+    return _game(cost, cost.min(1), rent=rents, buy_cost=prices)
+
+
+def _costs(rents: np.ndarray, prices: np.ndarray) -> np.ndarray:
+    """Cost ``[season, plan]`` of buying at the start of each day, or never."""
     total = np.concatenate([[0.0], np.cumsum(rents)])
-    days = np.arange(1, num_days + 1)
+    days = np.arange(1, len(rents) + 1)
     bought = total[:-1] + prices  # by buying at the start of each day
     cost = np.where(days[:, None] < days, total[1:][:, None], bought)
-    cost = np.concatenate([cost, total[1:][:, None]], axis=1)
-    return FiniteOnlineGame(cost, np.minimum(total[1:], np.minimum.accumulate(bought)))
+    return np.concatenate([cost, total[1:][:, None]], axis=1)
+
+
+def _game(cost: np.ndarray, opt: np.ndarray, **given: np.ndarray) -> FiniteOnlineGame:
+    """The game, if JAX's precision holds its costs; else an error that names the argument of the extreme numbers."""
+    extreme = max(given, key=lambda name: np.abs(np.log10(given[name])).max())
+    return FiniteOnlineGame(to_array(extreme, cost), to_array(extreme, opt))
 
 
 def multi_shop_game(rents: Real[AnyArray, "shops"], prices: Real[AnyArray, "shops"], num_days: int) -> FiniteOnlineGame:
@@ -66,7 +78,7 @@ def multi_shop_game(rents: Real[AnyArray, "shops"], prices: Real[AnyArray, "shop
     Parameters
     ----------
     rents, prices : [shops]
-        Positive rent a day, and price, of each shop.
+        Positive rent per day and price of each shop.
     num_days
         Longest season; also the last day on which a plan buys.
 
@@ -93,19 +105,19 @@ def multi_shop_game(rents: Real[AnyArray, "shops"], prices: Real[AnyArray, "shop
     ----------
     Wang, Li, Wang (2020), Online algorithms for multi-shop ski rental with machine learned advice.
     """
-    rents_, prices_ = np.asarray(rents, np.float64), np.asarray(prices, np.float64)
-    check(rents_.ndim == 1 and rents_.size > 0, "rents", f"shape {rents_.shape}", "one rent a shop")
-    check(prices_.shape == rents_.shape, "prices", f"shape {prices_.shape}", f"one price a shop, {rents_.shape}")
-    shops = [rental_game(float(b), num_days, rent=float(r)) for r, b in zip(rents_, prices_, strict=True)]
-    cost = np.concatenate([np.asarray(shop.cost, np.float64) for shop in shops], axis=1)
-    return FiniteOnlineGame(cost, cost.min(1))
+    rents_, prices_ = to_host("rents", rents), to_host("prices", prices)
+    check(rents_.ndim == 1 and rents_.size > 0, "rents", f"shape {rents_.shape}", "one rent per shop")
+    check(prices_.shape == rents_.shape, "prices", f"shape {prices_.shape}", f"one price per shop, {rents_.shape}")
+    pairs = zip(rents_, prices_, strict=True)
+    shops = [_costs(_each_day("rents", rent, num_days), _each_day("prices", price, num_days)) for rent, price in pairs]
+    cost = np.concatenate(shops, axis=1)
+    return _game(cost, cost.min(1), rents=rents_, prices=prices_)
 
 
 def _each_day(argument: str, value: Any, num_days: int) -> np.ndarray:
-    array = np.asarray(value, np.float64)
+    array = to_host(argument, value)
     check(
         array.shape in ((), (num_days,)), argument, f"shape {array.shape}", f"a number, or one for each day, {num_days}"
     )
-    check_finite(argument, array)
     check_range(argument, array, np.nextafter(0.0, 1.0), np.inf, "positive numbers")
     return np.broadcast_to(array, (num_days,))

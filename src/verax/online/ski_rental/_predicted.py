@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Real, Shaped
 from verax._arrays import to_array, to_number
 from verax._errors import check, is_traced
 from verax._types import AnyArray
-from verax.online._arguments import check_lam, check_price, check_range, floating
+from verax.online._arguments import check_broadcast, check_lam, check_price, check_range, floating
 
 
 def buy_day(
@@ -59,6 +59,7 @@ def buy_day(
     predicted = _any_length(prediction)
     check_lam(lam, np.nextafter(0.0, 1.0), 1.0, "a trade-off in (0, 1]")
     trade_off = floating("lam", lam)
+    check_broadcast(prediction=predicted, lam=trade_off)
     early, late = whole_ceil(trade_off * buy_cost), whole_ceil(buy_cost / trade_off)
     return jnp.maximum(jnp.where(_is_long(predicted, buy_cost), early, late), 1).astype(int)
 
@@ -196,6 +197,7 @@ def buy_distribution_cost(
     check_range("num_days", num_days, 1, np.inf, "at least one day")
     dtype, predicted = jnp.result_type(float), _any_length(prediction)
     trade_off, days = floating("lam", lam).astype(dtype), floating("num_days", num_days).astype(dtype)
+    check_broadcast(num_days=days, prediction=predicted, lam=trade_off)
     if buy_cost <= 1:
         shape = jnp.broadcast_shapes(days.shape, predicted.shape, trade_off.shape)
         return jnp.full(shape, buy_cost, dtype)
