@@ -20,6 +20,10 @@ from ._evaluate import evaluator as evaluator
 from ._evaluate import mean_over_clients as mean_over_clients
 from ._evaluate import split_parameters as split_parameters
 from ._from_nnx import from_nnx as from_nnx
+from ._head import LedgerEntry as LedgerEntry
+from ._head import LinearHead as LinearHead
+from ._head import PredictedError as PredictedError
+from ._head import fit_head as fit_head
 from ._history import History as History
 from ._labels import EncodedLabels as EncodedLabels
 from ._labels import encode_labels as encode_labels
@@ -63,8 +67,7 @@ from ._statistics import fit_ridge as fit_ridge
 from ._statistics import statistics_spectrum as statistics_spectrum
 from ._statistics import total_statistics as total_statistics
 from ._tct import TCT as TCT
-from ._tct import LedgerEntry as LedgerEntry
 from ._tct import tct as tct
 
-_register(Partition, TCT, LedgerEntry, Standardizer, Statistics)
+_register(Partition, TCT, LedgerEntry, LinearHead, PredictedError, Standardizer, Statistics)
 _register(_ntk.Coordinates, _ntk.Kronecker, _ntk.Rademacher, _spectral.RiskPath)

@@ -12,7 +12,7 @@ from verax._errors import check_integer, check_option
 from verax._progress import progress_bar
 from verax._types import AnyArray
 
-from ._linear_scaffold import LinearFit, stacked
+from ._linear_scaffold import LinearFit, in_double, stacked
 from ._options import check_number
 from ._standardize import check_features
 
@@ -51,7 +51,7 @@ def conjugate_gradient_linear(
     weights
         "num_examples" or "uniform".
     evaluate
-        ``evaluate(coefficients) -> dict`` after each round.
+        ``evaluate(coefficients) -> dict`` after each round, with float64 NumPy coefficients.
     progress
         Draw a progress bar.
 
@@ -85,27 +85,25 @@ def conjugate_gradient_linear(
     check_option("weights", weights, ("num_examples", "uniform"))
     counts = keep.sum(1)
     share = counts / counts.sum() if weights == "num_examples" else np.full(len(counts), 1 / len(counts))
-    phi = jnp.asarray(phi)
-    dtype = phi.dtype
-    scale = jnp.asarray(share / counts, dtype)
-    rows = jnp.asarray(keep)[:, :, None]
-    phi = jnp.where(rows, jnp.asarray(phi), jnp.zeros((), dtype))
-    y = jnp.where(rows, jnp.asarray(targets).astype(dtype), jnp.zeros((), dtype))
-    shift = jnp.asarray(float(ridge), dtype)
-    with jax.default_matmul_precision("highest"):
-        right = jnp.einsum("k,knm,knc->mc", scale, phi, y)
-    energy = float(jnp.einsum("k,knc,knc->", scale, y, y)) / 2
-    theta, residual, direction = jnp.zeros_like(right), right, right
     objective, evaluations = np.empty(rounds), []
+    # In double precision: with features far from zero the iterates of single precision lose their orthogonality.
+    with jax.enable_x64(True):
+        phi, y = in_double(phi, keep), in_double(targets, keep)
+        scale, shift = jnp.asarray(share / counts), jnp.asarray(float(ridge))
+        with jax.default_matmul_precision("highest"):
+            right = jnp.einsum("k,knm,knc->mc", scale, phi, y)
+            energy = float(jnp.einsum("k,knc,knc->", scale, y, y)) / 2
+        theta, residual, direction = jnp.zeros_like(right), right, right
     with progress_bar("conjugate gradients", rounds, progress) as advance:
         for number in range(rounds):
-            # theta . (b - r) is theta . A theta, so the objective needs no product of its own.
-            objective[number] = energy - 0.5 * float(jnp.sum(theta * (right + residual)))
-            theta, residual, direction = _iterate(phi, scale, shift, theta, residual, direction)
+            with jax.enable_x64(True):
+                # theta . (b - r) is theta . A theta, so the objective needs no product of its own.
+                objective[number] = energy - 0.5 * float(jnp.sum(theta * (right + residual)))
+                theta, residual, direction = _iterate(phi, scale, shift, theta, residual, direction)
             if evaluate is not None:
-                evaluations.append(evaluate(theta))
+                evaluations.append(evaluate(np.asarray(theta)))
             advance()
-    return LinearFit(theta, objective, float("nan"), stacked(evaluations))
+    return LinearFit(np.asarray(theta), objective, float("nan"), stacked(evaluations))
 
 
 @jax.jit

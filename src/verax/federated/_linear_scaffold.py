@@ -42,7 +42,7 @@ class LinearFit(NamedTuple):
     Attributes
     ----------
     coefficients : [m, C]
-        Of the last round.
+        Of the last round, float64.
     objective : [R]
         Pooled objective before each round, by the clients' weights.
     step_size : float
@@ -115,7 +115,7 @@ def scaffold_linear(
     spectra
         From `client_spectra` on the same features, where several problems share them; computed by default.
     evaluate : callable, optional
-        ``evaluate(coefficients) -> dict`` after each round.
+        ``evaluate(coefficients) -> dict`` after each round, with float64 NumPy coefficients.
     progress
         Draw a progress bar.
 
@@ -158,38 +158,39 @@ def scaffold_linear(
     check_option("weights", weights, ("num_examples", "uniform"))
     check_option("method", method, ("closed_form", "loop"))
     counts = keep.sum(1)
-    phi = _without_padding(phi, keep)
-    dtype = phi.dtype
-    y = _without_padding(jnp.asarray(targets).astype(dtype), keep)
-    values, vectors = _decompose(phi, counts) if spectra is None else _checked(spectra, phi)
+    values, vectors = _decompose(phi, keep) if spectra is None else _checked(spectra, phi)
     eta = _step_size(values, float(ridge)) if step_size is None else float(step_size)
     primal = phi.shape[1] > phi.shape[2]
     share = counts / counts.sum() if weights == "num_examples" else np.full(len(counts), 1 / len(counts))
-    problem = _Problem(
-        phi,
-        y,
-        jnp.asarray(counts, dtype),
-        jnp.asarray(share, dtype),
-        jnp.asarray(vectors, dtype),
-        jnp.asarray(_spectral_weights(values, eta, int(local_steps), float(ridge), primal=primal), dtype),
-        jnp.asarray(_geometric(np.array(float(ridge)), eta, int(local_steps)), dtype),
-        jnp.asarray(eta, dtype),
-        jnp.asarray(float(ridge), dtype),
-    )
-    theta = jnp.zeros((phi.shape[2], y.shape[2]), dtype)
-    local = jnp.broadcast_to(theta, (len(counts), *theta.shape))
-    control = jnp.zeros_like(local)
     objective, evaluations = np.empty(rounds), []
+    # In double precision: with features far from zero the optimum is the difference of large numbers.
+    with jax.enable_x64(True):
+        rows = in_double(phi, keep)
+        problem = _Problem(
+            rows,
+            in_double(targets, keep),
+            jnp.asarray(counts, float),
+            jnp.asarray(share),
+            jnp.asarray(vectors),
+            jnp.asarray(_spectral_weights(values, eta, int(local_steps), float(ridge), primal=primal)),
+            jnp.asarray(_geometric(np.array(float(ridge)), eta, int(local_steps))),
+            jnp.asarray(eta),
+            jnp.asarray(float(ridge)),
+        )
+        theta = jnp.zeros((phi.shape[2], problem.y.shape[2]))
+        local = jnp.broadcast_to(theta, (len(counts), *theta.shape))
+        control = jnp.zeros_like(local)
     with progress_bar("scaffold", rounds, progress) as advance:
         for number in range(rounds):
-            theta, local, control, value = _round(
-                problem, theta, local, control, int(local_steps), primal, bool(control_variates), method
-            )
-            objective[number] = value
+            with jax.enable_x64(True):
+                theta, local, control, value = _round(
+                    problem, theta, local, control, int(local_steps), primal, bool(control_variates), method
+                )
+            objective[number] = float(value)
             if evaluate is not None:
-                evaluations.append(evaluate(theta))
+                evaluations.append(evaluate(np.asarray(theta)))
             advance()
-    return LinearFit(theta, objective, eta, stacked(evaluations))
+    return LinearFit(np.asarray(theta), objective, eta, stacked(evaluations))
 
 
 def client_spectra(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K n"]) -> ClientSpectra:
@@ -230,16 +231,19 @@ def client_spectra(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K n
     True
     """
     phi, keep = check_features(features, mask)
-    return _decompose(_without_padding(phi, keep), keep.sum(1))
+    return _decompose(phi, keep)
 
 
-def _without_padding(rows: AnyArray, keep: np.ndarray) -> jax.Array:
-    """Zero rows stand for padding: they change neither a product nor, beside the count, a gradient."""
-    rows = jnp.asarray(rows)
-    return jnp.where(jnp.asarray(keep)[:, :, None], rows, jnp.zeros((), rows.dtype))
+def in_double(rows: Any, keep: np.ndarray) -> jax.Array:
+    """Rows ``[K, n, ...]`` in float64, zeros outside the mask: they change neither a product nor a gradient.
+
+    To be called with 64-bit types enabled.
+    """
+    rows = jnp.asarray(rows).astype(float)
+    return jnp.where(jnp.asarray(keep)[:, :, None], rows, 0.0)
 
 
-def _checked(spectra: ClientSpectra, phi: jax.Array) -> ClientSpectra:
+def _checked(spectra: ClientSpectra, phi: Any) -> ClientSpectra:
     check(isinstance(spectra, ClientSpectra), "spectra", type(spectra).__name__, "ClientSpectra, from client_spectra")
     size = min(phi.shape[1:])
     expected = ((len(phi), size), (len(phi), size, size))
@@ -265,11 +269,11 @@ def stacked(evaluations: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     return {name: np.array([one[name] for one in evaluations]) for name in (evaluations[0] if evaluations else ())}
 
 
-def _decompose(phi: jax.Array, counts: np.ndarray) -> ClientSpectra:
+def _decompose(phi: Any, keep: np.ndarray) -> ClientSpectra:
     primal = phi.shape[1] > phi.shape[2]
     values, vectors = [], []
-    for client, count in enumerate(counts):
-        rows = np.asarray(phi[client], np.float64)
+    for client, count in enumerate(keep.sum(1)):
+        rows = np.where(keep[client][:, None], np.asarray(phi[client], np.float64), 0.0)
         square = rows.T @ rows if primal else rows @ rows.T
         w, u = np.linalg.eigh(square / count)
         values.append(np.maximum(w, 0.0))

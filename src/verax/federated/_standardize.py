@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from verax._errors import check, check_finite, check_floating
+from verax._arrays import to_array, to_host
+from verax._errors import check, fail
 from verax._types import AnyArray
 
 from ._partition import check_clients_have_data
@@ -83,29 +84,37 @@ def fit_standardizer(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K
 
 
 def check_features(features: Any, mask: Any, targets: Any = None) -> tuple[Any, np.ndarray]:
-    """Check features, mask and targets of all clients; return the features and the mask in NumPy."""
-    shape = np.shape(features)
-    check(len(shape) == 3 and hasattr(features, "dtype"), "features", f"shape {shape}", "an array [K, n, m]")
-    check_floating("features", features)
+    """Check features, mask and targets of all clients; return the features as an array and the mask in NumPy."""
+    phi = _read("features", features, "[K, n, m]")
     keep = np.asarray(mask)
-    check(
-        keep.shape == shape[:2] and keep.dtype == bool,
-        "mask",
-        f"{keep.dtype}{list(keep.shape)}",
-        f"booleans {list(shape[:2])}",
-    )
+    shape = phi.shape
+    need = f"booleans {list(shape[:2])}"
+    check(keep.shape == shape[:2] and keep.dtype == bool, "mask", f"{keep.dtype}{list(keep.shape)}", need)
     check_clients_have_data(keep, "mask")
-    check_finite("features", features)
+    _check_rows("features", phi, keep)
     if targets is not None:
-        check(
-            np.ndim(targets) == 3 and np.shape(targets)[:2] == shape[:2],
-            "targets",
-            f"shape {np.shape(targets)}",
-            f"[{shape[0]}, {shape[1]}, C]",
-        )
-        check_floating("targets", targets)
-        check_finite("targets", targets)
-    return features, keep
+        y = _read("targets", targets, f"[{shape[0]}, {shape[1]}, C]")
+        check(y.shape[:2] == shape[:2], "targets", f"shape {y.shape}", f"[{shape[0]}, {shape[1]}, C]")
+        _check_rows("targets", y, keep)
+    return phi, keep
+
+
+def _read(argument: str, value: Any, need: str) -> Any:
+    """A device array as it is, anything else in float64 on the host."""
+    if isinstance(value, jax.Array):
+        array = to_array(argument, value, finite=False)
+    else:
+        array = to_host(argument, value, finite=False)
+    check(array.ndim == 3, argument, f"shape {array.shape}", need)
+    return array
+
+
+def _check_rows(argument: str, array: Any, keep: np.ndarray) -> None:
+    """Raise if a client's own row has NaN or infinity; the others are not looked at."""
+    bad = ~np.isfinite(np.asarray(array)) & keep[:, :, None]
+    if bad.any():
+        place = np.argwhere(bad)[0].tolist()
+        fail(argument, f"{int(bad.sum())} non-finite entries (the first at {place})", "finite values")
 
 
 def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,44 +11,31 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 
 from verax._errors import check, check_integer, check_option, fail, is_traced
+from verax._memory import planned_memory
+from verax._results import result
 from verax._types import AnyArray, ApplyFn, PyTree
 from verax.ntk import Coordinates, Kronecker, Rademacher, ntk_features
 from verax.spectral import RiskPath, risk_path
 
 from ._algorithm import FederatedAlgorithm, check_client_data
-from ._conjugate_gradient import conjugate_gradient_linear
 from ._evaluate import evaluator
+from ._head import STAGE2, LedgerEntry, checked_ridge, client_labels, fit_head
 from ._history import History, empty_history, extended
-from ._linear_scaffold import LinearFit, scaffold_linear
 from ._options import LossFn
 from ._partition import ClientData, generator
 from ._run import run
 from ._scalar_output import Joint, draw_head, network_of
-from ._standardize import Standardizer, class_targets, fit_standardizer
-from ._statistics import client_statistics, fit_ridge, statistics_spectrum, total_statistics
+from ._standardize import Standardizer, class_targets
+from ._statistics import client_statistics, statistics_spectrum, total_statistics
 
 Sketch = Coordinates | Kronecker | Rademacher
 
-STAGE2 = ("scaffold", "fedavg", "one_shot", "cg")
+# Gradients up to this width are features as they are; wider ones are sketched to at most that.
+_WHOLE, _WIDEST = 4096, 4096
 
 
-class LedgerEntry(NamedTuple):
-    """Bytes that one step of the protocol moves, all clients together.
-
-    Attributes
-    ----------
-    step : str
-        What was sent.
-    bytes_up, bytes_down : int
-        To the server, from the server.
-    """
-
-    step: str
-    bytes_up: int
-    bytes_down: int
-
-
-@dataclasses.dataclass(frozen=True)
+@result()
+@dataclasses.dataclass(frozen=True, repr=False)
 class TCT:
     """A linear classifier on standardised tangent features of a federated network.
 
@@ -96,6 +83,16 @@ class TCT:
     network: Callable[[Any, Any, Any], Any] | None = None
 
     _not_saved = ("client_features", "network")
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the test examples after the last round of stage 2; NaN without any."""
+        return float(self.history.accuracy[-1])
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all steps, up and down: the abscissa beside that of the baselines' ``History.total_bytes``."""
+        return sum(entry.bytes_up + entry.bytes_down for entry in self.ledger)
 
     def features(self, x: PyTree, *, batch_size: int | None = None) -> jax.Array:
         """Standardised tangent features ``[n, m]`` of examples."""
@@ -146,10 +143,10 @@ def tct(
     rounds1: int,
     features_fn: ApplyFn | None = None,
     width: int | None = None,
-    sketch: Sketch | None = None,
+    sketch: Sketch | str | None = "auto",
     stage2: str = "scaffold",
     rounds2: int = 100,
-    local_steps: int = 500,
+    local_steps: int = 50,
     ridge: str | float | int | None = None,
     key: jax.Array,
     num_classes: int | None = None,
@@ -193,15 +190,17 @@ def tct(
         ``features_fn(params, x) -> [n, width]``, the input of the last layer, for the paper's fresh head. Without them
         the scalar is a random unit combination of the logits: a deviation for networks that cannot be cut.
     sketch
-        ``verax.ntk.Rademacher(m)``, ``Coordinates(m)`` or ``Kronecker(m)``. The paper draws 100,000 coordinates. None:
-        the whole gradient.
+        ``verax.ntk.Rademacher(m)``, ``Coordinates(m)`` or ``Kronecker(m)``; None for the whole gradient. "auto": the
+        whole gradient up to 4,096 parameters, beyond it ``Rademacher(m)`` with the largest power of two up to 4,096
+        that fits the memory. The paper draws 100,000 coordinates.
     stage2
         "scaffold" (the paper's), "fedavg" (without control variates), "one_shot" (sufficient statistics, one message),
         "cg" (conjugate gradients).
     rounds2
         Rounds of stage 2; "one_shot" takes one.
     local_steps
-        Of "scaffold" and "fedavg"; free, by their closed form.
+        Of "scaffold" and "fedavg"; their closed form costs the same for any number. Many local steps need many rounds:
+        50 steps over 100 rounds end near the pooled optimum, 500 over 15 do not.
     ridge
         1/n-normalised, or "gcv": chosen by generalized cross-validation from the summed statistics, whose upload the
         ledger then counts. None: "gcv" for "one_shot" and "cg", 0 (the paper's) for the others.
@@ -277,9 +276,14 @@ def tct(
     check_integer("local_steps", local_steps, minimum=1)
     check_integer("evaluate_every", evaluate_every, minimum=1)
     check((features_fn is None) == (width is None), "width", width, "given with features_fn, and not otherwise")
-    ridge = ridge if ridge is not None else ("gcv" if stage2 in ("one_shot", "cg") else 0.0)
-    if isinstance(ridge, str):
-        check_option("ridge", ridge, ("gcv",))
+    ridge = checked_ridge(ridge, stage2)
+    check_option("weights", weights, ("num_examples", "uniform"))
+    check(
+        sketch is None or not isinstance(sketch, str) or sketch == "auto",
+        "sketch",
+        repr(sketch),
+        "'auto', None or a sketch",
+    )
     generator(key)
     algorithm = stage1 if isinstance(stage1, FederatedAlgorithm) else stage1(loss_fn)
     check(
@@ -288,10 +292,17 @@ def tct(
         type(algorithm).__name__,
         "an algorithm, or a function from the loss to one",
     )
+    check(algorithm.kind != "local", "stage1", algorithm.name, "an algorithm with one global model")
+    check(
+        algorithm.options.state in (None, "frozen"),
+        "stage1",
+        algorithm.name,
+        "a network whose state is frozen; or train it with run, and give fit_head the features of the result",
+    )
     check_client_data(clients, algorithm)
     check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
     num_clients, keep = clients.num_clients, np.asarray(clients.mask)
-    labels, num_classes = _client_labels(clients, num_classes)
+    labels, num_classes = client_labels(clients, num_classes)
     key1, head_key, sketch_key = (jax.random.fold_in(key, number) for number in range(3))
 
     judge = None if test is None else evaluator(apply_fn, *test)
@@ -307,51 +318,21 @@ def tct(
     network = network_of(apply_fn, features_fn)
     head = draw_head(apply_fn, params, clients, width, head_key)
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], clients.x)
+    sketch = _by_memory(params, head, keep) if sketch == "auto" else sketch
     phi = _scatter(tangent_features(network, params, head, one, sketch, sketch_key, batch_size, progress), keep)
-    num_features, item = phi.shape[2], phi.dtype.itemsize
-    standardizer = Standardizer(np.zeros(num_features), np.ones(num_features))
-    if standardize:
-        standardizer = fit_standardizer(phi, keep)
-        two = 2 * num_clients * num_features * 8
-        ledger.append(LedgerEntry("standardisation", two, two))
-        phi = standardizer(phi)
-    targets = class_targets(labels, num_classes, phi.dtype)
+    blank = Standardizer(np.zeros(phi.shape[2]), np.ones(phi.shape[2]))
     model = TCT(
-        params, head, standardizer, np.zeros((num_features, num_classes)), 0.0, sketch,
+        params, head, blank, np.zeros((phi.shape[2], num_classes)), 0.0, sketch,
         np.asarray(jax.random.key_data(sketch_key)), history, (), network=network,
     )  # fmt: skip
-
-    fit_path = None
-    if isinstance(ridge, str) or stage2 == "one_shot":
-        parts = client_statistics(phi, targets, keep)
-        fit_path = fit_ridge(total_statistics(parts), ridge)
-        ridge = fit_path.ridge
-        ledger.append(LedgerEntry("statistics", num_clients * parts[0].message_bytes, 0))
-    judge2 = None if test is None else _linear_judge(model, test, batch_size)
-    message = num_clients * num_features * num_classes * item
-    if stage2 == "one_shot":
-        assert fit_path is not None
-        fit = LinearFit(fit_path.coefficients, np.full(1, np.nan), float("nan"), {})
-        if judge2 is not None:
-            fit = fit._replace(
-                evaluations={name: np.array([value]) for name, value in judge2(fit.coefficients).items()}
-            )
-        ledger.append(LedgerEntry("model", 0, message))
-    else:
-        spaced = None if judge2 is None else _every(judge2, evaluate_every, rounds2, num_classes)
-        if stage2 == "cg":
-            fit = conjugate_gradient_linear(
-                phi, targets, keep, rounds=rounds2, ridge=ridge, weights=weights, evaluate=spaced, progress=progress
-            )
-            ledger.append(LedgerEntry("right-hand side", message, 0))
-        else:
-            fit = scaffold_linear(
-                phi, targets, keep, rounds=rounds2, local_steps=local_steps, ridge=ridge, step_size=step_size,
-                weights=weights, control_variates=stage2 == "scaffold", evaluate=spaced, progress=progress,
-            )  # fmt: skip
-            if step_size is None:
-                ledger.append(LedgerEntry("step size", num_clients * 8, num_clients * 8))
-        ledger.append(LedgerEntry("stage 2", rounds2 * message, rounds2 * message))
+    fit = fit_head(
+        ClientData(phi, labels, keep), stage2=stage2, rounds2=rounds2, local_steps=local_steps, ridge=ridge,
+        step_size=step_size, weights=weights, standardize=standardize, num_classes=num_classes,
+        test=None if test is None else (model.features(test[0], batch_size=batch_size), test[1]),
+        evaluate_every=evaluate_every, progress=progress,
+    )  # fmt: skip
+    ledger += fit.ledger
+    model = dataclasses.replace(model, standardizer=fit.standardizer)
     risk = None
     if held_out is not None:
         check_client_data(held_out, algorithm)
@@ -359,13 +340,25 @@ def tct(
         ledger.append(LedgerEntry("held-out statistics", sent, 0))
     return dataclasses.replace(
         model,
-        coefficients=np.asarray(fit.coefficients),
-        ridge=float(ridge),
-        history=_with_stage2(history, fit, ledger, num_clients),
+        coefficients=fit.coefficients,
+        ridge=fit.ridge,
+        history=_joined(history, fit.history, num_clients),
         ledger=tuple(ledger),
         risk=risk,
-        client_features=phi if keep_features else None,
+        client_features=fit.standardizer(phi) if keep_features else None,
     )
+
+
+def _by_memory(params: PyTree, head: PyTree, keep: np.ndarray) -> Sketch | None:
+    """No sketch for small networks; otherwise the widest of at most 4,096 whose features and sums fit."""
+    width = sum(leaf.size for leaf in jax.tree.leaves((params, head)))
+    if width <= _WHOLE:
+        return None
+    size, budget = _WIDEST, planned_memory()
+    # Features in single and double precision, and a symmetric matrix per client with its decomposition.
+    while size > 64 and size * keep.size * 12 + (len(keep) + 4) * size**2 * 8 > budget:
+        size //= 2
+    return Rademacher(size)
 
 
 def tangent_features(
@@ -391,21 +384,6 @@ def tangent_features(
     )
 
 
-def _client_labels(clients: ClientData, num_classes: int | None) -> tuple[np.ndarray, int]:
-    """Labels ``[K, n]`` after checking them, and the number of classes."""
-    keep, y = np.asarray(clients.mask), np.asarray(clients.y)
-    check(y.ndim == 2 and y.dtype.kind in "iu", "clients", f"labels {y.dtype}{list(y.shape)}", "integer labels [K, n]")
-    low, high = int(y[keep].min()), int(y[keep].max())
-    most = num_classes
-    if num_classes is None:
-        most = int(keep.sum())  # before a table of that width is asked for
-    else:
-        check_integer("num_classes", num_classes, minimum=2)
-    assert most is not None
-    check(low >= 0 and high < most, "clients", f"labels from {low} to {high}", f"0 to {most - 1}")
-    return np.where(keep, y, 0), num_classes or max(high + 1, 2)
-
-
 def _scatter(rows: jax.Array, keep: np.ndarray) -> jax.Array:
     """Rows of all examples back to ``[K, n, m]``, zeros elsewhere."""
     where = np.cumsum(keep.reshape(-1)) - 1
@@ -413,58 +391,17 @@ def _scatter(rows: jax.Array, keep: np.ndarray) -> jax.Array:
     return padded.reshape(*keep.shape, -1)
 
 
-def _linear_judge(model: TCT, test: tuple[PyTree, Any], batch_size: int | None) -> Callable[[Any], dict[str, Any]]:
-    phi = model.features(test[0], batch_size=batch_size)
-    return evaluator(_scores, phi, test[1], batch_size=len(phi))
-
-
-def _scores(theta: Any, phi: Any) -> Any:
-    return phi @ theta.astype(phi.dtype)
-
-
-def _every(
-    judge: Callable[[Any], dict[str, Any]], every: int, rounds: int, num_classes: int
-) -> Callable[[Any], dict[str, Any]]:
-    done = [0]
-
-    def evaluate(theta: Any) -> dict[str, Any]:
-        done[0] += 1
-        if done[0] % every == 0 or done[0] == rounds:
-            return judge(theta)
-        return {"accuracy": np.nan, "recall": np.full(num_classes, np.nan)}
-
-    return evaluate
-
-
-def _with_stage2(history: History, fit: LinearFit, ledger: list[LedgerEntry], num_clients: int) -> History:
-    rounds = len(fit.objective)
-    up, down = np.zeros(rounds, np.int64), np.zeros(rounds, np.int64)
-    once = [entry for entry in ledger if entry.step not in ("stage 1", "stage 2", "held-out statistics")]
-    up[0], down[0] = sum(entry.bytes_up for entry in once), sum(entry.bytes_down for entry in once)
-    for entry in ledger:
-        if entry.step == "stage 2":
-            up, down = up + entry.bytes_up // rounds, down + entry.bytes_down // rounds
-    everyone = np.ones((rounds, num_clients), bool)
-    rows = History(
-        accuracy=fit.evaluations.get("accuracy", np.full(rounds, np.nan)),
-        loss=fit.objective,
-        drift=np.full(rounds, np.nan),
-        status=np.zeros(rounds, np.int64),
-        bytes_up=up,
-        bytes_down=down,
-        participated=everyone,
-        finite=everyone,
-        client_loss=np.full((rounds, num_clients), np.nan),
-        evaluations=fit.evaluations,
-    )
+def _joined(history: History, rows: History, num_clients: int) -> History:
     if history.participated.shape[1] != num_clients:  # stage 1 was centralized
-        rows = rows._replace(participated=everyone[:, :1], finite=everyone[:, :1], client_loss=rows.client_loss[:, :1])
+        rows = rows._replace(
+            participated=rows.participated[:, :1], finite=rows.finite[:, :1], client_loss=rows.client_loss[:, :1]
+        )
     return extended(history, rows)
 
 
 def _held_out_risk(model: TCT, held_out: ClientData, num_classes: int, batch_size: int | None) -> tuple[RiskPath, int]:
     keep = np.asarray(held_out.mask)
-    labels, _ = _client_labels(held_out, num_classes)
+    labels, _ = client_labels(held_out, num_classes)
     rows = model.features(jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], held_out.x), batch_size=batch_size)
     parts = client_statistics(_scatter(rows, keep), class_targets(labels, num_classes, rows.dtype), keep)
     return risk_path(statistics_spectrum(total_statistics(parts))), len(parts) * parts[0].message_bytes
