@@ -164,3 +164,31 @@ def test_harm_to_a_resnet20(data_dir):
         assert harsh > clean + 0.02, name
         if name not in ("glass_blur", "elastic_transform", "saturate"):
             assert harsh > mild, name
+
+
+def test_images_of_224_pixels_are_corrupted_as_in_imagenet_c():
+    """Strengths that were read off the benchmark's parameters, on a flat and on a striped image."""
+    flat = np.full((1, 224, 224, 3), 128, np.uint8)
+    stripes = np.broadcast_to(np.where(np.arange(224) // 8 % 2, 255, 0)[None, None, :, None], flat.shape).astype(
+        np.uint8
+    )
+    key = jax.random.key(0)
+    for severity, scale in ((1, 0.08), (2, 0.12)):
+        noisy = corrupt(flat, "gaussian_noise", severity, key=key)
+        assert noisy.std() / 255 == pytest.approx(scale, rel=0.02)
+    contrast = corrupt(stripes, "contrast", 5, key=key)
+    assert contrast.std() == pytest.approx(0.05 * stripes.std(), rel=0.05)
+    # A disk of radius 10 is wider than a stripe: nothing is left of the stripes but a ripple.
+    spread = [corrupt(stripes, "defocus_blur", severity, key=key)[0, 112, 20:-20].std() for severity in (1, 5)]
+    assert spread[0] > 0.5 * stripes.std()
+    assert spread[1] < 0.2 * stripes.std()
+    for name in NAMES:
+        assert corrupt(flat[:, :128, :128], name, 3, key=key).shape == (1, 128, 128, 3)
+
+
+def test_memory_goes_by_bytes():
+    """Parts of large images are small, whatever their number; the result does not depend on images in other parts."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 600, 600, 3), np.uint8)  # one image to a part
+    key = jax.random.key(0)
+    together = corrupt(images, "brightness", 2, key=key)
+    np.testing.assert_array_equal(together[1:2], corrupt(images[1:2], "brightness", 2, key=key))

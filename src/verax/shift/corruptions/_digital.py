@@ -7,25 +7,34 @@ from PIL import Image
 from scipy import ndimage
 
 from ._resample import bilinear
-from ._types import Images
+from ._types import Images, parameters
 
 
 def brightness(images: Images, severity: int, _: np.random.Generator) -> Images:
     """Add to the value of hue, saturation, value."""
     value = images.max(3, keepdims=True)
-    lighter = np.clip(value + (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1], 0, 1)
+    lighter = np.clip(
+        value + parameters(images, severity, (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5)), 0, 1
+    )
     return np.where(value > 0, images * (lighter / np.where(value > 0, value, 1)), lighter)
 
 
 def contrast(images: Images, severity: int, _: np.random.Generator) -> Images:
     """Shrink the distance to each channel's mean."""
     mean = images.mean((1, 2), keepdims=True)
-    return (images - mean) * (0.75, 0.5, 0.4, 0.3, 0.15)[severity - 1] + mean
+    return (images - mean) * parameters(
+        images, severity, (0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05)
+    ) + mean
 
 
 def saturate(images: Images, severity: int, _: np.random.Generator) -> Images:
     """Scale and shift the saturation; grey turns red, as a hue of 0 does."""
-    scale, shift = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))[severity - 1]
+    scale, shift = parameters(
+        images,
+        severity,
+        ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2)),
+        ((0.3, 0.0), (0.1, 0.0), (2.0, 0.0), (5.0, 0.1), (20.0, 0.2)),
+    )
     value, low = images.max(3, keepdims=True), images.min(3, keepdims=True)
     old = (value - low) / np.where(value > 0, value, 1)
     new = np.clip(old * scale + shift, 0, 1)
@@ -35,13 +44,12 @@ def saturate(images: Images, severity: int, _: np.random.Generator) -> Images:
 
 def elastic_transform(images: Images, severity: int, rng: np.random.Generator) -> Images:
     """A random affine map that moves three points, then a smooth random displacement."""
-    alpha, sigma, affine = (
-        (0.0, 0.0, 0.08),
-        (0.05, 0.2, 0.07),
-        (0.08, 0.06, 0.06),
-        (0.1, 0.04, 0.05),
-        (0.1, 0.03, 0.03),
-    )[severity - 1]
+    alpha, sigma, affine = parameters(
+        images,
+        severity,
+        ((0.0, 0.0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+        ((2.0, 0.7, 0.1), (2.0, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+    )
     num, height, width, _ = images.shape
     side = min(height, width)
     centre, reach = np.array([width, height]) / 2 // 1, side // 3
@@ -63,7 +71,7 @@ def elastic_transform(images: Images, severity: int, rng: np.random.Generator) -
 
 def pixelate(images: Images, severity: int, _: np.random.Generator) -> Images:
     """Shrink by a box filter and enlarge again."""
-    share = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
+    share = parameters(images, severity, (0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25))
     height, width = images.shape[1:3]
     small = max(int(width * share), 1), max(int(height * share), 1)
 
@@ -75,7 +83,7 @@ def pixelate(images: Images, severity: int, _: np.random.Generator) -> Images:
 
 def jpeg_compression(images: Images, severity: int, _: np.random.Generator) -> Images:
     """Encode as JPEG and decode."""
-    quality = (80, 65, 58, 50, 40)[severity - 1]
+    quality = parameters(images, severity, (80, 65, 58, 50, 40), (25, 18, 15, 10, 7))
 
     def one(picture: Image.Image) -> Image.Image:
         buffer = io.BytesIO()

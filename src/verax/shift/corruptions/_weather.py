@@ -4,31 +4,47 @@ import numpy as np
 
 from ._blur import gaussian_filter
 from ._resample import motion_blur, zoom
-from ._types import Images, scaled
+from ._types import Images, is_large, parameters, scaled
 
 
 def snow(images: Images, severity: int, rng: np.random.Generator) -> Images:
     """Flakes blurred along a steep direction over a whitened image, and the flakes again upside down."""
-    loc, scale, factor, threshold, radius, sigma, mix = (
-        (0.1, 0.2, 1.0, 0.60, 8, 3, 0.95),
-        (0.1, 0.2, 1.0, 0.50, 10, 4, 0.90),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.90),
-        (0.25, 0.3, 2.25, 0.60, 12, 6, 0.85),
-        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.80),
-    )[severity - 1]
+    loc, scale, factor, threshold, radius, sigma, mix = parameters(
+        images,
+        severity,
+        (
+            (0.1, 0.2, 1.0, 0.60, 8, 3, 0.95),
+            (0.1, 0.2, 1.0, 0.50, 10, 4, 0.90),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.90),
+            (0.25, 0.3, 2.25, 0.60, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.80),
+        ),
+        (
+            (0.1, 0.3, 3.0, 0.50, 10, 4, 0.80),
+            (0.2, 0.3, 2.0, 0.50, 12, 4, 0.70),
+            (0.55, 0.3, 4.0, 0.90, 12, 8, 0.70),
+            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+        ),
+    )
     num, height, width, _ = images.shape
     layer = loc + scale * rng.standard_normal((num, height, width, 1), np.float32)
     layer = zoom(layer, factor)
     layer = np.clip(np.where(layer < threshold, 0, layer), 0, 1)
     angles = rng.uniform(-135, -45, num)
-    layer = motion_blur(layer, round(scaled(radius, height)), scaled(sigma, height), angles)
+    layer = motion_blur(layer, round(scaled(radius, images)), scaled(sigma, images), angles)
     whitened = np.maximum(images, _gray(images) * 1.5 + 0.5)
     return mix * images + (1 - mix) * whitened + layer + layer[:, ::-1, ::-1]
 
 
 def frost(images: Images, severity: int, rng: np.random.Generator) -> Images:
     """Add ridges of a random fractal, bright as ice crystals: a stand-in for the five photographs of the original."""
-    keep, add = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))[severity - 1]
+    keep, add = parameters(
+        images,
+        severity,
+        ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+        ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+    )
     fractal = plasma(len(images), images.shape[1:3], 1.6, rng)
     fine = plasma(len(images), images.shape[1:3], 1.2, rng)
     ridges = (1 - np.abs(2 * fractal - 1)) ** 2
@@ -39,7 +55,12 @@ def frost(images: Images, severity: int, rng: np.random.Generator) -> Images:
 
 def fog(images: Images, severity: int, rng: np.random.Generator) -> Images:
     """Add a random fractal and bring the brightest value back to where it was."""
-    amount, decay = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))[severity - 1]
+    amount, decay = parameters(
+        images,
+        severity,
+        ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75)),
+        ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4)),
+    )
     brightest = images.max((1, 2, 3), keepdims=True)
     veil = plasma(len(images), images.shape[1:3], decay, rng)[..., None]
     return (images + amount * veil) * brightest / (brightest + amount)
@@ -57,6 +78,7 @@ def spatter(images: Images, severity: int, rng: np.random.Generator) -> Images:
         (0.12, 0.9, 1.0),
         (0.25, 0.9, 1.0),
     )[severity - 1]
+    smooth *= images.shape[1] / 32 if is_large(images) else 1
     noise = gaussian_filter(rng.standard_normal((*images.shape[:3], 1), np.float32), smooth)
     level = np.quantile(noise, 1 - share, axis=(1, 2), keepdims=True)
     mask = opacity * np.clip(gaussian_filter((noise > level).astype(np.float32), 0.4), 0, 1)
