@@ -287,3 +287,16 @@ def test_half_precision_parameters(x64):
     assert found.norms.dtype == jnp.float32
     assert float(jnp.abs(found.norms / exact.norms - 1).max()) < 0.1
     assert {leaf.dtype for leaf in jax.tree.leaves(found.gradient)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_a_random_key_travels_with_each_example():
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = inputs(1, 4, 3)
+
+    def loss_fn(w, batch):
+        noise = jax.vmap(lambda key: jax.random.normal(key, (3,), w.dtype))(batch["key"])
+        return jnp.sum((batch["x"] + noise) * w, axis=1) ** 2
+
+    w = inputs(2, 3)
+    expected = stacked(loss_fn, w, {"x": x, "key": keys})
+    assert_close(gradient_norms(loss_fn, w, {"x": x, "key": keys}), norms_of(expected))

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from verax._arrays import to_examples, to_tree
-from verax._errors import check, is_traced
+from verax._errors import check, check_function, is_traced
 from verax._types import PyTree
 from verax.ntk._budget import default_memory_budget
 from verax.ntk._network import Network, ParamFilter, read_network
@@ -69,26 +69,17 @@ def read_loss(
 
     ``finite`` refuses non-finite examples; otherwise the analysis looks at finite ones only.
     """
-    check(callable(loss_fn), "loss_fn", type(loss_fn).__name__, "a function loss_fn(params, batch) -> [n]")
-    check(
-        param_filter is None or callable(param_filter),
-        "param_filter",
-        type(param_filter).__name__,
-        "a function param_filter(path, leaf) -> bool",
-    )
+    check_function("loss_fn", loss_fn, "a function loss_fn(params, batch) -> [n]")
     params = to_tree("params", params)
     batch, num = to_examples("batch", batch, finite=finite)
     try:
-        network = read_network(loss_fn, params, _probed(batch), param_filter=param_filter, argument="batch").network
-    except Exception as error:
-        if not (isinstance(error, ValueError) and "; need " in str(error)):  # not from a function of this library
-            first = (str(error).strip().splitlines() or [""])[0][:200]
-            got = f"{type(error).__name__} ({first}) from loss_fn(params, batch) with 2 examples"
-            raise ValueError(f"loss_fn: got {got}; need a function of (params, batch) that JAX can trace") from error
-        raise ValueError(str(error).replace("apply_fn", "loss_fn")) from error  # the engine's name of any function
+        read = read_network(loss_fn, params, _probed(batch), param_filter=param_filter, argument="batch")
+    except ValueError as error:  # the engine calls every function apply_fn
+        raise ValueError(str(error).replace("apply_fn", "loss_fn")) from error
+    network = read.network
     _check_output(network, per_token)
     routes = choose_routes(network.uses, 1, False, keep_lookups=True)
-    return Loss(network, routes, *network.split(params), params, batch, num, network.num_outputs)
+    return Loss(network, routes, read.leaves, read.frozen, params, batch, num, network.num_outputs)
 
 
 def take(tree: PyTree, rows: slice) -> PyTree:
