@@ -20,8 +20,6 @@ OUTSIDE = {"cli", "papers", "kernels", "report"}
 WAITING = {
     "evals",
     "federated",
-    "gradients",
-    "influence",
     "probe",
     "shift",
     "spectral",

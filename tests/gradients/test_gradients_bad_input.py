@@ -81,7 +81,7 @@ def test_bounds(bound):
         ("param_filter", lambda: gradient_norms(linear, W, X, param_filter="w")),
         ("params", lambda: gradient_norms(linear, W, X, param_filter=lambda path, leaf: False)),
         ("loss_fn", lambda: gradient_norms(linear, W, X, per_token=True)),
-        ("loss_fn", lambda: gradient_norms(lambda w, x: jnp.exp(200 * (x @ w)), W, X)),
+        ("batch", lambda: gradient_norms(lambda w, x: jnp.exp(200 * (x @ w)), W, X)),
         ("other", lambda: gradient_products(linear, W, X, X[:, :2])),
         ("sketch", lambda: gradient_features(linear, W, X, sketch=5, key=np.array([0, 1], np.uint32))),
         ("key", lambda: gradient_features(linear, W, X, sketch=Rademacher(2), key=3)),

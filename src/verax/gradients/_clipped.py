@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from verax._arrays import to_array, to_number
-from verax._errors import check_option, is_traced
+from verax._errors import check, check_option, is_traced
 from verax._results import raise_if_failed, result
 from verax._types import PyTree
 from verax.ntk._network import Network, ParamFilter
@@ -169,7 +169,11 @@ def weighted_gradient(
     """
     loss = read_loss(loss_fn, params, batch, param_filter=param_filter)
     factors = to_array("weights", weights, shape=(loss.num,))
-    return loss.tree(_weighted(loss.network, loss.leaves, loss.frozen, loss.batch, factors))
+    summed = _weighted(loss.network, loss.leaves, loss.frozen, loss.batch, factors)
+    for path, leaf in zip(loss.network.paths, summed, strict=True):
+        finite = is_traced(leaf) or bool(jnp.isfinite(leaf).all())
+        check(finite, "batch", f"a gradient with respect to {path!r} that is not finite", "finite gradients")
+    return loss.tree(summed)
 
 
 def _weights(weights: Any, num: int) -> Array:

@@ -16,7 +16,7 @@ from verax.ntk._network import ParamFilter
 from verax.ntk._sketches import Sketch
 
 from ._clipped import single_gradients
-from ._loss import Loss, LossFn, read_loss, take
+from ._loss import Loss, LossFn, check_gradients, read_loss, renamed, take
 
 
 def per_example_gradients(
@@ -75,7 +75,10 @@ def _blocks(loss: Loss, size: int) -> Iterator[tuple[range, PyTree]]:
     leaves, treedef = jax.tree.flatten(loss.params)
     for start in range(0, loss.num, size):
         rows = range(start, min(start + size, loss.num))
-        chosen = iter(single_gradients(loss, take(loss.batch, slice(rows.start, rows.stop))))
+        found = single_gradients(loss, take(loss.batch, slice(rows.start, rows.stop)))
+        for leaf in found:
+            check_gradients(leaf)
+        chosen = iter(found)
         pairs = zip(leaves, loss.network.selected, strict=True)
         full = [next(chosen) if keep else jnp.zeros((len(rows), *leaf.shape), leaf.dtype) for leaf, keep in pairs]
         yield rows, jax.tree.unflatten(treedef, full)
@@ -132,18 +135,19 @@ def gradient_products(
     loss = read_loss(loss_fn, params, batch, param_filter=param_filter)
     if other is not None:
         other, _ = to_examples("other", other)
-        spec = [jax.tree.map(lambda leaf: (leaf.shape[1:], leaf.dtype), x) for x in (other, loss.batch)]
-        check(spec[0] == spec[1], "other", f"examples of shape and dtype {spec[0]}", f"those of batch: {spec[1]}")
-    return empirical_ntk(
-        loss_fn,
-        loss.params,
-        loss.batch,
-        other,
-        block_size=block_size,
-        memory_budget=memory_budget,
-        param_filter=param_filter,
-        progress=progress,
-    )
+        spec = [jax.tree.map(lambda leaf: leaf.shape[1:], x) for x in (other, loss.batch)]
+        check(spec[0] == spec[1], "other", f"examples of shapes {spec[0]}", f"those of batch: {spec[1]}")
+    with renamed(apply_fn="loss_fn", x1="batch", x2="other"):
+        return empirical_ntk(
+            loss_fn,
+            loss.params,
+            loss.batch,
+            other,
+            block_size=block_size,
+            memory_budget=memory_budget,
+            param_filter=param_filter,
+            progress=progress,
+        )
 
 
 def gradient_features(
@@ -154,6 +158,7 @@ def gradient_features(
     sketch: Sketch,
     key: Any,
     batch_size: int | None = None,
+    param_filter: ParamFilter | None = None,
     progress: bool = False,
 ) -> Array:
     r"""Compressed per-example gradients: features whose inner products estimate those of the gradients.
@@ -162,7 +167,7 @@ def gradient_features(
 
     Parameters
     ----------
-    loss_fn, params, batch
+    loss_fn, params, batch, param_filter
         As for :func:`gradient_norms`.
     sketch : `verax.ntk.Rademacher`, `verax.ntk.Kronecker` or `verax.ntk.Coordinates`
         Random map to m features.
@@ -198,14 +203,16 @@ def gradient_features(
     """
     if not isinstance(sketch, Coordinates | Kronecker | Rademacher):
         fail("sketch", repr(sketch), "Rademacher(m), Kronecker(m) or Coordinates(m) of verax.ntk")
-    loss = read_loss(loss_fn, params, batch, param_filter=None)
-    return ntk_features(
-        loss_fn,
-        loss.params,
-        loss.batch,
-        output=0,
-        sketch=sketch,
-        key=to_key("key", key),
-        batch_size=batch_size,
-        progress=progress,
-    )
+    loss = read_loss(loss_fn, params, batch, param_filter=param_filter)
+    with renamed(apply_fn="loss_fn", x="batch"):
+        return ntk_features(
+            loss_fn,
+            loss.params,
+            loss.batch,
+            output=0,
+            sketch=sketch,
+            key=to_key("key", key),
+            batch_size=batch_size,
+            param_filter=param_filter,
+            progress=progress,
+        )

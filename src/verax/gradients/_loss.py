@@ -1,7 +1,9 @@
 """A loss, read once: arguments checked under their own names, and the program analysed for one example."""
 
+import contextlib
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +15,7 @@ from verax._arrays import to_examples, to_tree
 from verax._errors import check, check_function, is_traced
 from verax._types import PyTree
 from verax.ntk._budget import default_memory_budget
+from verax.ntk._finite import check_rows
 from verax.ntk._network import Network, ParamFilter, read_network
 from verax.ntk._routes import Routes, choose_routes
 
@@ -72,14 +75,30 @@ def read_loss(
     check_function("loss_fn", loss_fn, "a function loss_fn(params, batch) -> [n]")
     params = to_tree("params", params)
     batch, num = to_examples("batch", batch, finite=finite)
-    try:
+    with renamed(apply_fn="loss_fn"):
         read = read_network(loss_fn, params, _probed(batch), param_filter=param_filter, argument="batch")
-    except ValueError as error:  # the engine calls every function apply_fn
-        raise ValueError(str(error).replace("apply_fn", "loss_fn")) from error
     network = read.network
     _check_output(network, per_token)
     routes = choose_routes(network.uses, 1, False, keep_lookups=True)
     return Loss(network, routes, read.leaves, read.frozen, params, batch, num, network.num_outputs)
+
+
+@contextlib.contextmanager
+def renamed(**names: str) -> Iterator[None]:
+    """Let errors of the functions inside name the caller's arguments instead of their own."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for inner, outer in names.items():
+            text = re.sub(rf"^{inner}\b", outer, text)
+        raise ValueError(re.sub(r"\bapply_fn\b", names.get("apply_fn", "apply_fn"), text)) from error
+
+
+def check_gradients(values: Array) -> None:
+    """Refuse concrete values ``[n, ...]`` from gradients that are not finite, with the number of the example."""
+    with renamed(apply_fn="loss_fn"):
+        check_rows(values, "batch")
 
 
 def take(tree: PyTree, rows: slice) -> PyTree:

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from verax._errors import fail, is_traced
 from verax._types import PyTree
 from verax.kernels._dtypes import accumulator
 from verax.ntk._factors import UseFactors, use_factors
@@ -16,7 +14,7 @@ from verax.ntk._network import Network, ParamFilter
 from verax.ntk._routes import Routes
 
 from ._layers import squared_norms
-from ._loss import LossFn, read_loss, take
+from ._loss import LossFn, check_gradients, read_loss, take
 
 
 def gradient_norms(
@@ -91,19 +89,9 @@ def gradient_norms(
         for rows in loss.blocks(memory_budget)
     ]
     norms, by_leaf = jax.tree.map(lambda *blocks: jnp.concatenate(blocks), *parts)
-    check_norms(norms)
+    check_gradients(norms)
     found = dict(zip(loss.network.paths, by_leaf, strict=True)) if per_leaf else norms
     return found if per_token else jax.tree.map(lambda norm: norm[:, 0], found)
-
-
-def check_norms(norms: Array) -> None:
-    """Refuse concrete norms that are not finite."""
-    if is_traced(norms):
-        return
-    wrong = np.argwhere(~np.isfinite(np.asarray(norms)))
-    if len(wrong):
-        got = f"a non-finite gradient of {len(wrong)} losses, the first of example {wrong[0][0]}"
-        fail("loss_fn", got, "finite gradients (clipped_gradient leaves such examples out, and says so)")
 
 
 @functools.partial(jax.jit, static_argnames=("network", "routes"))

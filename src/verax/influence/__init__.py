@@ -4,6 +4,7 @@ from verax._save import load as load
 from verax._save import register as _register
 from verax._save import save as save
 
+from ._approximate import influence as influence
 from ._exact import exact_influence as exact_influence
 from ._results import Estimate as Estimate
 from ._results import Influence as Influence
