@@ -1,5 +1,6 @@
 """Valid calls of verax.parallel."""
 
+import atexit
 import pathlib
 import tempfile
 
@@ -11,6 +12,7 @@ from verax.ntk import ntk_job
 from verax.parallel import open_kernel
 
 FOLDER = tempfile.TemporaryDirectory()
+atexit.register(FOLDER.cleanup)
 
 
 def product(v):

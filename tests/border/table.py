@@ -6,7 +6,6 @@ import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import jax
 import numpy as np
 
 from support.border import FORMS, SPOILS, attempt, difference, misnamed, unsound
@@ -81,7 +80,6 @@ def main():
     from test_border import CALLS
 
     warnings.simplefilter("error")
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
     lines = [HEAD]
     for package, calls in CALLS.items():
         rows = []
