@@ -1,6 +1,6 @@
 """How far a model, a market or an algorithm can be trusted when the ground truth is missing.
 
-Every room (``verax.ntk``, ``verax.spectral``, ...) is imported when it is first used.
+Every package (``verax.ntk``, ``verax.spectral``, ...) is imported when it is first used.
 """
 
 import importlib

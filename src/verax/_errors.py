@@ -1,4 +1,4 @@
-"""Argument checks that every room shares: a ``ValueError`` names the argument, what came and what is needed."""
+"""Argument checks that all packages share: a ``ValueError`` names the argument, what came and what is needed."""
 
 from collections.abc import Collection
 from typing import Any, NoReturn

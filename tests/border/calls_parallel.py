@@ -2,6 +2,7 @@
 
 import atexit
 import pathlib
+import shutil
 import tempfile
 
 import jax.numpy as jnp
@@ -11,13 +12,13 @@ from support.border import call
 from verax.ntk import ntk_job
 from verax.parallel import open_kernel
 
-FOLDER = tempfile.TemporaryDirectory()
-atexit.register(FOLDER.cleanup)
+FOLDER = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 def product(v):
     """A kernel of four examples on disk, times v."""
-    path = pathlib.Path(FOLDER.name) / "kernel"
+    path = pathlib.Path(FOLDER) / "kernel"
     x = np.arange(8, dtype=np.float32).reshape(4, 2)
     if not path.exists():
         ntk_job(lambda p, x: x @ p, jnp.ones((2, 1)), x, path=path, block_size=2)
@@ -27,7 +28,7 @@ def product(v):
 def opened():
     """Another kernel on disk, opened."""
     product(np.ones(4))
-    return open_kernel(pathlib.Path(FOLDER.name) / "kernel")[1:, 0]
+    return open_kernel(pathlib.Path(FOLDER) / "kernel")[1:, 0]
 
 
 CALLS = {

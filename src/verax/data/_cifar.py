@@ -12,7 +12,7 @@ def parse_cifar(contents: bytes, path: pathlib.Path, *, num_labels: int) -> tupl
     record = num_labels + _PIXELS
     if not contents or len(contents) % record:
         raise ValueError(
-            f"{path}: got {len(contents)} bytes; need a multiple of {record}, one record an image (truncated?)"
+            f"{path}: got {len(contents)} bytes; need a multiple of {record}, one record per image (truncated?)"
         )
     records = np.frombuffer(contents, np.uint8).reshape(-1, record)
     images = records[:, num_labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

@@ -52,7 +52,7 @@ def cifar_resnet(arrays: Mapping, *, train: bool = False, convolution: str = "au
 
     Notes
     -----
-    41 million multiply-adds an image for ResNet-20, 69 million for ResNet-32. Running statistics are not updated by
+    41 million multiply-adds per image for ResNet-20, 69 million for ResNet-32. Running statistics are not updated by
     training: after it, the evaluation mode still standardises by the stored ones.
 
     References

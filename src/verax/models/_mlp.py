@@ -31,7 +31,7 @@ def mlp(sizes: Sequence[int], *, key: jax.Array) -> tuple[Network, PyTree]:
     Returns
     -------
     network : Network
-        ``network(params, x) -> [n, sizes[-1]]``; x is [n, ...] with ``sizes[0]`` values an example, flattened.
+        ``network(params, x) -> [n, sizes[-1]]``; x is [n, ...] with ``sizes[0]`` values per example, flattened.
     params : dict
         ``layers/<l>/{kernel,bias}`` and ``head/{kernel,bias}``, float32. Hidden kernels are N(0, 2 / fan_in)
         (He et al. 2015), the head's N(0, 1 / fan_in), biases 0.
@@ -65,7 +65,7 @@ def mlp(sizes: Sequence[int], *, key: jax.Array) -> tuple[Network, PyTree]:
         first = params["layers"][0] if params["layers"] else params["head"]
         x = as_network_input(x, first["kernel"])
         fits = x.ndim >= 2 and math.prod(x.shape[1:]) == input_size
-        check(fits, "x", f"shape {x.shape}", f"[n, ...] with {input_size} values an example")
+        check(fits, "x", f"shape {x.shape}", f"[n, ...] with {input_size} values per example")
         hidden = x.reshape(x.shape[0], input_size)
         for layer in params["layers"]:
             hidden = jax.nn.relu(dense(layer, hidden))

@@ -57,7 +57,7 @@ def resnet18(
 
     Notes
     -----
-    0.56 billion multiply-adds an image at 32x32 and width 64, proportional to width^2.
+    0.56 billion multiply-adds per image at 32x32 and width 64, proportional to width^2.
 
     Examples
     --------

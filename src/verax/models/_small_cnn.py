@@ -51,7 +51,7 @@ def small_cnn(
 
     Notes
     -----
-    5.6 million multiply-adds an image at 28x28, of which 4 % are in the first layer.
+    5.6 million multiply-adds per image at 28x28, of which 4 % are in the first layer.
 
     Examples
     --------

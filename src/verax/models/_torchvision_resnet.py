@@ -55,7 +55,7 @@ def torchvision_resnet(arrays: Mapping, *, train: bool = False, convolution: str
 
     Notes
     -----
-    1.8, 3.7 and 4.1 billion multiply-adds an image at 224x224 for ResNet-18, 34 and 50. With a PyTorch checkpoint at
+    1.8, 3.7 and 4.1 billion multiply-adds per image at 224x224 for ResNet-18, 34 and 50. With a PyTorch checkpoint at
     hand: ``np.savez("resnet34.npz", **{k: v.numpy() for k, v in model.state_dict().items()})``.
 
     References

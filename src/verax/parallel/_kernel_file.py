@@ -95,7 +95,7 @@ class KernelFile:
         return values
 
     def product(self, v: Any) -> np.ndarray:
-        """Product ``K v`` for ``v [m]`` or ``[m, k]``, a tile at a time, summed in double precision.
+        """Product ``K v`` for ``v [m]`` or ``[m, k]``, tile by tile, summed in double precision.
 
         The result has the dtype of ``v`` if that is float32, and is float64 otherwise.
         """
