@@ -45,7 +45,7 @@ def doctor() -> dict[str, Any]:
 
 
 def report_text() -> str:
-    """Render :func:`doctor` as plain text, one fact a line."""
+    """Render :func:`doctor` as plain text, one fact per line."""
     facts = doctor()
     lines = [f"{name:<14}{version or 'not installed'}" for name, version in facts["versions"].items()]
     lines.append(f"{'platform':<14}{facts['platform']}")

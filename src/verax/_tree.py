@@ -6,7 +6,7 @@ import jax
 
 
 def leaf_paths(tree: Any) -> list[str]:
-    """Paths such as ``"block/0/kernel"``, one a leaf, in the order of ``jax.tree.leaves``."""
+    """Paths such as ``"block/0/kernel"``, one per leaf, in the order of ``jax.tree.leaves``."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
 
