@@ -4,6 +4,8 @@ from verax._save import load as load
 from verax._save import register as _register
 from verax._save import save as save
 
+from ._adaptive import AdaptiveRate as AdaptiveRate
+from ._adaptive import adaptive_rate as adaptive_rate
 from ._any_of import any_of as any_of
 from ._attack_families import ATTACK_FAMILIES as ATTACK_FAMILIES
 from ._attack_families import AttackFamily as AttackFamily
@@ -14,6 +16,8 @@ from ._bradley_terry import Strengths as Strengths
 from ._bradley_terry import bradley_terry as bradley_terry
 from ._compare import Comparison as Comparison
 from ._compare import compare_models as compare_models
+from ._false_positives import ScoreThreshold as ScoreThreshold
+from ._false_positives import control_false_positives as control_false_positives
 from ._forecast import forecast_any_of as forecast_any_of
 from ._frontier import Frontier as Frontier
 from ._frontier import dominates as dominates
@@ -48,6 +52,8 @@ from ._sequential import e_value as e_value
 from ._stack import stack_models as stack_models
 from ._table import Outcome as Outcome
 from ._table import OutcomeTable as OutcomeTable
+from ._time_horizon import TimeHorizon as TimeHorizon
+from ._time_horizon import time_horizon as time_horizon
 from ._unpaired import UnpairedResult as UnpairedResult
 from ._unpaired import unpaired_difference as unpaired_difference
 from .interop._frame import from_frame as from_frame

@@ -28,6 +28,8 @@ class Status(enum.IntEnum):
     TOTALS_ONLY = 7
     """Only totals over outputs are known: the limits take outputs for independent, and are too narrow where several
     outputs belong to one prompt."""
+    TOO_FEW = 8
+    """Fewer reference units than the false-positive rate needs: nothing is flagged."""
 
 
 SENTENCES = {
@@ -37,6 +39,7 @@ SENTENCES = {
     Status.NOT_IDENTIFIED: "the judge is no better than chance, or calls fewer responses BAD than its own error rate",
     Status.NOT_CONVERGED: "the fit has not converged: more data or samples are needed",
     Status.SEPARATED: "some side always wins or never does, so that its strength has no finite estimate",
+    Status.TOO_FEW: "fewer reference units than the false-positive rate needs, so that nothing is flagged",
     Status.TOTALS_ONLY: "only totals over outputs are known, so that the limits may be too narrow",
 }
 

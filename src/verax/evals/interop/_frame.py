@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from verax._errors import check, fail
+from verax._errors import check, fail, is_traced
 from verax._files import read_parquet, read_text
 from verax.evals._table import Outcome, OutcomeTable
 
@@ -180,6 +180,9 @@ def _headings(names: list[str], source: str) -> list[str]:
 
 
 def _listed(values: Any, name: Any) -> list[Any]:
+    check(not is_traced(values), "frame", f"a traced column {name!r}", "concrete values: tables are read on the host")
+    if not hasattr(values, "tolist") and hasattr(values, "__array__"):
+        values = np.asarray(values)
     sound = hasattr(values, "__len__") and hasattr(values, "__iter__") and not isinstance(values, str | bytes)
     check(sound, "frame", f"{type(values).__name__} for column {name!r}", "a sequence of values")
     return values.tolist() if hasattr(values, "tolist") else list(values)

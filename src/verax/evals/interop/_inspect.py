@@ -17,6 +17,7 @@ from ._inspect_log import InspectLog, read_inspect_log
 from ._records import Record, as_name, as_paths, build_table
 from ._verdicts import Verdicts, as_number, is_graded, is_missing, verdict_of
 
+_PROMPT = "verax_prompt"  # in logs of ours, in which an id is that of a prompt and an attack
 _VALUES = {Outcome.GOOD: "C", Outcome.BAD: "I", Outcome.UNCLEAR: "P"}
 
 
@@ -87,7 +88,7 @@ def from_inspect(
             where = f"{log.path}, sample {sample['id']}, epoch {epoch}"
             check(isinstance(epoch, int), "path", f"{where}: epoch {epoch!r}", "an integer")
             metadata = sample.get("metadata") or {}
-            attack, prompt = as_name(metadata.get("attack", "none")), as_name(sample["id"])
+            attack, prompt = as_name(metadata.get("attack", "none")), as_name(metadata.get(_PROMPT, sample["id"]))
             prompt = f"{log.task}/{prompt}" if len(tasks) > 1 else prompt
             value = _score(sample["scores"], scorer, where) if sample.get("scores") else None
             group = metadata.get(cluster)
@@ -200,7 +201,7 @@ def to_inspect(table: OutcomeTable, path: str | pathlib.Path, *, model: int | st
         verdict = Outcome(int(label))
         if verdict == Outcome.NOT_RUN:
             continue
-        metadata: dict[str, Any] = {"attack": attacks[a]}
+        metadata: dict[str, Any] = {"attack": attacks[a], _PROMPT: prompts[p]}
         if table.cluster is not None:
             metadata["cluster"] = int(np.asarray(table.cluster)[p])
         scores = {} if verdict == Outcome.MISSING else {"verax": {"value": _VALUES[verdict]}}
