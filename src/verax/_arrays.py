@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._array_likes import is_key, is_missing, read_array, widest_dtype
-from ._errors import check, fail, is_traced
+from ._errors import check, fail, is_traced, refuse_non_finite
 
 Kind = Literal["float", "integer", "bool", "any"]
 Shape = tuple[int | str, ...]
@@ -267,7 +267,7 @@ def _checked(
     check(empty or array.size > 0, argument, f"an empty array of shape {array.shape}", "at least one entry")
     readable = not is_traced(array)
     if readable and jnp.issubdtype(array.dtype, jnp.floating) and (finite or dtype in ("integer", "bool")):
-        _check_finite(argument, array)
+        refuse_non_finite(argument, array)
     if readable and within is not None:
         values = _readable(array)
         outside = ~_inside(values, within)
@@ -339,17 +339,6 @@ def _narrowed(argument: str, array: np.ndarray) -> np.ndarray:
             got = f"column {place} within {spread[place]:.3g} of {sizes[place]:.6g}, which single precision rounds away"
             fail(argument, got, f"columns with their means subtracted, or {_X64}")
     return array.astype(target)
-
-
-def _check_finite(argument: str, array: Any) -> None:
-    values = _readable(array)
-    with jax.ensure_compile_time_eval():  # a concrete array that a function under `jit` closes over can be read too
-        finite = np.isfinite(values) if isinstance(values, np.ndarray) else jnp.isfinite(values)
-        if bool(finite.all()):
-            return
-        places = np.argwhere(~np.asarray(finite))
-    first = f" (the first at {places[0].tolist()})" if places.shape[1] else ""
-    fail(argument, f"{len(places)} non-finite entries of {array.size}{first}", "finite values")
 
 
 def _is_number(dtype: Any) -> bool:

@@ -61,12 +61,20 @@ def check_finite(argument: str, x: Any) -> None:
         if is_traced(leaf):
             continue
         array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        if not jnp.issubdtype(array.dtype, jnp.inexact):
-            continue
-        with jax.ensure_compile_time_eval():  # a concrete array closed over by a function under `jit` can still be read
-            finite = jnp.isfinite(array) if isinstance(array, jax.Array) else np.isfinite(array)
-            if not bool(finite.all()):
-                fail(argument, f"{int((~finite).sum())} non-finite entries of {array.size}", "finite values")
+        if jnp.issubdtype(array.dtype, jnp.inexact):
+            refuse_non_finite(argument, array)
+
+
+def refuse_non_finite(argument: str, array: Any) -> None:
+    """Raise if a concrete array of floats holds NaN or infinity, with the place of the first."""
+    with jax.ensure_compile_time_eval():  # a concrete array that a function under `jit` closes over can be read too
+        on_host = not isinstance(array, jax.Array) or all(device.platform == "cpu" for device in array.devices())
+        finite = np.isfinite(np.asarray(array)) if on_host else jnp.isfinite(array)
+        if bool(finite.all()):
+            return
+        places = np.argwhere(~np.asarray(finite))
+    first = f" (the first at {places[0].tolist()})" if places.shape[1] else ""
+    fail(argument, f"{len(places)} non-finite entries of {array.size}{first}", "finite values")
 
 
 def check_floating(argument: str, x: Any) -> None:

@@ -57,6 +57,13 @@ def adapted_nnx(x):
     return ntk.ntk_diagonal(apply_fn, params, x)
 
 
+def adapted_torch(x):
+    import torch
+
+    apply_fn, params = ntk.from_torch(torch.nn.Linear(2, 1))
+    return ntk.ntk_diagonal(apply_fn, params, x)
+
+
 def adapted_linen(x):
     module = linen.Dense(1)
     apply_fn, params = ntk.from_linen(module, module.init(KEY, jnp.ones((1, 2))))
@@ -77,6 +84,7 @@ CALLS = {
     "verax.ntk.ntk_job": call(job, X, X2, exempt=ROWS),
     "verax.ntk.linearize": call(linearized, linear, WEIGHT, X, exempt={"new_params": LISTS, "x": LISTS}),
     "verax.ntk.with_scalar_head": call(with_head, network, X, exempt=ROWS),
+    "verax.ntk.from_torch": call(adapted_torch, X, exempt=FLAX, needs="torchax"),
     "verax.ntk.from_nnx": call(adapted_nnx, X, exempt=FLAX),
     "verax.ntk.from_linen": call(adapted_linen, X, exempt=FLAX),
     "verax.ntk.compat.empirical_ntk_fn": call(

@@ -39,6 +39,7 @@ class Call:
     arguments: dict[str, Any]
     traceable: bool
     exempt: Mapping[str, Mapping[str, str]]
+    needs: str | None
 
     @property
     def arrays(self) -> list[str]:
@@ -64,11 +65,12 @@ def call(
     *arguments: Any,
     traceable: bool = False,
     exempt: Mapping[str, Mapping[str, str]] | None = None,
+    needs: str | None = None,
     **named: Any,
 ) -> Call:
-    """Register a valid call."""
+    """Register a valid call; ``needs`` names a package without which there is none."""
     bound = inspect.signature(function).bind(*arguments, **named).arguments
-    return Call(function, dict(bound), traceable, exempt or {})
+    return Call(function, dict(bound), traceable, exempt or {}, needs)
 
 
 def _is_array(value: Any) -> bool:

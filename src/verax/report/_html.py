@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from verax._errors import check
+from verax._files import write_file
 
 from ._claim import EVIDENCE, EVIDENCE_MEANINGS, VERDICT_MEANINGS, VERDICTS, Claim
 from ._figures import StoredFigure, render
@@ -88,7 +89,6 @@ def write_html(reports: Sequence[Report], path: str | pathlib.Path, *, title: st
 def write_page(path: str | pathlib.Path, title: str, body: str) -> pathlib.Path:
     """Write a body into the page that all results share."""
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     style = pathlib.Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     page = f"""<!doctype html>
 <html lang="en">
@@ -107,7 +107,7 @@ def write_page(path: str | pathlib.Path, title: str, body: str) -> pathlib.Path:
 </body>
 </html>
 """
-    path.write_text(page, encoding="utf-8")
+    write_file(path, lambda file: file.write(page.encode("utf-8", "replace")))
     return path
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from verax._errors import check, fail
+from verax._files import write_file
 
 from ._claim import Claim
 from ._document import FORMAT, claim_to_json, encode, figure_paths
@@ -154,9 +155,8 @@ class Report:
             stale.unlink()
         for (png, svg), figure in zip(figure_paths(folder, names), self.figures.values(), strict=True):
             drawn = render(figure)
-            png.parent.mkdir(exist_ok=True)
-            png.write_bytes(drawn.png)
-            svg.write_text(drawn.svg, encoding="utf-8")
+            write_file(png, lambda file, drawn=drawn: file.write(drawn.png))
+            write_file(svg, lambda file, drawn=drawn: file.write(drawn.svg.encode()))
         text = json.dumps(encode(document), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+        write_file(folder / "report.json", lambda file: file.write(f"{text}\n".encode()))
         return folder
