@@ -1,5 +1,6 @@
 """Valid calls of verax.gradients."""
 
+import tempfile
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +41,12 @@ def clipped(loss_fn, params, batch, weights):
     return Clipped(*found, found.status)
 
 
+def job(loss_fn, batch):
+    """Features in a new folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        return np.asarray(gradients.gradient_job(loss_fn, PARAMS, batch, path=folder, **SKETCH))
+
+
 SKETCH = {"sketch": Rademacher(4), "key": jax.random.key(0)}
 
 CALLS = {
@@ -53,3 +60,4 @@ CALLS = {
         ("verax.gradients.per_example_gradients", blocks, (), {}),
     ]
 }
+CALLS["verax.gradients.gradient_job"] = call(job, loss_fn, X, exempt=EXEMPT)

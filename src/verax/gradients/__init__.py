@@ -7,4 +7,5 @@ from ._clipped import weighted_gradient as weighted_gradient
 from ._explicit import gradient_features as gradient_features
 from ._explicit import gradient_products as gradient_products
 from ._explicit import per_example_gradients as per_example_gradients
+from ._job import gradient_job as gradient_job
 from ._norms import gradient_norms as gradient_norms
