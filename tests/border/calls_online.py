@@ -45,6 +45,7 @@ CALLS = {
     **of(s, "optimal_distribution", np.array([2.0, 3], np.float32), 5, traceable=True),
     **of(s, "consistency_lower_bound", np.array([2.0, 3], np.float32), 5, traceable=True),
     **of(s, "frontier_vertices", 5),
+    **of(s, "deterministic_frontier", 3.0, 5),
     **of(s, "lower_bound_certificate", 2.0, 5),
     "verax.online.ski_rental.verify": call(lambda: s.verify(s.lower_bound_certificate(2.0, 5))),
     **of(s, "short_prediction_consistency", np.array([2.0, 1.75], np.float32), 0.5, traceable=True),

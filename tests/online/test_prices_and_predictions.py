@@ -1,5 +1,7 @@
 """Real prices, and predictions of which only the order or a comparison counts."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -50,3 +52,25 @@ def test_predicted_sizes_of_any_sign_where_only_their_order_counts(rng):
         np.testing.assert_allclose(cost(x, y - 0.6), cost(x, y), rtol=1e-6)
     with pytest.raises(ValueError, match=r"y: got .*; need positive sizes"):
         scheduling.two_stage_cost(x, y - 0.6, 0.3)
+
+
+@pytest.mark.parametrize("price", [1, 2, 7, 10.5, 0.4, 100])
+def test_the_deterministic_frontier_by_enumeration(price):
+    """Every policy on every season up to four times the price, beside the closed form."""
+    seasons = np.arange(1, 4 * int(price) + 8)
+    days = np.arange(1, 3 * int(price) + 6)[:, None]
+    ratio = np.where(seasons < days, seasons, days - 1 + price) / np.minimum(seasons, price)
+    robustness, consistency = ratio.max(1), ratio[:, -1]
+    for cap in (robustness.min(), 1.3 * robustness.min(), 3.0, 1.0 + price):
+        if cap < robustness.min():
+            continue
+        best = ski_rental.deterministic_frontier(cap, price)
+        allowed = robustness <= cap * (1 + 1e-12)
+        np.testing.assert_allclose(best.consistency, consistency[allowed].min(), rtol=1e-12)
+        np.testing.assert_allclose(best.robustness, robustness[best.day - 1], rtol=1e-12)
+        assert best.verify() > -1e-9 * cap
+        with pytest.raises(ValueError, match="day: got"):
+            dataclasses.replace(best, cap=1e6, day=best.day + 1).verify()
+    if price > 1:
+        with pytest.raises(ValueError, match=r"robustness: got .* need at least"):
+            ski_rental.deterministic_frontier(0.99 * robustness.min(), price)

@@ -61,9 +61,9 @@ def in_double(weights: Weights | list[Weights], solve: Callable[..., Any], *othe
         result = solve(*(jnp.asarray(read.array, widest) for read in reads))
         leaves = jax.tree.leaves(result)
         largest = max(float(jnp.abs(jnp.where(jnp.isfinite(x), x, 0)).max(initial=0)) for x in leaves)
-        if largest > float(np.finfo(np.float32).max):
-            argument = next(read.argument for read in reads if read.double)
-            fail(argument, f"results up to {largest:.3g}", "entries below 1e38 / n, or jax_enable_x64")
+        argument = next(read.argument for read in reads if read.double)
+        fits = largest <= float(np.finfo(np.float32).max)
+        check(fits, argument, f"results up to {largest:.3g}", "entries below 1e38 / n, or jax_enable_x64")
         return jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == jnp.float64 else x, result)
 
 

@@ -13,6 +13,8 @@ from ._cost import buy_day_cost as buy_day_cost
 from ._cost import expected_cost as expected_cost
 from ._cost import optimal_cost as optimal_cost
 from ._cost import worst_case as worst_case
+from ._deterministic import DeterministicFrontier as DeterministicFrontier
+from ._deterministic import deterministic_frontier as deterministic_frontier
 from ._frontier import consistency_lower_bound as consistency_lower_bound
 from ._frontier import frontier_vertices as frontier_vertices
 from ._frontier import minimum_robustness as minimum_robustness
