@@ -167,7 +167,7 @@ def _attained(
     col_of_row, row_of_col = assignment.col_of_row, assignment.row_of_col
     chosen = col_of_row[..., :, None] == jnp.arange(m, dtype=col_of_row.dtype)
     mirrored = row_of_col[..., None, :] == jnp.arange(n, dtype=row_of_col.dtype)[:, None]
-    valid = (chosen == mirrored).all((-1, -2))  # each names the other: nobody is matched twice
+    valid = (chosen == mirrored).all((-1, -2))  # each names the other: no agent is matched twice
     valid &= ((col_of_row >= -1) & (col_of_row < m)).all(-1) & ((row_of_col >= -1) & (row_of_col < n)).all(-1)
     if not allow_unmatched:
         valid &= chosen.sum((-1, -2)) == jnp.minimum(row.sum(-1), column.sum(-1))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 OBJECTIVES = ("value", "cardinality_then_value", "bottleneck")
-"""What is optimised, in words of :func:`solve_assignment`."""
+"""Names of the objectives of :func:`solve_assignment`."""
 
 Matcher = Callable[[jax.Array, tuple[jax.Array, jax.Array] | None], tuple[jax.Array, jax.Array]]
 """``(possible [*b, n, m] of bool, start) -> (col_of_row, row_of_col)``, a maximum matching."""

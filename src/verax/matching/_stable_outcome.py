@@ -107,8 +107,8 @@ def compute_match(
 
     Notes
     -----
-    Cost of :func:`solve_assignment`. ``"width_slack"`` solves a linear programme of n + n m variables a problem, on the
-    host.
+    Cost of :func:`solve_assignment`. ``"width_slack"`` solves a linear programme of n + n m variables per problem,
+    on the host.
 
     References
     ----------

@@ -19,7 +19,7 @@ def width_slack(
     .. math:: \max_p \sum_{(i,j)} \min(p_i + p_j - w_{ij},\; d_i + d_j) + \sum_a \min(p_a, d_a)
 
     over optimal prices p and the pairs that are not forbidden (minus infinity), with d the width of the interval of an
-    agent's matched utility, 0 for unmatched ones. One linear programme a problem, on the host; not differentiable.
+    agent's matched utility, 0 for unmatched ones. One linear programme per problem, on the host; not differentiable.
     """
     fixed = lax.stop_gradient((weights, solved.col_of_row, solved.row_price, solved.col_price))
     shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(price), price.dtype) for price in fixed[2:])

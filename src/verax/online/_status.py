@@ -1,10 +1,10 @@
-"""Status codes of this room."""
+"""Status codes of the games' linear programmes."""
 
 import enum
 
 
 class Status(enum.IntEnum):
-    """What became of one problem."""
+    """How the solver ended."""
 
     OK = 0
     INFEASIBLE = 1

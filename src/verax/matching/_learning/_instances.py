@@ -161,7 +161,7 @@ def linear_market(
 
 
 def random_arrivals(num_customers: int, num_providers: int, *, present: int, horizon: int, key: jax.Array) -> Array:
-    r"""Draw who comes in each round: this many of each side, uniformly.
+    r"""Draw the agents present in each round: this many of each side, uniformly.
 
     .. math:: A_t \subset A, \qquad |A_t| = 2 \cdot \text{present}
 
@@ -170,7 +170,7 @@ def random_arrivals(num_customers: int, num_providers: int, *, present: int, hor
     num_customers, num_providers
         At least ``present``.
     present
-        Customers, and as many providers, that come in a round; at least 1.
+        Customers, and as many providers, present per round; at least 1.
     horizon
         Number of rounds.
     key

@@ -1,4 +1,4 @@
-"""What a policy is, and how upper bounds on utilities become a match with transfers."""
+"""Policies, and the match with transfers that upper bounds on utilities give."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,16 +13,16 @@ from verax.matching._stable_outcome import compute_match
 
 
 class Feedback(NamedTuple):
-    """Utilities seen after a round, with noise; 0 for agents that were not matched."""
+    """Utilities observed after a round, with noise; 0 for unmatched agents."""
 
     customer: Float[AnyArray, " n"]
-    """What each customer got from its provider."""
+    """Utility of each customer from its provider."""
     provider: Float[AnyArray, " m"]
-    """What each provider got from its customer."""
+    """Utility of each provider from its customer."""
 
 
 class NativeRounds(NamedTuple):
-    """What compiled code needs to play a policy: MatchUCB with unstructured preferences."""
+    """Parameters with which compiled code plays a policy: MatchUCB with unstructured preferences."""
 
     scale: float
     prices: str
@@ -39,7 +39,7 @@ class Policy(NamedTuple):
     update: Callable[[Any, jax.Array, Outcome, Feedback], Any]
     """``update(state, time, outcome, feedback) -> state``."""
     fee: float = 0.0
-    """What an agent loses by leaving the platform: instability is measured with this friction."""
+    """Cost to an agent of leaving the platform; instability is measured with this friction."""
     native: NativeRounds | None = None
     """How compiled code can play it, None where it cannot."""
 

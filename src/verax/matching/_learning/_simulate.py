@@ -76,7 +76,7 @@ def simulate(
         ``[horizon, n + m]`` of bool, customers first: the agents present in each round; None for all.
     implementation
         ``"xla"``: one ``lax.scan``; ``"native"``: compiled rounds on a CPU, for :func:`match_ucb` with
-        :class:`Unstructured` preferences, a price rule of :func:`solve_assignment`, and everybody present; ``"auto"``:
+        :class:`Unstructured` preferences, a price rule of :func:`solve_assignment`, and all agents present; ``"auto"``:
         native where that is possible. Both play the same rounds, up to rounding.
     key
         A ``jax.random.key``; ``vmap`` over keys (and markets) for many runs.
@@ -96,7 +96,7 @@ def simulate(
 
     Notes
     -----
-    Policies that explore cost one :func:`solve_assignment` a round. Instability is
+    Policies that explore cost one :func:`solve_assignment` per round. Instability is
     evaluated afterwards, only in rounds where the outcome changed, in batched solves of at most 256 MiB; under ``vmap``
     one run after the other. Results that are not used cost nothing under ``jit``. Each call outside ``jit`` compiles
     anew.
@@ -126,7 +126,7 @@ def simulate(
     key = to_key("key", key)
 
     if policy.native is None or present is not None:
-        need = "match_ucb with Unstructured preferences, everybody present"
+        need = "match_ucb with Unstructured preferences, all agents present"
         check(implementation != "native", "implementation", "'native'", need)
         implementation = "xla"
 
@@ -134,7 +134,7 @@ def simulate(
     state, outcomes = _run(policy, truth, horizon, noise, present, key, implementation)
     match, customer_transfer, provider_transfer = (jnp.asarray(part) for part in outcomes)
     changed = _changes(match, customer_transfer, provider_transfer, *(() if present is None else (present,)))
-    # Leaving costs everybody the fee, as if everybody had received it.
+    # Leaving costs each agent the fee, as if each had received it.
     paid = Outcome(match, customer_transfer + policy.fee, provider_transfer + policy.fee)
     instability, status = instability_of_rounds(truth, paid, present, changed)
     total = sum(side.sum(-1) for side in jax.vmap(lambda x: matched_utility(customer, provider, x))(match))
@@ -163,7 +163,7 @@ def _run(
         outcome = policy.act(state, time, jax.random.fold_in(choices, time), here)
         match = jnp.asarray(outcome.match)
         seen = matched_utility(customer, provider, match)
-        # A shock of the customer or the provider who is not matched is not seen.
+        # The shock of an unmatched agent is not observed.
         matched = matched_utility(jnp.ones((n, m), dtype), jnp.ones((n, m), dtype), match)
         feedback = Feedback(seen[0] + shock[:n] * matched[0], seen[1] + shock[n:] * matched[1])
         learned = policy.update(state, time, outcome, feedback)

@@ -19,7 +19,7 @@ Size = int | Int[AnyArray, ""]  # of a cache; may be traced
 
 @result()
 class Run(NamedTuple):
-    """What a policy did, request by request.
+    """Misses and evictions of a policy, request by request.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def cache_contents(requests: Shaped[AnyArray, "t"], run: Run) -> Bool[Array, "t 
 
     Notes
     -----
-    ``t p`` bytes, which a long trace does not have room for: policies themselves keep one row of it.
+    ``t p`` bytes, too many for a long trace: policies themselves keep one row of it.
 
     Examples
     --------

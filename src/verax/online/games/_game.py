@@ -87,7 +87,7 @@ class FiniteOnlineGame:
     def __init__(self, cost: Real[AnyArray, "x a"], opt: Real[AnyArray, "x"]):
         cost, opt = floating("cost", cost), floating("opt", opt)
         check(cost.ndim == 2 and cost.size > 0, "cost", f"shape {cost.shape}", "[instances, plans], not empty")
-        check(opt.shape == cost.shape[:1], "opt", f"shape {opt.shape}", f"one optimum an instance, ({cost.shape[0]},)")
+        check(opt.shape == cost.shape[:1], "opt", f"shape {opt.shape}", f"one optimum per instance, ({cost.shape[0]},)")
         check_finite("cost", cost)
         check_finite("opt", opt)
         check_range("cost", cost, 0, np.inf, "costs that are not negative")

@@ -99,6 +99,6 @@ def two_stage(x: Array, y: Array, lam: Array, just_after: Bool[Array, "... n"]) 
 
 
 def first_stage(y: Array, lam: Array) -> Array:
-    """What each job receives before the predicted order begins."""
+    """Work on each job before the predicted order begins."""
     num = y.shape[-1]
     return lam * total_completion(jnp.sort(y, axis=-1)) / (num * (num - 1) / 2)

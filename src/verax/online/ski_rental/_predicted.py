@@ -181,7 +181,7 @@ def buy_distribution_cost(
 
     Notes
     -----
-    A dozen operations an instance, whatever the price.
+    A dozen operations per instance, whatever the price.
 
     Examples
     --------
