@@ -145,3 +145,19 @@ def test_a_failed_factorisation_is_an_error_not_a_number():
     for function in (vs.gcv, vs.loo_residuals, vs.kernel_ridge_fit):
         with pytest.raises(ValueError, match="positive definite"):
             function(kernel, np.arange(4.0), 0.0)
+
+
+def test_dual_coefficients_sum_to_zero_whatever_the_kernels_mean():
+    # In single precision what is left of the sum is multiplied by the mean, here 300.
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 400)) * np.arange(1, 401) ** -0.9
+    targets = np.eye(3)[np.argmax(features[:, :3] + 0.3 * rng.normal(size=(300, 3)), axis=1)]
+    kernel = (features @ features.T + 300).astype(np.float32)
+    train, test = kernel[:200, :200], kernel[200:, :200]
+    for ridge in (1e-6, 1e-4):
+        single, double = (
+            vs.kernel_ridge_fit(train.astype(dtype), targets[:200].astype(dtype), ridge).predict(test.astype(dtype))
+            for dtype in (np.float32, np.float64)
+        )
+        risks = [np.mean(np.sum((np.asarray(found, float) - targets[200:]) ** 2, axis=1)) for found in (single, double)]
+        assert risks[0] == pytest.approx(risks[1], rel=0.03)

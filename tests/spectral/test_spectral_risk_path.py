@@ -218,3 +218,34 @@ def test_lanczos_calls_too_few_steps_unreliable():
     assert path.reliable.tolist() == [False, True]
     assert abs(path.gcv[0] / exact.gcv[0] - 1) > 0.05
     np.testing.assert_allclose(path.gcv[1], exact.gcv[1], rtol=0.02)
+
+
+@pytest.mark.parametrize("n", [50, 200])
+def test_a_kernel_computed_in_single_precision_may_be_stored_in_double(n):
+    # Its rounding makes it indefinite beyond double precision's own.
+    x = np.linspace(0, 1, n, dtype=np.float32)[:, None]
+    kernel = np.exp(-((x - x.T) ** 2) * np.float32(2))
+    targets = np.sin(6 * x[:, 0])
+    single, double = (
+        risk_path(kernel_spectrum(kernel.astype(dtype), targets), [1e-5]) for dtype in (np.float32, np.float64)
+    )
+    np.testing.assert_allclose(double.loo, single.loo, rtol=1e-6)
+
+
+def test_the_best_ridge_is_a_reliable_one(rng):
+    features = rng.normal(size=(100, 300)) * rng.exponential(size=(100, 1)) ** 2
+    path = risk_path(kernel_spectrum(features @ features.T, features[:, 0]))
+    assert path.reliable.any()
+    assert not path.reliable.all()
+    assert path.reliable[path.ridge == path.best_ridge].all()
+    assert path.best_ridge == select_ridge(path)
+    none = path._replace(reliable=np.zeros_like(path.reliable))
+    with pytest.warns(UserWarning, match="no ridge of the path is reliable"):
+        assert select_ridge(none) == path.ridge[np.argmin(path.gcv)]
+
+
+def test_wide_features_have_the_spectrum_of_their_kernel(rng):
+    features, targets = rng.normal(size=(30, 200)) + 1, rng.normal(size=30)
+    found, expected = feature_spectrum(features, targets), kernel_spectrum(features @ features.T, targets)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-10)
+    np.testing.assert_allclose(found.target_energy, expected.target_energy, rtol=1e-8)

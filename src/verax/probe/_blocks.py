@@ -11,6 +11,8 @@ NUM_FOLDS = 8
 """Random eighths of the rows, from which the fits to fewer examples are put together."""
 MIN_SAMPLES = 64
 """Fewer examples are not split: an eighth of them would be too few for a fit."""
+LARGEST = 1e100
+"""Entries beyond it overflow where they are squared and added up."""
 _BLOCK_BYTES = 2**25
 _LEAST_ROWS = 64
 
@@ -80,6 +82,9 @@ def check_block(block: np.ndarray, first_row: int) -> None:
         bad = ~np.isfinite(block)
         row = first_row + int(np.argmax(bad.any(1)))
         fail("X", f"NaN or infinity in {int(bad.any(1).sum())} rows, the first of them row {row}", "finite features")
+
+    largest = float(np.abs(block).max(initial=0.0))
+    check(largest <= LARGEST, "X", f"entries up to {largest:.3g}", f"entries up to {LARGEST:g}")
 
 
 def draw_folds(num_samples: int, num_folds: int, groups: np.ndarray | None = None) -> np.ndarray:

@@ -46,6 +46,7 @@ def count_duplicates(x: Any, block_rows: int) -> Duplicates:
         short[part] = (block - shift) @ projection
     exact = n - len(np.unique(hashes))
     short -= short.mean(0)
+    short /= max(float(np.abs(short).max()), 1e-30)  # squares stay in range
     size = np.sum(short.astype(np.float64) ** 2, axis=1)
     checked = np.sort(rng.choice(n, min(n, _CHECKED), replace=False))
     if not size.mean() > 0:

@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from verax._arrays import to_host
 from verax._errors import check, check_option, fail
 
 from ._blocks import draw_folds, plan, row_blocks
@@ -30,7 +31,7 @@ from ._law import SORTED_SCORE, row_order
 from ._measure import backtest, choose_ridge, fit_parts, measure_law
 from ._needed import samples_needed
 from ._primal import Primal
-from ._reading import read_features, read_groups, read_weights
+from ._reading import named, read_features, read_groups, read_labels, read_weights
 from ._results import Comparison, Forecast, IndependenceCheck, PerClass, SamplesNeeded
 from ._targets import Classes, Real, errors_by_class, read_targets
 from ._tuned_risk import risk_curve
@@ -164,18 +165,9 @@ class RidgeProbe(BaseEstimator):
             row's whole group, intervals count groups, and forecasts keep groups whole.
         """
         ridges = self._check_options()
-        validated: Any = validate_data(
-            self,
-            read_features("X", X),
-            y,
-            accept_sparse="csr",
-            ensure_all_finite=False,
-            ensure_min_samples=2,
-            multi_output=True,
-            y_numeric=not _classifies(self),
-        )
-        x, y = validated
-        if np.ndim(y) == 2 and y.shape[1] == 1 and _classifies(self):
+        x = read_features(self, "X", X, reset=True, finite=False, least=2)
+        y = read_labels("y", y, x.shape[0], numeric=not _classifies(self))
+        if y.ndim == 2 and y.shape[1] == 1 and _classifies(self):
             y = column_or_1d(y, warn=True)
         weights, groups = read_weights(sample_weight, x.shape[0]), read_groups(groups, x.shape[0])
         if weights is not None and not np.all(weights > 0):
@@ -186,7 +178,8 @@ class RidgeProbe(BaseEstimator):
         n = x.shape[0]
         work = plan(n, x.shape[1], targets.targets.shape[1], self.memory_budget)
         folds = draw_folds(n, work.num_folds, groups)
-        decomposition = (Primal if work.primal else Dual)(x, targets.targets, folds, work, weights)
+        with named("X", "gram", "kernel", "features"), np.errstate(over="ignore", invalid="ignore"):
+            decomposition = (Primal if work.primal else Dual)(x, targets.targets, folds, work, weights)
         path, ridge = choose_ridge(decomposition.spectrum, ridges)
         if self.criterion == "loo":
             loo_risks = decomposition.loo_risks(path.ridge)
@@ -224,9 +217,10 @@ class RidgeProbe(BaseEstimator):
         )
         parts = None
         if weights is None and (groups is None or groups.max() >= 2 * work.num_folds):
-            parts = fit_parts(
-                decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), targets.losses, smooth=smooth
-            )
+            with named("X", "gram", "kernel", "features"):
+                parts = fit_parts(
+                    decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), targets.losses, smooth=smooth
+                )
         self._curve, expected = None, float("nan")
         if parts is not None:
             loss_error = self.risk_.standard_error / self.risk_.value
@@ -305,13 +299,7 @@ class RidgeProbe(BaseEstimator):
             For numbers below 2, and for a probe fitted to fewer than 64 examples.
         """
         check_is_fitted(self)
-        sizes = np.asarray(num_samples)
-        check(
-            sizes.size > 0 and sizes.dtype.kind in "iuf" and bool(np.all(np.isfinite(sizes) & (sizes >= 2))),
-            "num_samples",
-            repr(num_samples),
-            "finite numbers >= 2",
-        )
+        sizes = to_host("num_samples", num_samples, within="[2, inf)")
         return forecast(self._need_curve(), sizes, level=self.level, at_most=1.0 if _classifies(self) else np.inf)
 
     def samples_needed(self, target: float) -> SamplesNeeded:
@@ -353,17 +341,9 @@ class RidgeProbe(BaseEstimator):
             effect as leakage.
         """
         check_is_fitted(self)
-        validated: Any = validate_data(
-            self,
-            read_features("fresh_x", fresh_x),
-            fresh_y,
-            reset=False,
-            accept_sparse="csr",
-            ensure_min_samples=2,
-            multi_output=True,
-        )
-        x, y = validated
-        scores, targets = self._scores(x), self._targets
+        x = read_features(self, "fresh_x", fresh_x, reset=False, least=2)
+        y = read_labels("fresh_y", fresh_y, x.shape[0], numeric=not _classifies(self))
+        scores, targets = self._scores_of(x), self._targets
         if isinstance(targets, Real):
             truth, wrong, loo_wrong = np.reshape(y, (len(y), -1)), float("nan"), float("nan")
             check(
@@ -423,17 +403,7 @@ class RidgeProbe(BaseEstimator):
         )
         if self.ridges is None:
             return None
-        ridges = np.atleast_1d(np.asarray(self.ridges))
-        check(
-            ridges.ndim == 1
-            and ridges.size > 0
-            and ridges.dtype.kind in "fiu"
-            and bool(np.all(np.isfinite(ridges) & (ridges >= 0))),
-            "ridges",
-            repr(self.ridges),
-            "finite numbers >= 0, or None",
-        )
-        return ridges.astype(np.float64)
+        return np.atleast_1d(to_host("ridges", self.ridges, shape=[(), ("L",)], within="[0, inf)"))
 
     def _report_errors(self, wrong: np.ndarray, scores: np.ndarray, number: float) -> None:
         targets: Any = self._targets
@@ -532,7 +502,9 @@ class RidgeProbe(BaseEstimator):
 
     def _scores(self, features: Any) -> np.ndarray:
         check_is_fitted(self)
-        x: Any = validate_data(self, read_features("X", features), reset=False, accept_sparse="csr")
+        return self._scores_of(read_features(self, "X", features, reset=False))
+
+    def _scores_of(self, x: Any) -> np.ndarray:
         scores = np.empty((x.shape[0], len(self.coef_)))
         for part, block in row_blocks(x, max(1, 2**22 // x.shape[1])):
             scores[part] = block @ self.coef_.T + self.intercept_

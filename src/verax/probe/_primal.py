@@ -128,7 +128,7 @@ class Primal:
         """Sum of squares of the centred targets."""
         chosen = list(folds)
         total = self._target_sum[chosen].sum(0)
-        return float(self._target_energy[chosen].sum() - total @ total / self._size(folds))
+        return max(float(self._target_energy[chosen].sum() - total @ total / self._size(folds)), 0.0)
 
     def _moments(self, folds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Mean, centred second moments (not divided by the count), target mean and centred cross moments."""

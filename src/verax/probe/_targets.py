@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 
 from verax._errors import check
 
@@ -63,7 +63,13 @@ class Classes:
             f"{count} classes for {len(y)} examples, a class for each",
             "fewer classes than examples (task='regression' for numbers)",
         )
-        check_classification_targets(labels)
+        kind = type_of_target(labels)
+        check(
+            kind in ("binary", "multiclass"),
+            "y",
+            f"Unknown label type: {kind}",
+            "labels (task='regression' for numbers)",
+        )
         weights = compute_class_weight(class_weight, classes=self.classes, y=labels)
         check(bool(np.all(weights > 0)), "class_weight", repr(class_weight), "positive weights")
         self._log_weights, self._weighted = np.log(weights), class_weight is not None

@@ -40,7 +40,7 @@ def norm_bound(
     >>> float(vs.norm_bound(spectrum, 0.0))  # tr K / n = 1, squared norm 2
     0.7071067811865476
     """
-    ridges = check_ridges(spectrum, ridge)
+    ridges = check_ridges(spectrum, ridge, "ridge")
     eigenvalues, n = spectrum.eigenvalues, spectrum.num_samples
     norm2 = (1 / (eigenvalues + ridges[:, None]) ** 2) @ (eigenvalues * spectrum.target_energy) / n
     multiplicity = 1.0 if spectrum.multiplicity is None else spectrum.multiplicity.mean(0)
@@ -75,7 +75,7 @@ def spectrum_only_risk(
     >>> round(float(vs.spectrum_only_risk(spectrum, 1.0)), 6)  # equal eigenvalues: the targets' own mean square
     0.5
     """
-    ridges = check_ridges(spectrum, ridge)
+    ridges = check_ridges(spectrum, ridge, "ridge")
     r = resolvent(spectrum, ridges)
     sum1, sum2 = (over_probes(trace_sums(spectrum, r, power)) for power in (1, 2))
     directions = spectrum.num_samples - spectrum.centered

@@ -1,4 +1,4 @@
-"""Checks of kernels, targets and ridges that the functions of this room share."""
+"""Checks of kernels, targets and ridges that the functions of this package share."""
 
 from typing import Any
 
@@ -6,23 +6,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verax._errors import check, check_finite, check_floating, fail, is_traced
+from verax._arrays import to_array, to_host
+from verax._errors import check, is_traced
+
+RANGE = "[-1e150, 1e150]"
+"""Of entries whose squares do not overflow."""
+
+
+def read_kernel(kernel: Any, argument: str = "kernel") -> Any:
+    """Square, symmetric, finite Gram matrix in its own precision, on the device or on the host where it came from."""
+    if isinstance(kernel, jax.Array):
+        array: Any = to_array(argument, kernel, shape=("n", "n"))
+    else:
+        array = to_host(argument, kernel, shape=("n", "n"), dtype="any", within=RANGE)
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float64 if array.dtype.kind in "iub" else np.float32)
+    check_symmetric(argument, array)
+    return array
 
 
 def check_kernel(kernel: Any, argument: str = "kernel") -> int:
-    """Return the number of samples of a square, symmetric, finite Gram matrix, or raise."""
-    check(
-        hasattr(kernel, "dtype") and hasattr(kernel, "shape"), argument, type(kernel).__name__, "a NumPy or JAX array"
-    )
-    check(
-        kernel.ndim == 2 and kernel.shape[0] == kernel.shape[1],
-        argument,
-        f"shape {kernel.shape}",
-        "a square [n, n] array",
-    )
-    check(kernel.shape[0] > 0, argument, "an empty array", "at least one sample")
-    check_floating(argument, kernel)
-    check_finite(argument, kernel)
+    """Return the number of samples of a Gram matrix that `keep_double` has read, or raise."""
+    to_array(argument, kernel, shape=("n", "n"))
     check_symmetric(argument, kernel)
     return kernel.shape[0]
 
@@ -65,35 +70,23 @@ def _asymmetry(kernel: Any) -> tuple[float, float]:
     return worst, scale
 
 
+def read_targets(targets: Any, num_samples: int, argument: str = "targets") -> np.ndarray:
+    """Real targets [n] or [n, C] in float64."""
+    return to_host(argument, targets, shape=[(num_samples,), (num_samples, "C")], within=RANGE)
+
+
 def check_targets(targets: Any, num_samples: int, argument: str = "targets") -> None:
     """Raise unless targets are finite real numbers of shape ``[n]`` or ``[n, C]``."""
-    check(
-        hasattr(targets, "dtype") and hasattr(targets, "shape"),
-        argument,
-        type(targets).__name__,
-        "a NumPy or JAX array",
-    )
-    check(
-        targets.ndim in (1, 2) and targets.shape[0] == num_samples and targets.size > 0,
-        argument,
-        f"shape {targets.shape}",
-        f"shape [{num_samples}] or [{num_samples}, C], one row for each sample",
-    )
-    if not jnp.issubdtype(targets.dtype, jnp.floating):
-        fail(argument, f"dtype {targets.dtype}", "a real floating-point dtype (class labels as one-hot columns)")
-    check_finite(argument, targets)
+    to_array(argument, targets, shape=[(num_samples,), (num_samples, "C")])
 
 
-def check_center(center: object, num_samples: int) -> None:
+def check_center(center: object, num_samples: int, argument: str = "kernel") -> None:
     """Raise unless ``center`` is a bool that leaves something of the data."""
     check(isinstance(center, bool | np.bool_), "center", repr(center), "True or False")
-    check(not center or num_samples >= 2, "kernel", f"{num_samples} sample", "at least two samples when center=True")
+    check(not center or num_samples >= 2, argument, f"{num_samples} sample", "at least two samples when center=True")
 
 
 def check_ridge(ridge: Any, argument: str = "ridge") -> None:
     """Raise unless the ridge is one finite real number (a Python number or a scalar array)."""
-    if isinstance(ridge, bool) or not (isinstance(ridge, int | float | np.number) or hasattr(ridge, "dtype")):
-        fail(argument, repr(ridge), "a real number")
-    check(np.ndim(ridge) == 0, argument, f"shape {np.shape(ridge)}", "one number")
-    if not is_traced(ridge):
-        check(bool(np.isfinite(np.asarray(ridge, np.float64))), argument, repr(ridge), "a finite number")
+    check(not isinstance(ridge, bool), argument, repr(ridge), "a real number")
+    to_array(argument, ridge, shape=())

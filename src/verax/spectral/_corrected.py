@@ -15,7 +15,7 @@ from ._effective_ridge import check_nonnegative
 from ._solve import align, check_solved, keep_double, resolve
 
 
-@keep_double
+@keep_double("kernel", "targets", "ridge", "sample_correlation")
 def corrected_gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],

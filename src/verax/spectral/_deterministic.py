@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from verax._errors import check
+from verax._arrays import to_array
 from verax._types import AnyArray
 
 from ._effective_ridge import (
@@ -15,7 +15,7 @@ from ._effective_ridge import (
 from ._solve import keep_double
 
 
-@keep_double
+@keep_double("eigenvalues", "target_energy", "num_samples", "ridge", "noise_variance")
 def deterministic_risk(
     eigenvalues: Float[AnyArray, "p"],
     target_energy: Float[AnyArray, "p"],
@@ -68,12 +68,7 @@ def deterministic_risk(
     Wei, Hu, Steinhardt, "More Than a Toy" (ICML 2022); Simon et al., "The Eigenlearning Framework" (2021).
     """
     eigenvalues = check_eigenvalues(eigenvalues)
-    check(
-        hasattr(target_energy, "shape") and target_energy.shape == eigenvalues.shape,
-        "target_energy",
-        f"shape {getattr(target_energy, 'shape', type(target_energy).__name__)}",
-        f"shape {eigenvalues.shape}, one entry for each eigenvalue",
-    )
+    target_energy = to_array("target_energy", target_energy, shape=eigenvalues.shape)
     check_nonnegative("target_energy", target_energy)
     check_nonnegative("noise_variance", noise_variance)
     kappa = jnp.asarray(effective_ridge(eigenvalues, num_samples, ridge))

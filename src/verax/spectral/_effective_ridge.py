@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from verax._errors import check, check_finite, check_floating, is_traced
+from verax._arrays import to_array
+from verax._errors import check, is_traced
 from verax._types import AnyArray
 
 from ._solve import keep_double
 
 
-@keep_double
+@keep_double("eigenvalues", "num_samples", "ridge")
 def effective_ridge(
     eigenvalues: Float[AnyArray, "p"],
     num_samples: int | float | AnyArray,
@@ -76,7 +77,7 @@ def effective_ridge(
     return solve(eigenvalues, samples, ridges)
 
 
-@keep_double
+@keep_double("eigenvalues", "kappa")
 def effective_dimensions(
     eigenvalues: Float[AnyArray, "p"], kappa: int | float | Float[AnyArray, "..."]
 ) -> tuple[Float[AnyArray, "..."], Float[AnyArray, "..."]]:
@@ -122,35 +123,23 @@ def learned_fraction(eigenvalues: jax.Array, kappa: jax.Array) -> jax.Array:
 
 def check_eigenvalues(eigenvalues: Any) -> jax.Array:
     """Return concrete eigenvalues as a JAX array once known to be finite, non-negative and not all zero."""
-    check(
-        hasattr(eigenvalues, "dtype") and eigenvalues.ndim == 1 and eigenvalues.size > 0,
-        "eigenvalues",
-        f"shape {getattr(eigenvalues, 'shape', type(eigenvalues).__name__)}",
-        "a non-empty one-dimensional array",
-    )
-    check_floating("eigenvalues", eigenvalues)
+    eigenvalues = to_array("eigenvalues", eigenvalues, shape=("p",))
     check_nonnegative("eigenvalues", eigenvalues)
     if not is_traced(eigenvalues):
         check(
             bool((np.asarray(eigenvalues) > 0).any()), "eigenvalues", "zeros only", "at least one positive eigenvalue"
         )
-    return jnp.asarray(eigenvalues)
+    return eigenvalues
 
 
 def check_nonnegative(argument: str, value: Any) -> None:
     """Raise unless a concrete number or array is finite and non-negative."""
-    if not is_traced(value):
-        values = np.asarray(value)
-        check_finite(argument, values)
-        check(bool((values >= 0).all()), argument, f"{float(values.min()):.3g}", "values >= 0")
+    to_array(argument, value, within="[0, inf)")
 
 
 def check_positive(argument: str, value: Any) -> None:
     """Raise unless a concrete number or array is finite and positive."""
-    if not is_traced(value):
-        values = np.asarray(value)
-        check_finite(argument, values)
-        check(bool((values > 0).all()), argument, f"{float(values.min()):.3g}", "values > 0")
+    to_array(argument, value, within="(0, inf)")
 
 
 @jax.custom_jvp

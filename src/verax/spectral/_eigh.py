@@ -1,7 +1,7 @@
 """Symmetric eigendecomposition on the host in float64, in LAPACK's own three stages."""
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal, get_lapack_funcs
+from scipy.linalg import eigh_tridiagonal, get_lapack_funcs, svd
 
 _BLOCK = 64
 _SAME_SCALE = 1e3
@@ -47,7 +47,8 @@ def graded_eigh(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     inverse = np.where(varying, 1 / np.where(varying, scale, 1), 0)
     shares, rotation = np.linalg.eigh(inverse[:, None] * gram * inverse)
     root = np.sqrt(np.where(shares > size * eps * shares[-1], shares, 0))[:, None] * rotation.T * scale
-    _, singular, right = np.linalg.svd(root)
+    # The QR algorithm: divide and conquer may not converge on columns graded over many orders of magnitude.
+    _, singular, right = svd(root, lapack_driver="gesvd")
     largest = float(singular[0])
     return singular**2, right.T, (size * eps * largest) ** 2
 

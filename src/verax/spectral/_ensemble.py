@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from verax._errors import check, fail, is_traced
+from verax._arrays import to_array, to_host
+from verax._errors import check, is_traced
 from verax._types import AnyArray
 
 from ._checks import check_center, check_kernel, check_ridge, check_targets
@@ -17,7 +18,7 @@ from ._ridge_regression import kernel_ridge_fit
 from ._solve import align, check_solved, keep_double, resolve
 
 
-@keep_double
+@keep_double("kernel", "targets", "ridge")
 def ensemble_gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
@@ -105,23 +106,19 @@ def ensemble_gcv(
 
 def check_subsets(subsets: Any, num_samples: int, *, smallest: int) -> list[jax.Array]:
     """Return index arrays once known to be integers in range without repeats."""
-    need = f"an [M, k] integer array or a sequence of integer arrays with entries in 0..{num_samples - 1}"
-    if not hasattr(subsets, "__len__") or len(subsets) == 0:
-        fail("subsets", repr(subsets), need)
+    if not (isinstance(subsets, list | tuple) or is_traced(subsets)):
+        subsets = to_host("subsets", subsets, shape=("M", "k"), dtype="integer")
+    check(len(subsets) > 0, "subsets", "no subsets", "at least one")
     members = []
     for subset in subsets:
-        check(
-            hasattr(subset, "dtype")
-            and subset.ndim == 1
-            and jnp.issubdtype(subset.dtype, jnp.integer)
-            and subset.shape[0] >= smallest,
-            "subsets",
-            f"a member of shape {np.shape(subset)} and dtype {getattr(subset, 'dtype', type(subset).__name__)}",
-            f"{need}, each member with at least {smallest}",
-        )
-        if not is_traced(subset):
-            values = np.asarray(subset)
-            check(values.min() >= 0 and values.max() < num_samples, "subsets", f"{values.min()}..{values.max()}", need)
-            check(len(np.unique(values)) == len(values), "subsets", "a member with repeated indices", "no repeats")
-        members.append(jnp.asarray(subset))
+        if is_traced(subset):
+            members.append(to_array("subsets", subset, shape=("k",), dtype="integer"))
+            continue
+        values = to_host("subsets", subset, shape=("k",), dtype="integer")
+        need = f"indices from 0 to {num_samples - 1}, at least {smallest} in each subset, without repeats"
+        check(len(values) >= smallest, "subsets", f"a subset of {len(values)}", need)
+        low, high = int(values.min()), int(values.max())
+        check(low >= 0 and high < num_samples, "subsets", f"indices from {low} to {high}", need)
+        check(len(np.unique(values)) == len(values), "subsets", "a subset with repeated indices", need)
+        members.append(jnp.asarray(values.astype(np.int32)))
     return members

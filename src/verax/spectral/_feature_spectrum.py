@@ -1,13 +1,15 @@
 """The spectrum of a kernel from its features: by singular values, or in one pass over rows."""
 
-import jax.numpy as jnp
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
-from verax._errors import check, check_finite, check_floating
+from verax._arrays import effective_eps, to_host
+from verax._errors import check
 from verax._types import AnyArray
 
-from ._checks import check_center, check_targets
+from ._checks import RANGE, check_center, read_targets
 from ._moments import streamed_spectrum
 from ._spectrum import Spectrum, assemble, centered_targets, check_concrete
 
@@ -61,32 +63,35 @@ def feature_spectrum(
     >>> vs.feature_spectrum(features, features[:, 0]).rank
     5
     """
-    check_concrete(features, targets)
-    check(
-        hasattr(features, "ndim") and features.ndim == 2 and features.size > 0,
-        "features",
-        f"shape {np.shape(features)}",
-        "a non-empty [n, p] array",
-    )
-    check_floating("features", features)
-    num_samples = features.shape[0]
-    check_targets(targets, num_samples)
-    check_center(center, num_samples)
-    if block_rows is not None:
-        check(not keep_eigenvectors, "keep_eigenvectors", "True, with block_rows", "False: nothing is held whole")
-        y = centered_targets(targets, center=bool(center))
-        return streamed_spectrum(features, y, center=bool(center), block_rows=block_rows)
-    check_finite("features", features)
-    x = np.asarray(features, np.float64)
+    if block_rows is not None:  # a file may be larger than memory: looked at block by block
+        return _in_blocks(features, targets, center=center, keep_eigenvectors=keep_eigenvectors, block_rows=block_rows)
+    check_concrete("features", features, targets)
+    given = to_host("features", features, shape=("n", "p"), dtype="any", within=RANGE)
+    # Narrow floats are the features that they are; only the arithmetic behind single precision has rounding of its own.
+    given = given if given.dtype.itemsize >= 4 or given.dtype.kind in "iub" else given.astype(np.float32)
+    x, num_samples = given.astype(np.float64), len(given)
+    y = centered_targets(read_targets(targets, num_samples), center=bool(center))
+    check_center(center, num_samples, "features")
     size = float(np.sum(x**2)) / num_samples  # the trace of K / n before centring bounds its largest eigenvalue
-    eps = float(jnp.finfo(features.dtype).eps)
+    eps = effective_eps(given)
     if center:
-        x = x - x.mean(0)
+        x -= x.mean(0)
+    if x.shape[1] > num_samples:  # x = R^T Q^T has the left singular vectors of R^T, and Q is not needed
+        x = np.linalg.qr(x.T, mode="r").T
     vectors, singular, _ = np.linalg.svd(x, full_matrices=False)
     values = singular**2 / num_samples
     # Rounding moves a singular value by at most its norm times eps, hence an eigenvalue l by about sqrt(l l_max) eps:
     # small eigenvalues come out far better than from the Gram matrix. The tolerance is that error for l = tolerance.
-    floor = size * (8 * eps) ** 2 if eps > 1e-10 else size * (max(x.shape) * eps) ** 2
-    y = centered_targets(targets, center=bool(center))
+    floor = size * (8 * eps) ** 2 if eps > 1e-10 else size * (max(given.shape) * eps) ** 2
     spectrum = assemble(values, vectors.T @ y, vectors, y, center=bool(center), floor=floor, argument="features")
     return spectrum if keep_eigenvectors else spectrum.without_eigenvectors()
+
+
+def _in_blocks(features: Any, targets: Any, *, center: Any, keep_eigenvectors: bool, block_rows: int) -> Spectrum:
+    check(not keep_eigenvectors, "keep_eigenvectors", "True, with block_rows", "False: nothing is held whole")
+    two = hasattr(features, "shape") and len(features.shape) == 2
+    features = features if two else to_host("features", features, shape=("n", "p"), dtype="any")
+    num_samples = features.shape[0]
+    y = centered_targets(read_targets(targets, num_samples), center=bool(center))
+    check_center(center, num_samples, "features")
+    return streamed_spectrum(features, y, center=bool(center), block_rows=block_rows)

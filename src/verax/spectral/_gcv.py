@@ -13,7 +13,7 @@ from ._checks import check_center, check_kernel, check_ridge, check_targets
 from ._solve import align, check_solved, keep_double, resolve
 
 
-@keep_double
+@keep_double("kernel", "targets", "ridge")
 def gcv(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n"] | Float[AnyArray, "n C"],

@@ -10,13 +10,14 @@ from jaxtyping import Float
 
 from verax._errors import check
 from verax._numpy_random import numpy_generator
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
-from ._checks import check_kernel, check_targets
+from ._checks import read_kernel, read_targets
 from ._learning_curve import lowest_ridge
 from ._resolvent import population_curve
 from ._risk_path import risk_path
-from ._spectrum import Spectrum, kernel_spectrum
+from ._spectrum import Spectrum, check_concrete, kernel_spectrum
 
 # Relative to the full sample's df1, at df1 >= 10: Gaussian features stay below .06 from n = 100 and below .02 from n =
 # 400.
@@ -47,6 +48,7 @@ _MESSAGES = {
 }
 
 
+@result(_MESSAGES)
 class LawReport(NamedTuple):
     """Diagnostics of the random-matrix law.
 
@@ -79,6 +81,8 @@ class LawReport(NamedTuple):
     fractions: np.ndarray
     dimension_gap: np.ndarray
     duplicates: np.ndarray
+
+    raise_if_failed = raise_if_failed
 
     @property
     def message(self) -> str:
@@ -140,8 +144,10 @@ def law_check(
     >>> int(vs.law_check(scaled @ scaled.T, targets).status) > 0
     True
     """
-    num_samples = check_kernel(kernel)
-    check_targets(targets, num_samples)
+    check_concrete("kernel", kernel, targets)
+    kernel = np.asarray(read_kernel(kernel))
+    num_samples = len(kernel)
+    targets = read_targets(targets, num_samples)
     sizes = [round(float(fraction) * num_samples) for fraction in fractions]
     for fraction, size in zip(fractions, sizes, strict=True):
         check(0 < fraction < 1 and size >= 3, "fractions", f"{fraction} of {num_samples}", "0 < fraction < 1, 3 left")
@@ -151,19 +157,18 @@ def law_check(
     path = risk_path(spectrum)
     loo, dispersion = path.loo, path.leverage_dispersion
     assert loo is not None and dispersion is not None  # noqa: PT018 - eigenvectors were kept
-    host_kernel, host_targets = np.asarray(kernel), np.asarray(targets)
     gaps = []
     for size in sizes:
         chosen = np.sort(order[:size])
         part = kernel_spectrum(
-            host_kernel[np.ix_(chosen, chosen)],
-            host_targets[chosen],
+            kernel[np.ix_(chosen, chosen)],
+            targets[chosen],
             center=center,
             method="eigh",
             keep_eigenvectors=False,
         )
         gaps.append(_dimension_gap(spectrum, part))
-    duplicates = near_duplicates(host_kernel)
+    duplicates = near_duplicates(kernel)
     status = Status.OK
     if len(np.unique(duplicates)) > _DUPLICATES_ALLOWED * num_samples:
         status = Status.DUPLICATES

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
+from verax._arrays import to_host
 from verax._errors import check
+from verax._results import result
 from verax._types import AnyArray
 
 from ._power_law import curve_between, default_df_range, fit_slopes
@@ -15,6 +17,7 @@ from ._risk_path import RiskPath
 from ._spectrum import Spectrum
 
 
+@result()
 class LearningCurve(NamedTuple):
     """Predicted risks.
 
@@ -90,10 +93,8 @@ def learning_curve(
     [False, False, False]
     """
     check(isinstance(path, RiskPath), "path", type(path).__name__, "a RiskPath")
-    samples, ridges = np.asarray(num_samples, np.float64), np.asarray(ridge, np.float64)
-    check(samples.size > 0 and ridges.size > 0, "num_samples", "an empty array", "at least one number")
-    check(bool(np.all(np.isfinite(samples) & (samples >= 2))), "num_samples", f"{samples.min()}", "finite values >= 2")
-    check(bool(np.all(np.isfinite(ridges) & (ridges >= 0))), "ridge", f"{ridges.min()}", "finite values >= 0")
+    samples = to_host("num_samples", num_samples, within="[2, inf)")
+    ridges = to_host("ridge", ridge, within="[0, inf)")
     try:
         samples, ridges = np.broadcast_arrays(samples, ridges)
     except ValueError:

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from verax._errors import check, check_integer, fail, is_traced
+from verax._arrays import to_array, to_host, to_integer, to_labels
+from verax._errors import check, fail, is_traced
 from verax._types import AnyArray
 
 from ._checks import check_center, check_kernel, check_ridge, check_targets
 from ._solve import align, check_solved, keep_double, resolve
 
 
-@keep_double
+@keep_double("kernel", "targets", "ridge")
 def loo_residuals(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],
@@ -76,7 +77,7 @@ def _residuals(kernel: jax.Array, targets: jax.Array, ridge: jax.Array, center: 
     return solution / jnp.diagonal(inverse)[:, None]
 
 
-@keep_double
+@keep_double("kernel", "ridge")
 def loo_error(
     kernel: Float[AnyArray, "n n"],
     labels: Int[AnyArray, "n"],
@@ -92,13 +93,13 @@ def loo_error(
     kernel : [n, n]
         Gram matrix of features that are independent of these labels.
     labels : [n]
-        Integer classes from 0.
+        Labels of any kind; integer classes from 0 with ``num_classes`` and under ``jit``.
     ridge
         1/n-normalised.
     center
         Fit an unpenalised intercept.
     num_classes
-        Default: the largest label plus one; needed under ``jit``.
+        Default: the number of different labels; needed under ``jit``.
 
     Returns
     -------
@@ -108,7 +109,8 @@ def loo_error(
     Raises
     ------
     ValueError
-        For bad input, labels below 0 or beyond ``num_classes``, and where ``K/n + ridge`` is not positive definite.
+        For bad input, missing labels, integers beyond ``num_classes``, and where ``K/n + ridge`` is not positive
+        definite.
 
     Examples
     --------
@@ -119,22 +121,21 @@ def loo_error(
     0.0
     """
     num_samples = check_kernel(kernel)
-    check(
-        hasattr(labels, "dtype") and labels.shape == (num_samples,) and jnp.issubdtype(labels.dtype, jnp.integer),
-        "labels",
-        f"shape {np.shape(labels)} of dtype {getattr(labels, 'dtype', type(labels).__name__)}",
-        f"integer classes of shape [{num_samples}]",
-    )
-    traced = is_traced(labels)
-    if num_classes is None:
-        if traced:
+    if is_traced(labels):
+        labels = to_array("labels", labels, shape=(num_samples,), dtype="integer")
+        if num_classes is None:
             fail("num_classes", "None with traced labels", "the number of classes")
-        num_classes = int(np.max(labels)) + 1
-    check_integer("num_classes", num_classes, minimum=1)
-    if not traced:
-        low, high = int(np.min(labels)), int(np.max(labels))
+    elif num_classes is None:
+        labels, classes = to_labels("labels", labels, num=num_samples)
+        check(bool(np.all(labels >= 0)), "labels", "missing labels", "a label for every sample")
+        num_classes = len(classes)
+    else:
+        labels = to_host("labels", labels, shape=(num_samples,), dtype="integer")
+        low, high = int(labels.min()), int(labels.max())
         check(low >= 0 and high < num_classes, "labels", f"classes {low}..{high}", f"classes 0..{num_classes - 1}")
+    num_classes = to_integer("num_classes", num_classes, minimum=1)
+    labels = jnp.asarray(labels if is_traced(labels) else labels.astype(np.int32)).astype(jnp.int32)
     targets = jax.nn.one_hot(labels, num_classes, dtype=jnp.asarray(kernel).dtype)
     residuals = loo_residuals(kernel, targets, ridge, center=center)
-    predicted = jnp.argmax(targets - residuals, axis=1).astype(labels.dtype)
-    return jnp.mean((predicted != jnp.asarray(labels)).astype(residuals.dtype))
+    predicted = jnp.argmax(targets - residuals, axis=1).astype(jnp.int32)
+    return jnp.mean((predicted != labels).astype(residuals.dtype))

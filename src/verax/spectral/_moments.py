@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
+from verax._arrays import to_host, to_integer, to_number
 from verax._errors import check, check_integer, fail
 from verax._types import AnyArray
 
-from ._checks import check_kernel
+from ._checks import RANGE, check_symmetric
 from ._eigh import graded_eigh
 from ._spectrum import Spectrum, check_semidefinite
 
@@ -63,11 +64,13 @@ def moment_spectrum(
     >>> np.allclose(spectrum.eigenvalues, vs.feature_spectrum(x, x[:, 0]).eigenvalues)
     True
     """
-    check_integer("num_samples", num_samples, minimum=2)
-    check(target_energy >= 0, "target_energy", target_energy, "a number >= 0")
-    check_kernel(gram, "gram")
+    num_samples = to_integer("num_samples", num_samples, minimum=2)
+    target_energy = to_number("target_energy", target_energy, "[0, inf)")
+    gram = to_host("gram", gram, shape=("p", "p"), within=RANGE)
+    check_symmetric("gram", gram)
+    cross = to_host("cross", cross, shape=(len(gram), "C"), within=RANGE)
     most = num_samples - int(center)
-    values, vectors, floor = graded_eigh(np.asarray(gram, np.float64))
+    values, vectors, floor = graded_eigh(gram)
     check_semidefinite("gram", float(values[-1]), float(values[0]), floor)
     floor = max(floor, -2 * float(values[-1]))
     rank = min(int(np.sum(values > floor)), most)
@@ -96,7 +99,7 @@ def streamed_spectrum(features: AnyArray, targets: np.ndarray, *, center: bool, 
     shift, total = np.zeros(num_features), np.zeros(num_features)
     gram, cross = np.zeros((num_features, num_features)), np.zeros((num_features, targets.shape[1]))
     for start in range(0, num_samples, block_rows):
-        block = np.array(features[start : start + block_rows], np.float64)
+        block = np.array(to_host("features", features[start : start + block_rows], finite=False))
         if not np.isfinite(block).all():
             fail("features", f"NaN or infinity in rows {start} to {start + len(block) - 1}", "finite values")
         if center and start == 0:  # a large common offset must cost no digits

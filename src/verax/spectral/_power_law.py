@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from verax._errors import check, fail
+from verax._results import result
 
 from ._resolvent import PopulationCurve, population_curve
 from ._risk_path import RiskPath
@@ -15,6 +16,7 @@ _NUM_POINTS = 48
 _NUM_GROUPS = 20
 
 
+@result()
 class PowerLaw(NamedTuple):
     """Fitted power laws ``eigenvalue_i ~ i^-(1 + alpha)`` and ``coefficient_i^2 ~ i^-delta``.
 

@@ -6,12 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from verax._errors import check
+from verax._results import result
 from verax._types import AnyArray
 
 from ._resolvent import check_ridges
 from ._spectrum import Spectrum
 
 
+@result()
 class QuadratureBounds(NamedTuple):
     """Bounds for each ridge.
 

@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from verax._arrays import to_host
 from verax._errors import check, fail
 
+from ._checks import RANGE
 from ._spectrum import Spectrum
 
 
@@ -27,25 +29,17 @@ class Resolvent(NamedTuple):
     """[L], ``ridge / scale``: ``s = shrinkage * w``."""
 
 
-def check_ridges(spectrum: Spectrum, ridges: Any) -> np.ndarray:
+def check_ridges(spectrum: Spectrum, ridges: Any, argument: str = "ridges") -> np.ndarray:
     """Finite float64 ridges ``[L]`` for which every ``l_i + ridge`` is positive beyond rounding."""
-    array = np.asarray(ridges)
-    check(
-        array.size > 0 and array.ndim <= 1 and array.dtype.kind in "fiu",
-        "ridges",
-        f"shape {array.shape} of dtype {array.dtype}",
-        "a number or a non-empty one-dimensional array of real numbers",
-    )
-    array = np.atleast_1d(array.astype(np.float64))
-    check(bool(np.isfinite(array).all()), "ridges", f"{int((~np.isfinite(array)).sum())} non-finite", "finite values")
+    array = np.atleast_1d(to_host(argument, ridges, shape=[(), ("L",)], within=RANGE))
     smallest = float(array.min())
     if smallest < 0:
         if spectrum.null_count > 0 or spectrum.multiplicity is not None:
-            fail("ridges", f"{smallest:.3g}", "ridges >= 0, since the kernel is singular or only approximated")
+            fail(argument, f"{smallest:.3g}", "ridges >= 0, since the kernel is singular or only approximated")
         limit = float(spectrum.eigenvalues[-1])
         check(
             smallest + limit > 10 * spectrum.precision_floor,
-            "ridges",
+            argument,
             f"{smallest:.3g}",
             f"ridges above {-limit:.6g}, minus the smallest eigenvalue of K/n, by more than its uncertainty "
             f"{10 * spectrum.precision_floor:.2g}",

@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from verax._errors import check, check_finite, check_floating, is_traced
+from verax._arrays import to_array, to_host
+from verax._errors import is_traced
+from verax._results import result
 from verax._types import AnyArray
 
 from ._checks import check_center, check_kernel, check_ridge, check_targets
 from ._solve import align, check_solved, keep_double
 
 
+@result()
 class KernelRidge(NamedTuple):
     """A fitted predictor ``f(x) = (k(x) - kernel_mean) . dual_coefficients + target_mean``.
 
@@ -40,24 +43,16 @@ class KernelRidge(NamedTuple):
 
         A predictor fitted in float64 NumPy predicts in float64 NumPy.
         """
-        num_train = self.kernel_mean.shape[0]
-        check(
-            hasattr(cross_kernel, "dtype") and cross_kernel.ndim == 2 and cross_kernel.shape[1] == num_train,
-            "cross_kernel",
-            f"shape {np.shape(cross_kernel)}",
-            f"an array of shape [m, {num_train}]: rows for the points to predict, columns for the training points",
-        )
-        check_floating("cross_kernel", cross_kernel)
-        check_finite("cross_kernel", cross_kernel)
+        shape = ("m", self.kernel_mean.shape[0])  # rows for the points to predict, columns for the training points
         if isinstance(self.dual_coefficients, np.ndarray) and not is_traced(cross_kernel):
-            cross = np.asarray(cross_kernel, self.dual_coefficients.dtype)
+            cross = to_host("cross_kernel", cross_kernel, shape=shape).astype(self.dual_coefficients.dtype)
             return (cross - self.kernel_mean) @ self.dual_coefficients + self.target_mean
         dual = jnp.asarray(self.dual_coefficients)
-        cross = jnp.asarray(cross_kernel).astype(dual.dtype) - self.kernel_mean
+        cross = to_array("cross_kernel", cross_kernel, shape=shape).astype(dual.dtype) - self.kernel_mean
         return jnp.matmul(cross, dual, precision="highest") + self.target_mean
 
 
-@keep_double
+@keep_double("kernel", "targets", "ridge")
 def kernel_ridge_fit(
     kernel: Float[AnyArray, "n n"],
     targets: Float[AnyArray, "n *C"],

@@ -1,5 +1,6 @@
 """Generalization risk at many ridges from one decomposition."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from verax._errors import check, check_option, fail
+from verax._results import result
 from verax._types import AnyArray
 
 from ._resolvent import (
@@ -22,6 +24,7 @@ from ._resolvent import (
 from ._spectrum import Spectrum
 
 
+@result()
 class RiskPath(NamedTuple):
     """Risk estimates along a path of ridges; every field ``[L]`` and float64 unless noted.
 
@@ -50,7 +53,7 @@ class RiskPath(NamedTuple):
         False where GCV and leave-one-out differ by over 2 standard errors, where the ridge is too small for the
         precision of the kernel, or (Lanczos) where the recurrence has not converged.
     best_ridge : float
-        The ridge of the smallest ``gcv``.
+        The ridge of the smallest ``gcv`` among the reliable ones; among all where none is.
     spectrum : Spectrum
         What the path was computed from.
     """
@@ -159,13 +162,15 @@ def risk_path(
         loo=loo,
         leverage_dispersion=dispersion,
         reliable=reliable,
-        best_ridge=float(ridge[np.argmin(gcv)]),
+        best_ridge=_smallest(ridge, gcv, reliable),
         spectrum=spectrum,
     )
 
 
 def select_ridge(path: RiskPath, *, criterion: str = "gcv") -> float:
     """Ridge of the smallest estimated risk along a path.
+
+    Reliable ridges go first; where the path has none, the smallest of all is taken, with a warning.
 
     The minimum of an estimate is a little below the risk at the ridge it picks. GCV needs features that are
     independent of these labels.
@@ -190,12 +195,20 @@ def select_ridge(path: RiskPath, *, criterion: str = "gcv") -> float:
     >>> vs.select_ridge(path) == path.best_ridge
     True
     """
+    check(isinstance(path, RiskPath), "path", type(path).__name__, "a RiskPath")
     check_option("criterion", criterion, ("gcv", "loo"))
-    if criterion == "gcv":
-        return float(path.ridge[np.argmin(path.gcv)])
-    if path.loo is None:
+    if criterion == "loo" and path.loo is None:
         fail("criterion", "'loo' for a path without eigenvectors", "kernel_spectrum(..., keep_eigenvectors=True)")
-    return float(path.ridge[np.argmin(path.loo)])
+    if not path.reliable.any():
+        warnings.warn("no ridge of the path is reliable: see RiskPath.reliable", stacklevel=2)
+    risks = path.gcv if criterion == "gcv" else path.loo
+    return _smallest(path.ridge, risks, path.reliable)
+
+
+def _smallest(ridges: np.ndarray, risks: np.ndarray, reliable: np.ndarray) -> float:
+    """Ridge of the smallest risk among the reliable ones, or among all where none is."""
+    usable = reliable if reliable.any() else np.ones(len(ridges), bool)
+    return float(ridges[np.argmin(np.where(usable, risks, np.inf))])
 
 
 def _sample_errors(spectrum: Spectrum, r: Resolvent, sum1: np.ndarray) -> tuple[Any, Any, Any]:

@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from verax._errors import check_integer
+from verax._arrays import to_integer
+from verax._errors import check
+from verax._results import result
 
 from ._risk_path import RiskPath
 
 MAX_SHARE = 0.2
 
 
+@result()
 class SketchBias(NamedTuple):
     """How far a sketch is from the features that it stands for, at every ridge.
 
@@ -73,7 +76,8 @@ def sketch_bias(path: RiskPath, num_features: int) -> SketchBias:
     A. Atanasov, J. Zavatone-Veth, C. Pehlevan, "Scaling and renormalization in high-dimensional regression",
     arXiv:2405.00592, for linear random features.
     """
-    check_integer("num_features", num_features, minimum=1)
+    check(isinstance(path, RiskPath), "path", type(path).__name__, "a RiskPath")
+    num_features = to_integer("num_features", num_features, minimum=1)
     share = (path.df1 - path.spectrum.centered) / num_features
     left = np.maximum(1 - share, 0)
     with np.errstate(divide="ignore"):

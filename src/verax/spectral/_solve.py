@@ -1,6 +1,7 @@
 """One Cholesky factorisation for the functions that differentiate, and the rule that keeps double precision."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -8,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from verax._array_likes import read_array
+from verax._arrays import same_dtype, to_array
 from verax._errors import fail, is_traced
 
 P = ParamSpec("P")
@@ -50,31 +53,51 @@ def resolve(kernel: jax.Array, targets: jax.Array, ridge: jax.Array, center: boo
 
 def align(kernel: Any, targets: Any, ridge: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Convert to JAX arrays of one floating dtype, the widest that comes with the kernel or the targets."""
-    k, y = jnp.asarray(kernel), jnp.asarray(targets)
-    dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(k.dtype, y.dtype))
-    return k.astype(dtype), y.astype(dtype), jnp.asarray(ridge).astype(dtype)
+    k, y = to_array("kernel", kernel), to_array("targets", targets)
+    k, y = same_dtype(k, y)
+    return k, y, jnp.asarray(ridge).astype(k.dtype)
 
 
-def keep_double(function: Callable[P, R]) -> Callable[P, R]:
-    """Compute concrete float64 NumPy input in float64 even with x64 off, and then return NumPy arrays.
+def keep_double(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Read the arguments of these names as arrays, and compute in float64 where one is float64, even with x64 off.
 
-    JAX would cast such input to float32 without a word. JAX arrays and traced values keep JAX's own precision.
+    JAX would cast such input to float32 without a word. The result is then in NumPy. JAX arrays and traced values keep
+    JAX's own precision.
     """
 
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if hasattr(leaf, "dtype")]
-        double = any(isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 for leaf in arrays)
-        if not double or is_traced(arrays):
-            return function(*args, **kwargs)
-        with jax.enable_x64(True):
-            result = function(*args, **kwargs)
-            if not is_traced(result):
-                return jax.tree.map(np.asarray, result)
-        # Under jit even a function of constants is traced, and then JAX's own precision holds.
-        return function(*args, **kwargs)
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
 
-    return wrapper
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            given = bound.arguments
+            for name in names:
+                if name in given and not isinstance(given[name], bool | int | float):
+                    given[name] = _floating(read_array(name, given[name]))
+            arrays = [given[name] for name in names if hasattr(given.get(name), "dtype")]
+            double = any(isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 for leaf in arrays)
+            if not double or is_traced(arrays):
+                return function(*bound.args, **bound.kwargs)
+            with jax.enable_x64(True):
+                result = function(*bound.args, **bound.kwargs)
+                if not is_traced(result):
+                    return jax.tree.map(np.asarray, result)
+            # Under jit even a function of constants is traced, and then JAX's own precision holds.
+            return function(*bound.args, **bound.kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def _floating(array: Any) -> Any:
+    """Integers as float64, and floats narrower than float32 widened."""
+    if not isinstance(array, np.ndarray):
+        return array
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    return array.astype(np.float32) if array.dtype.itemsize < 4 and array.dtype.kind not in "OUS" else array
 
 
 def check_solved(result: Any, what: str) -> None:

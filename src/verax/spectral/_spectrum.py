@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from verax._arrays import effective_eps, to_host
 from verax._errors import check, check_option, fail, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.parallel import KernelFile
 
-from ._checks import check_center, check_kernel, check_targets, is_operator
+from ._checks import RANGE, check_center, is_operator, read_kernel, read_targets
 from ._eigh import symmetric_eigh
 
 
+@result()
 class Spectrum(NamedTuple):
     r"""Decomposition of ``K / n`` together with the targets' energy along it.
 
@@ -175,14 +178,15 @@ def kernel_spectrum(
             key=key,
             keep_eigenvectors=keep_eigenvectors,
         )
-    check_concrete(kernel, targets)
+    check_concrete("kernel", kernel, targets)
     operator = is_operator(kernel)
     if operator:
         check(method != "eigh", "kernel", "a function", "an array for method='eigh'")
-        num_samples = np.shape(targets)[0] if np.ndim(targets) else 0
+        targets = to_host("targets", targets, shape=[("n",), ("n", "C")], within=RANGE)
     else:
-        num_samples = check_kernel(kernel)
-    check_targets(targets, num_samples)
+        kernel = read_kernel(kernel)
+        targets = read_targets(targets, kernel.shape[0])
+    num_samples = len(targets)
     check_center(center, num_samples)
     if method == "auto":
         method = "eigh" if num_samples <= _LARGEST_EIGH and not operator else "lanczos"
@@ -228,9 +232,10 @@ def check_semidefinite(argument: str, smallest: float, largest: float, floor: fl
     )
 
 
-def check_concrete(*arrays: Any) -> None:
+def check_concrete(argument: str, *arrays: Any) -> None:
+    """Refuse traced arrays, which the host cannot read."""
     if is_traced(arrays):
-        fail("kernel", "a traced array", "concrete arrays (under jit use verax.spectral.gcv)")
+        fail(argument, "a traced array", "concrete arrays (under jit use verax.spectral.gcv)")
 
 
 def _decompose(
@@ -241,7 +246,7 @@ def _decompose(
         values, vectors, floor = decompose_on_device(kernel, center=center)
         return values, vectors.T @ y, vectors if with_vectors else None, floor
     num_samples = kernel.shape[0]
-    eps = float(jnp.finfo(kernel.dtype).eps)
+    eps = effective_eps(kernel)
     k = np.asarray(kernel, np.float64)
     rms = float(np.sqrt(np.mean(k**2)))
     k = centered_kernel(k) if center else k
