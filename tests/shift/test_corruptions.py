@@ -177,7 +177,7 @@ def test_images_of_224_pixels_are_corrupted_as_in_imagenet_c():
         noisy = corrupt(flat, "gaussian_noise", severity, key=key)
         assert noisy.std() / 255 == pytest.approx(scale, rel=0.02)
     contrast = corrupt(stripes, "contrast", 5, key=key)
-    assert contrast.std() == pytest.approx(0.05 * stripes.std(), rel=0.05)
+    assert contrast.std() == pytest.approx(0.05 * stripes.std(), abs=0.5)  # pixels are truncated
     # A disk of radius 10 is wider than a stripe: nothing is left of the stripes but a ripple.
     spread = [corrupt(stripes, "defocus_blur", severity, key=key)[0, 112, 20:-20].std() for severity in (1, 5)]
     assert spread[0] > 0.5 * stripes.std()

@@ -15,6 +15,9 @@ from ._confidence import atc as atc
 from ._confidence import average_confidence as average_confidence
 from ._confidence import difference_of_confidence as difference_of_confidence
 from ._confidence import entropy as entropy
+from ._confusion import Confusion as Confusion
+from ._confusion import MetricEstimate as MetricEstimate
+from ._confusion import estimate_confusion as estimate_confusion
 from ._dispersity import dispersion as dispersion
 from ._dispersity import frechet as frechet
 from ._dispersity import mano as mano
