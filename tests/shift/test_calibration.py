@@ -112,3 +112,21 @@ def test_a_calibration_is_kept(tmp_path):
     again = vs.load(tmp_path / "calibration.npz")
     assert again.estimate(0.4) == calibration.estimate(0.4)
     assert again.label_shift(np.zeros(40, int)) == calibration.label_shift(np.zeros(40, int))
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("num", [3, 5, 8])
+def test_few_families_by_the_normal_distribution(num):
+    rng = np.random.default_rng(num)
+    covered = []
+    for _ in range(400):
+        scores, errors, names = families(rng, num + 1)
+        known = slice(0, num * 5)
+        options = {"few_families": "normal"}
+        calibration = vs.ErrorCalibration.fit(scores.ravel()[known], errors.ravel()[known], names[known], **options)
+        assert not calibration.exact
+        _, lower, upper = calibration._limits(scores[-1])
+        covered.append(np.all((lower <= errors[-1]) & (errors[-1] <= upper)))
+    assert np.mean(covered) >= 0.9 - 3 * np.sqrt(0.09 / 400)
+    enough, _, names = families(rng, 9)
+    assert vs.ErrorCalibration.fit(enough.ravel(), enough.ravel(), names, few_families="normal").exact

@@ -11,13 +11,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from verax._errors import check, check_integer, fail, is_traced
+from verax._programs import has_convolution
 from verax._tree import leading_size, leaf_paths
 from verax._types import PyTree
 
 from ._clients import check_backend
 from ._options import Aggregation, LocalOptions
 from ._partition import ClientData, check_clients_have_data
-from ._round import has_convolution, round_body
+from ._round import round_body
 from ._state import FederatedState, Reply, RoundMetrics, Task, Variables, Work
 
 
@@ -155,8 +156,9 @@ class FederatedAlgorithm:
             depend on the backend or on the order of the work.
         backend
             "vmap": all clients at once; "map": ``chunk_size`` at a time, in bounded memory; "loop": a Python loop over
-            clients and steps (not under ``jit``); "auto": "vmap" on accelerators; on a CPU "loop" where the loss has
-            XLA's convolutions, which are tens of times slower inside its loops there, and "map" otherwise.
+            clients and steps (not under ``jit``); "auto": on accelerators "vmap", but "map" where the loss has XLA's
+            convolutions, which become grouped ones under "vmap"; on a CPU "loop" where it has, since they are tens of
+            times slower inside XLA's loops there, and "map" otherwise.
         chunk_size
             For "map"; 1 by default.
         mesh
@@ -226,17 +228,17 @@ def resolve_backend(
         return backend
     if chunk_size is not None:
         return "map"
-    if jax.default_backend() != "cpu":
-        return "vmap"
-    # One client after the other keeps the working set small and skips the steps that padding adds; measured by
+    on_cpu = jax.default_backend() == "cpu"
+    # On a CPU one client after the other keeps the working set small and skips the steps that filler adds; measured by
     # benchmarks/federated.py.
-    if compiled or mesh is not None:
+    if on_cpu and (compiled or mesh is not None):
         return "map"
     if jax.tree.leaves(network):
-        params = Variables(
-            params, jax.tree.map(lambda leaf: leaf[0], network) if algorithm.has_client_networks else network
-        )
-    return "loop" if has_convolution(one_client.trace(algorithm, params, clients).jaxpr.jaxpr) else "map"
+        own = jax.tree.map(lambda leaf: leaf[0], network) if algorithm.has_client_networks else network
+        params = Variables(params, own)
+    if not has_convolution(one_client.trace(algorithm, params, clients).jaxpr.jaxpr):
+        return "map" if on_cpu else "vmap"
+    return "loop" if on_cpu else "map"
 
 
 def num_bytes(tree: Any) -> int:

@@ -1,12 +1,10 @@
 """One round: broadcast, local work, sums over the clients, update of the server."""
 
 import functools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 from jax.sharding import Mesh
 
 from ._clients import client_sums
@@ -123,16 +121,3 @@ def _all_finite(tree: Any) -> jax.Array:
 def _square_distance(a: Any, b: Any) -> jax.Array:
     parts = jax.tree.map(lambda x, y: jnp.sum(jnp.square(x.astype(float) - y.astype(float))), a, b)
     return functools.reduce(jnp.add, jax.tree.leaves(parts), jnp.zeros(()))
-
-
-def has_convolution(jaxpr: core.Jaxpr) -> bool:
-    """Whether a program has one of XLA's convolutions, in its loops and branches too."""
-
-    def inner(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
-        for value in jax.tree.leaves(tuple(eqn.params.values())):
-            if isinstance(value, core.Jaxpr | core.ClosedJaxpr):
-                yield value.jaxpr if isinstance(value, core.ClosedJaxpr) else value
-
-    return any(
-        eqn.primitive.name == "conv_general_dilated" or any(map(has_convolution, inner(eqn))) for eqn in jaxpr.eqns
-    )

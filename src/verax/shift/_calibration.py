@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from verax._errors import check, check_finite, check_integer, fail
+from verax._errors import check, check_finite, check_integer, check_option, fail
 from verax._results import raise_if_failed, result
 from verax._save import register
 from verax._stats import clopper_pearson, conformal_quantile
@@ -82,6 +82,8 @@ class ErrorCalibration:
         How often each label is predicted in distribution.
     label_threshold : float
         Largest distance of predicted labels from the reference's that is taken for no label shift; NaN without them.
+    exact : bool
+        Whether the limits are conformal; False for those of few families.
     """
 
     scores: np.ndarray
@@ -90,6 +92,7 @@ class ErrorCalibration:
     level: float
     reference_counts: np.ndarray | None = None
     label_threshold: float = float("nan")
+    exact: bool = True
 
     @classmethod
     def fit(
@@ -99,6 +102,7 @@ class ErrorCalibration:
         families: Sequence[str] | AnyArray,
         *,
         level: float = 0.9,
+        few_families: str = "refuse",
         reference_labels: AnyArray | None = None,
         calibration_labels: Sequence[AnyArray] | None = None,
     ) -> "ErrorCalibration":
@@ -112,6 +116,10 @@ class ErrorCalibration:
             The kind of shift of each set, such as the corruption's name; each family is one unit.
         level
             Of the intervals, in (0, 1).
+        few_families
+            With fewer families than the level needs (9 at 0.9): "refuse", or "normal": prediction intervals that take
+            the families' mean residuals for normally distributed, of at least the largest residual on either side. At
+            least 3 families; `exact` is then False, and nothing is guaranteed for other distributions.
         reference_labels : int [n], optional
             Labels that the model predicts in distribution, for the test of label shift.
         calibration_labels : sequence of S arrays of int, optional
@@ -153,8 +161,11 @@ class ErrorCalibration:
         check(not np.any(names == ""), "families", "an empty name", "a name for each family")
         check(bool(np.all((y >= 0) & (y <= 1))), "errors", f"{y.min():g} to {y.max():g}", "shares in [0, 1]")
         groups = np.unique(names)
-        # Raises where the level asks for more families.
-        conformal_quantile(np.zeros(len(groups)), level, argument="families")
+        check_option("few_families", few_families, ("refuse", "normal"))
+        exact = few_families == "refuse" or _conformal_serves(len(groups), level)
+        check(exact or len(groups) >= 3, "families", f"{len(groups)} of them", "at least 3")
+        if exact:  # raises where the level asks for more families
+            conformal_quantile(np.zeros(len(groups)), level, argument="families")
         for group in groups:
             rest = x[names != group]
             check(np.ptp(rest) > 0, "scores", f"equal scores outside family {group!r}", "scores that differ")
@@ -169,8 +180,8 @@ class ErrorCalibration:
             check(many, "calibration_labels", f"{len(calibration_labels)} sets", f"{len(x)}, one a score")
             moved = np.array([_distance(counts, _labels("calibration_labels", one)) for one in calibration_labels])
             worst = np.array([moved[names == group].max() for group in groups])
-            threshold = float(conformal_quantile(worst, level, argument="families"))
-        return cls(x, y, names, float(level), counts, threshold)
+            threshold = float(conformal_quantile(worst, level, argument="families") if exact else worst.max())
+        return cls(x, y, names, float(level), counts, threshold, exact)
 
     def estimate(
         self,
@@ -247,7 +258,8 @@ class ErrorCalibration:
         One family more than ``fit`` needs. Scores outside the others' range are judged too, by the line.
         """
         groups = np.unique(self.families)
-        conformal_quantile(np.zeros(len(groups) - 1), self.level, argument="families (without the one left out)")
+        if self.exact:
+            conformal_quantile(np.zeros(len(groups) - 1), self.level, argument="families (without the one left out)")
         predicted, lower, upper = (np.empty_like(self.scores) for _ in range(3))
         for group in groups:
             out = self.families == group
@@ -277,13 +289,26 @@ class ErrorCalibration:
     def _limits(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Value of the line, lower and upper limit, before they are cut to [0, 1]."""
         slope, intercept = _line(self.scores, self.errors)
-        lows, highs = [], []
+        lows, highs, means, spreads = [], [], [], []
         for group in np.unique(self.families):
             out = self.families == group
             a, b = _line(self.scores[~out], self.errors[~out])
-            residual = np.abs(self.errors[out] - (a * self.scores[out] + b)).max()
+            residuals = self.errors[out] - (a * self.scores[out] + b)
+            residual = np.abs(residuals).max()
+            means.append(residuals.mean())
+            spreads.append(np.abs(residuals - residuals.mean()).max())
             lows.append(a * s + b - residual)
             highs.append(a * s + b + residual)
+        if not self.exact:
+            num = len(means)
+            quantile = float(stats.t.ppf((1 + self.level) / 2, num - 1))
+            width = quantile * np.std(means, ddof=1) * np.sqrt(1 + 1 / num) + max(spreads)
+            centre = np.asarray(slope * s + intercept)
+            return (
+                centre,
+                np.minimum(centre - width, np.min(lows, axis=0)),
+                np.maximum(centre + width, np.max(highs, axis=0)),
+            )
         upper = conformal_quantile(np.stack(highs), self.level, argument="families")
         lower = np.asarray(-conformal_quantile(-np.stack(lows), self.level, argument="families"))
         return np.asarray(slope * s + intercept), lower, upper
@@ -330,6 +355,10 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     centred = x - x.mean()
     slope = float(centred @ y / (centred @ centred))
     return slope, float(y.mean() - slope * x.mean())
+
+
+def _conformal_serves(num_families: int, level: float) -> bool:
+    return num_families >= np.ceil(level / (1 - level) - 1e-9)
 
 
 def _vector(argument: str, value: Any) -> np.ndarray:

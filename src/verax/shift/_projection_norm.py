@@ -12,6 +12,7 @@ from jax import lax
 from scipy import special
 
 from verax._errors import check, check_integer, check_option, fail
+from verax._programs import maps_badly
 from verax._progress import progress_bar
 from verax._tree import leading_size
 from verax._types import AnyArray, ApplyFn, PyTree
@@ -102,7 +103,7 @@ def projection_norm(
     num_references, num_nulls
         Draws of m examples, disjoint as long as the pool lasts; each is one more retraining.
     set_chunk
-        Sets trained side by side; by default 1 on a CPU and 8 elsewhere.
+        Sets trained side by side; by default 1 on a CPU and for convolutional networks, and 8 elsewhere.
     key
         A ``jax.random.key`` for draws and batch order.
     progress
@@ -307,7 +308,10 @@ def _train_all(
 ) -> np.ndarray:
     """Distances [norms, sets] of every set after the references from them, averaged; one chunk of sets at a time."""
     on_cpu = jax.default_backend() == "cpu"
-    chunk = min(set_chunk or (1 if on_cpu else _CHUNK), len(sources))
+    if set_chunk is None:
+        example = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), sources[0])
+        set_chunk = 1 if on_cpu or maps_badly(problem.apply_fn, problem.init_params, example) else _CHUNK
+    chunk = min(set_chunk, len(sources))
     references: list[tuple[PyTree, Any]] = []
     columns = []
     starts = range(0, len(sources), chunk)
