@@ -137,7 +137,7 @@ CALLS = {
     "nothing to train": (lambda: vf.split_parameters(PARAMS, lambda path, leaf: False), "param_filter: got none"),
     "no such evaluation": (lambda: run()[1].last_mean("auc"), "name: got 'auc'"),
     "flat features": (lambda: vf.fit_standardizer(PHI[0], MASK), "features: got shape"),
-    "integer features": (lambda: vf.fit_standardizer(PHI.astype(int), MASK), "features: got dtype"),
+    "text features": (lambda: vf.fit_standardizer(PHI.astype(str), MASK), "features: got text"),
     "nan features": (lambda: vf.client_statistics(PHI * NAN, Y, MASK), "features: got 30 non-finite"),
     "nan targets": (lambda: vf.scaffold_linear(PHI, Y * NAN, MASK, rounds=1, local_steps=1), "targets: got 20"),
     "mask of numbers": (lambda: vf.client_statistics(PHI, Y, MASK * 1), "mask: got int64"),
