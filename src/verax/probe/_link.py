@@ -35,7 +35,7 @@ class Prior(NamedTuple):
     per_change: float
 
 
-# Chosen before the benchmark, on draws of ten representations that it does not use, so that bands hold the truth.
+# Chosen before the benchmark, on other draws of data that are partly the same, so that bands hold the truth.
 TWO_CLASSES = Prior((0.0, 1.0), (0.2, 0.15), 0.02, 0.2)
 SEVERAL_CLASSES = Prior((0.0, 0.8, 0.15), (1e3, 0.6, 0.1), 0.04, 0.45)
 REGRESSION = Prior((0.0, 1.0), (1e3, 0.3), 0.03, 0.3)
