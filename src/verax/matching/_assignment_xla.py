@@ -13,6 +13,8 @@ from jax import lax
 
 from ._status import Status
 
+_ROUNDS = 64  # of bids
+
 
 class _State(NamedTuple):
     """One search a problem: [k] problems, n rows, m columns."""
@@ -43,7 +45,7 @@ def assignment_xla(
     start = None if warm is None else (warm[0].reshape(k, n), warm[1].reshape(k, m))
     flat = weights.reshape(k, n, m)
     state = _solve(flat, start, 0.0 if allow_unmatched else -jnp.inf)
-    if warm is not None and n == m:  # else the least price, that of an unmatched column, has stayed 0
+    if n == m:  # else the least price, that of an unmatched column, has stayed 0
         state = state._replace(price=state.price - state.price.min(1, keepdims=True))
 
     ok = (state.status == Status.OK)[:, None]
@@ -94,6 +96,7 @@ def _solve(weights: jax.Array, warm: tuple[jax.Array, jax.Array] | None, floor: 
         price, (col_of_row, row_of_col) = jnp.zeros_like(weights[:, 0, :]), _first_choices(weights)
     else:
         price, col_of_row, row_of_col = _start_from(weights, *warm, floor)
+    price, col_of_row, row_of_col = _bid(weights, price, col_of_row, row_of_col)
     # Zeros made from the weights vary, inside shard_map, over the same axes as they do.
     per_col = jnp.zeros_like(weights[:, 0, :])
     per_problem = jnp.zeros_like(weights[:, 0, 0])
@@ -129,6 +132,51 @@ def _first_choices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     winner = jnp.where(wants.any(1), jnp.argmax(wants, axis=1).astype(jnp.int32), -1)
     won = jnp.take_along_axis(winner, best, axis=1) == jnp.arange(n, dtype=jnp.int32)
     return jnp.where(won & possible, best, -1), winner
+
+
+def _bid(
+    weights: jax.Array, price: jax.Array, col_of_row: jax.Array, row_of_col: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Let all free rows bid at once for the columns that they like best, for a limited number of rounds.
+
+    A column goes to the highest bid, and its price rises until the second-best column of that row is as good. Every
+    pair stays tight and every price feasible, so that it may stop at any point. A round is a few operations on whole
+    matrices, in place of a search per row.
+    """
+    n, m = weights.shape[1:]
+    if m == 1:
+        return price, col_of_row, row_of_col
+    rows, columns = jnp.arange(n, dtype=jnp.int32), jnp.arange(m, dtype=jnp.int32)
+
+    def one_round(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        price, col_of_row, row_of_col, _, number = state
+        profit = weights - price[:, None, :]
+        best, at = profit.max(2), profit.argmax(2).astype(jnp.int32)
+        wants = columns == at[:, :, None]
+        second = jnp.where(wants, -jnp.inf, profit).max(2)
+        held = jnp.take_along_axis(row_of_col, at, axis=1) >= 0
+        # A bid of zero for a column that is held could go round in circles; one without a second choice has no limit.
+        rise = best - second
+        bids = (col_of_row < 0) & (rise < jnp.inf) & ((rise > 0) | ~held)
+        offer = jnp.where(wants & bids[:, :, None], rise[:, :, None], -jnp.inf)
+        highest = offer.max(1)
+        winner = offer.argmax(1).astype(jnp.int32)
+        sold = highest > -jnp.inf
+        price = jnp.where(sold, price + jnp.maximum(highest, 0), price)
+        row_of_col = jnp.where(sold, winner, row_of_col)
+        mine = row_of_col[:, None, :] == rows[:, None]
+        col_of_row = jnp.where(mine.any(2), mine.argmax(2).astype(jnp.int32), -1)
+        return price, col_of_row, row_of_col, sold.any(), number + 1
+
+    # Below this share of free rows a round does little more than a search.
+    few = n // 16
+
+    def go_on(state: tuple[jax.Array, ...]) -> jax.Array:
+        _, col_of_row, _, sold, number = state
+        return sold & (number < _ROUNDS) & ((col_of_row < 0).sum(1) > few).any()
+
+    state = price, col_of_row, row_of_col, (price == price).any(), jnp.zeros((), jnp.int32)
+    return lax.while_loop(go_on, one_round, state)[:3]
 
 
 def _start_from(
