@@ -91,7 +91,7 @@ def main():
         if rows:
             head = f"| function | argument | {' | '.join(COLUMNS)} |\n|---|---|{':-:|' * len(COLUMNS)}"
             lines.append(f"\n## {package}\n\n{head}\n" + "\n".join(rows) + "\n")
-    PAGE.write_text("".join(lines), encoding="utf-8")
+            PAGE.write_text("".join(lines), encoding="utf-8")  # after each package, since the whole takes minutes
 
 
 if __name__ == "__main__":
