@@ -1,5 +1,7 @@
 """The memory that a computation may take when the caller names none."""
 
+from typing import Any
+
 import jax
 
 from verax._memory import available_memory, planned_memory
@@ -17,6 +19,6 @@ def largest_memory_budget() -> int:
     return 9 * available_memory() // 10 if device.platform == "cpu" else _on_device(device)
 
 
-def _on_device(device: jax.Device) -> int:
+def _on_device(device: Any) -> int:
     stats = device.memory_stats() or {}
     return 9 * (stats.get("bytes_limit", 8 * 2**30) - stats.get("bytes_in_use", 0)) // 10

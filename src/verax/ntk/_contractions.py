@@ -155,3 +155,40 @@ def canonical_form(step: Step, avals: Mapping[int, Aval], weight: int) -> Contra
     shapes = [avals[slot].shape for slot in step.inputs]
     out = avals[result].shape if result is not None else ()
     return _FORMS[step.name](step.params, shapes, out, weight)
+
+
+def repeated(form: Contraction, length: int, sliced: bool) -> Contraction | None:
+    """The contraction in all iterations of a loop, whose values come stacked along a leading axis.
+
+    A weight that the loop slices has ``length`` groups; one that stays the same is used at as many more positions.
+    """
+    if sliced and form.is_lookup:
+        return None
+    if not sliced:
+
+        def flat(rows: AnyArray) -> AnyArray:
+            return rows.reshape(length * form.positions, *rows.shape[2:])
+
+        return dataclasses.replace(
+            form,
+            positions=length * form.positions,
+            inputs=lambda x: flat(_each(form.inputs, x)),
+            cotangents=lambda c: flat(_each(form.cotangents, c)),
+        )
+
+    def grouped(rows: AnyArray) -> AnyArray:  # [L, S, g, ...] to [S, L * g, ...]
+        return rows.swapaxes(0, 1).reshape(form.positions, length * form.groups, *rows.shape[3:])
+
+    return dataclasses.replace(
+        form,
+        groups=length * form.groups,
+        inputs=lambda x: grouped(_each(form.inputs, x)),
+        cotangents=lambda c: grouped(_each(form.cotangents, c)),
+        weight=lambda w: _each(form.weight, w).reshape(length * form.groups, form.a, form.b),
+        from_weight=lambda g: _each(form.from_weight, g.reshape(length, form.groups, form.a, form.b)),
+    )
+
+
+def _each(fn: Callable[[Any], Any], x: AnyArray) -> Any:
+    """The function of each iteration's value; of indices in NumPy without a trace."""
+    return np.stack([fn(one) for one in x]) if isinstance(x, np.ndarray) else jax.vmap(fn)(x)

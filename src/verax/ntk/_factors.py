@@ -5,7 +5,7 @@ output cotangents whose outer products are the per-example gradient. Which entri
 by :class:`~verax.ntk._routes.LayerGradient` (``entries``, ``scale``, ``biases``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,8 @@ from verax._types import PyTree
 from verax.kernels._dtypes import accumulator
 
 from ._gram import Factors, gram_symmetric
+from ._loops import run_loop
+from ._program import Step, all_steps
 from ._routes import LayerGradient, Routes
 from ._separable import mixing
 from ._uses import Use, Uses
@@ -23,7 +25,8 @@ from ._uses import Use, Uses
 # Gradients narrower than this are laid side by side, so that many small parameters cost one matrix product.
 _NARROW = 16_384
 
-# Operands of each use's step, and the derivative of each output direction with respect to its results, by step.
+# By the number of a use: the operands of its step that are no weights, and the derivatives of each output direction
+# with respect to its results. Those of a step in loops are stacked over their iterations.
 Operands = dict[int, list[Array]]
 Cotangents = dict[int, list[Array]]
 
@@ -66,7 +69,7 @@ def use_factors(
 
 def _layer_factors(layer: LayerGradient, operands: Operands, cotangents: Cotangents) -> tuple[Array, Array]:
     if layer.is_lookup:
-        tokens, outer = jax.vmap(lambda *raw: _hadamard_parts(layer, *raw))(operands, cotangents)
+        ((tokens, outer),) = jax.vmap(lambda *raw: _hadamard_parts(layer, *raw))(operands, cotangents)
         return tokens, outer.swapaxes(1, 2)[:, :, :, None, :]
     return jax.vmap(lambda *raw: _contraction_parts(layer, *raw))(operands, cotangents)
 
@@ -87,7 +90,7 @@ def block_factors(
     explicit, hadamard = [], []
     for layer, raw in zip(routes.layers, captured.layers, strict=True):
         if layer.hadamard:
-            hadamard.append(jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw))
+            hadamard += jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw)
         else:
             explicit.append(_gradients(layer, raw))
     num, outputs = jax.tree.leaves(block)[0].shape[0], basis.shape[0]
@@ -120,7 +123,7 @@ def fused_kernel(
     hadamard, explicit = [], []
     for layer, raw in zip(routes.layers, captured.layers, strict=True):
         if layer.hadamard:
-            hadamard.append(jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw))
+            hadamard += jax.vmap(lambda *raw, layer=layer: _hadamard_parts(layer, *raw))(*raw)
         else:
             explicit.append((layer, raw))
 
@@ -165,7 +168,7 @@ def _capture_fn(
         data, cotangents = _capture(uses, known, jax.tree.leaves(example), basis)
         rows: list[Array] = []
         if routes.generic:
-            weight_cotangents = _weight_cotangents(uses, routes, data, cotangents)
+            weight_cotangents = _weight_cotangents(uses, routes, known, data, cotangents)
             rows = jax.vmap(lambda c: pull_back(c)[0])(weight_cotangents)
         for step, factors in mixed.items():
             (each,) = cotangents[step]
@@ -178,35 +181,46 @@ def _capture_fn(
 def _capture(uses: Uses, known: dict[int, Array], example: list[Array], basis: Array) -> tuple[Operands, Cotangents]:
     """Inputs of every use, and the derivative of each output direction with respect to every use's results.
 
-    A zero probe is added to each result; the cotangent of the probe is that derivative.
+    A zero probe is added to each result; the cotangent of the probe is that derivative. Inside a loop, probes are
+    further arrays that it runs over, and inputs further results: both are stacked over its iterations.
     """
     program = uses.program
-    by_step = {use.step: use for use in uses.uses}
-    dependent = [
-        (number, step)
-        for number, step in enumerate(program.steps)
-        if not all(slot in known for slot in step.outputs if slot is not None)
-    ]
+    use_of = {id(use.origin): use for use in uses.uses}
     start = {**known, **dict(zip(program.inputs[len(program.inputs) - len(example) :], example, strict=True))}
 
-    def forward(probes: dict[int, list[Array]]) -> tuple[Array, Operands]:
-        env, data = dict(start), dict[int, list[Array]]()
-        for number, step in dependent:
-            operands = [env[slot] for slot in step.inputs]
-            results = list(step.call(*operands))
-            if number in by_step:
-                data[number] = operands
-                results = _add_probes(step.outputs, results, probes[number])
-            env.update((slot, value) for slot, value in zip(step.outputs, results, strict=True) if slot is not None)
-        (output,) = (env[slot] for slot in program.outputs)
+    def run(steps: Sequence[Step], values: dict[int, Array], probes: Operands) -> tuple[dict[int, Array], Operands]:
+        data: Operands = {}
+        for step in steps:
+            operands = [values[slot] for slot in step.inputs]
+            use = use_of.get(id(step))
+            if step.loop is not None:
+                inside = [use_of[id(one)].step for one, _ in all_steps(step.loop.steps) if id(one) in use_of]
+                own = {number: probes[number] for number in inside}
+                results, found = run_loop(step.loop, program.constants, operands, run, own)
+                data.update(found)
+            elif use is not None:
+                # Weights are known outside; stacking them here would copy them for every iteration.
+                data[use.step] = [value for place, value in enumerate(operands) if place not in use.weights]
+                results = _add_probes(step.outputs, list(step.call(*operands)), probes[use.step])
+            else:
+                results = step.call(*operands)
+            values.update((slot, value) for slot, value in zip(step.outputs, results, strict=True) if slot is not None)
+        return values, data
+
+    def forward(probes: Operands) -> tuple[Array, Operands]:
+        dependent = [
+            step for step in program.steps if not all(slot in known for slot in step.outputs if slot is not None)
+        ]
+        values, data = run(dependent, dict(start), probes)
+        (output,) = (values[slot] for slot in program.outputs)
         return output.reshape(-1), data
 
     probes = {
-        number: [
-            jnp.zeros(program.avals[slot].shape, program.avals[slot].dtype)
-            for slot in _probed(uses, program.steps[number].outputs)
+        use.step: [
+            jnp.zeros((*use.lengths, *program.avals[slot].shape), program.avals[slot].dtype)
+            for slot in _probed(uses, use.origin.outputs)
         ]
-        for number in by_step
+        for use in uses.uses
     }
     _, pull_back, data = jax.vjp(forward, probes, has_aux=True)
     if basis.shape[0] == 1:
@@ -229,26 +243,20 @@ def _add_probes(outputs: tuple[int | None, ...], results: list[Array], probes: l
     ]
 
 
-def _hadamard_parts(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> tuple[Array, Array]:
-    """Inputs ``[S, a]`` (tokens ``[S]`` for a lookup) and cotangents ``[S, O, b]``."""
-    inputs, outer = [], []
-    for use in layer.uses:
-        form = use.contraction
-        assert form is not None
-        rows = form.inputs(data[use.step][0])
-        inputs.append(rows if form.is_lookup else rows[:, 0, :])
-        outer.append(jax.vmap(form.cotangents, out_axes=1)(cotangents[use.step][0])[:, :, 0, :])
-    left, right = jnp.concatenate(inputs), jnp.concatenate(outer)
-    if left.ndim == 1:
-        return left, _scaled(right, layer.scale)
-    left = _scaled(left, layer.scale)
-    constants = [jnp.full((left.shape[0], 1), scale, left.dtype) for _, _, scale in layer.biases]
-    return jnp.concatenate([left, *constants], axis=1), right
+def _hadamard_parts(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> list[tuple[Array, Array]]:
+    """For each group, inputs ``[S, a]`` (tokens ``[S]`` for a lookup) and cotangents ``[S, O, b]``."""
+    if layer.is_lookup:
+        tokens = jnp.concatenate([use.contraction.inputs(data[use.step][0]) for use in layer.uses if use.contraction])
+        outer = jnp.concatenate([_outer_cotangents(use, cotangents) for use in layer.uses], axis=1)
+        return [(tokens, _scaled(outer[:, :, 0, :].swapaxes(0, 1), layer.scale))]
+    inputs, outer = _contraction_parts(layer, data, cotangents)
+    outer = outer.swapaxes(0, 1)
+    return [(inputs[:, group], outer[:, :, group]) for group in range(layer.shape[0])]
 
 
 def _of_uses(layer: LayerGradient, data: Operands, cotangents: Cotangents) -> tuple[Operands, Cotangents]:
     """The captured values that one layer needs."""
-    inputs = {use.step: [data[use.step][use.data]] for use in layer.uses}
+    inputs = {use.step: data[use.step] for use in layer.uses}
     return inputs, {use.step: cotangents[use.step] for use in layer.uses}
 
 
@@ -316,44 +324,72 @@ def _generic_slots(uses: Uses, routes: Routes) -> list[int]:
     return [slot for slot in uses.weight_slots if uses.leaves_of[slot] & generic]
 
 
-def _weight_cotangents(uses: Uses, routes: Routes, data: Operands, cotangents: Cotangents) -> list[Array]:
+def _weight_cotangents(
+    uses: Uses, routes: Routes, known: dict[int, Array], data: Operands, cotangents: Cotangents
+) -> list[Array]:
     """Derivative ``[O, *weight]`` with respect to each weight that depends on a generic leaf."""
     slots = _generic_slots(uses, routes)
     total: dict[int, Array | None] = dict.fromkeys(slots)
     for use in uses.uses:
-        step = uses.program.steps[use.step]
-        positions = [position for position in use.weights if step.inputs[position] in total]
-        if not positions:
+        places = [place for place, slot in enumerate(use.slots) if slot in total]
+        if not places:
             continue
         form = use.contraction
         if form is not None and not form.is_lookup:
-            gradient = _outer(form.inputs(data[use.step][use.data]), _outer_cotangents(use, cotangents))
+            gradient = _outer(form.inputs(data[use.step][0]), _outer_cotangents(use, cotangents))
             found = [jax.vmap(form.from_weight, in_axes=2)(gradient)]
         else:
-            found = _step_cotangents(uses, use, positions, data[use.step], cotangents[use.step])
-        for position, value in zip(positions, found, strict=True):
-            slot = step.inputs[position]
+            weights = [known[slot] for slot in use.slots]
+            found = _step_cotangents(uses, use, places, weights, data[use.step], cotangents[use.step])
+        for place, value in zip(places, found, strict=True):
+            slot = use.slots[place]
             before = total[slot]
             total[slot] = value if before is None else before + value
     return [value for value in total.values() if value is not None]
 
 
 def _step_cotangents(
-    uses: Uses, use: Use, positions: list[int], operands: list[Array], cotangents: list[Array]
+    uses: Uses,
+    use: Use,
+    places: list[int],
+    weights: list[Array],
+    operands: list[Array],
+    cotangents: list[Array],
 ) -> list[Array]:
-    """Differentiate one step with respect to its parameter operands."""
-    step = uses.program.steps[use.step]
+    """Differentiate one step with respect to some of its weights, over all iterations of the loops around it."""
+    step = use.origin
     probed = _probed(uses, step.outputs)
 
-    def run(weights: list[Array]) -> list[Array]:
-        values = list(operands)
-        for position, weight in zip(positions, weights, strict=True):
-            values[position] = weight
-        results = dict(zip(step.outputs, step.call(*values), strict=True))
-        return [results[slot] for slot in probed]
+    def once(weights: list[Array], operands: list[Array], cotangents: list[Array]) -> list[Array]:
+        def run(chosen: list[Array]) -> list[Array]:
+            given, others = list(weights), iter(operands)
+            for place, weight in zip(places, chosen, strict=True):
+                given[place] = weight
+            values = dict(zip(use.weights, given, strict=True))
+            call = [values[place] if place in values else next(others) for place in range(len(step.inputs))]
+            results = dict(zip(step.outputs, step.call(*call), strict=True))
+            return [results[slot] for slot in probed]
 
-    _, pull_back = jax.vjp(run, [operands[position] for position in positions])
-    return jax.vmap(lambda c: pull_back(c)[0])(cotangents)
+        _, pull_back = jax.vjp(run, [weights[place] for place in places])
+        return pull_back(cotangents)[0]
+
+    over_loops = once
+    for level in reversed(range(len(use.lengths))):
+        over_loops = _over_loop(over_loops, [stacked[level] for stacked in use.stacked], places)
+    return jax.vmap(over_loops, in_axes=(None, None, 0))(weights, operands, cotangents)
+
+
+def _over_loop(
+    fn: Callable[[list[Array], list[Array], list[Array]], list[Array]], sliced: list[bool], places: list[int]
+) -> Callable[[list[Array], list[Array], list[Array]], list[Array]]:
+    """The cotangents of weights over a loop: stacked where it slices the weight, summed where it does not."""
+
+    def all_iterations(weights: list[Array], operands: list[Array], cotangents: list[Array]) -> list[Array]:
+        axes = [0 if each else None for each in sliced]
+        found = jax.vmap(fn, in_axes=(axes, 0, 0))(weights, operands, cotangents)
+        return [value if sliced[place] else jnp.sum(value, axis=0) for place, value in zip(places, found, strict=True)]
+
+    return all_iterations
 
 
 def _side_by_side(rows: list[Array]) -> list[Array]:

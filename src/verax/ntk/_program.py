@@ -1,10 +1,11 @@
 """A function as a flat list of primitive steps, read from its jaxpr through ``jax.extend.core`` alone."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.extend import core
 
@@ -31,6 +32,21 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int | None, ...]
     call: Callable[..., Sequence[Array]]
+    loop: "Loop | None" = None  # of a scan
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """The body of a scan over its own slots; the scan's operands stand for ``consts``, ``carry``, ``xs`` in turn."""
+
+    steps: tuple[Step, ...]
+    consts: tuple[int, ...]
+    carry: tuple[int, ...]
+    xs: tuple[int, ...]
+    next_carry: tuple[int, ...]
+    ys: tuple[int, ...]
+    length: int
+    reverse: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,10 +111,28 @@ class _Builder:
                 continue
             results = [None if isinstance(var, core.DropVar) else self.new_slot(var.aval) for var in eqn.outvars]
             env.update((var, slot) for var, slot in zip(eqn.outvars, results, strict=True) if slot is not None)
-            self.steps.append(
-                Step(eqn.primitive.name, eqn.params, tuple(operands), tuple(results), _caller(jaxpr, eqn))
-            )
+            loop = self._loop(eqn.params) if eqn.primitive.name == "scan" else None
+            call = _caller(jaxpr, eqn)
+            self.steps.append(Step(eqn.primitive.name, eqn.params, tuple(operands), tuple(results), call, loop))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _loop(self, params: dict[str, Any]) -> Loop:
+        closed, outside = params["jaxpr"], self.steps
+        inputs = [self.new_slot(var.aval) for var in closed.jaxpr.invars]
+        self.steps = []
+        outputs = self.inline(closed.jaxpr, closed.consts, inputs)
+        steps, self.steps = live_steps(self.steps, outputs), outside
+        num_consts, num_carry = params["num_consts"], params["num_carry"]
+        return Loop(
+            steps=steps,
+            consts=tuple(inputs[:num_consts]),
+            carry=tuple(inputs[num_consts : num_consts + num_carry]),
+            xs=tuple(inputs[num_consts + num_carry :]),
+            next_carry=tuple(outputs[:num_carry]),
+            ys=tuple(outputs[num_carry:]),
+            length=params["length"],
+            reverse=params["reverse"],
+        )
 
     def _constant(self, aval: Any, value: Array) -> int:
         slot = self.new_slot(aval)
@@ -120,6 +154,19 @@ def _caller(jaxpr: core.Jaxpr, eqn: core.JaxprEqn) -> Callable[..., Sequence[Any
         return [None if drop else next(results) for drop in dropped]
 
     return call
+
+
+def has_gradient(aval: Aval) -> bool:
+    """Whether values of this kind are differentiated."""
+    return jnp.issubdtype(aval.dtype, jnp.inexact)
+
+
+def all_steps(steps: Sequence[Step], times: int = 1) -> Iterator[tuple[Step, int]]:
+    """Every step, those of opened loops included, and how many times it runs."""
+    for step in steps:
+        yield step, times
+        if step.loop is not None:
+            yield from all_steps(step.loop.steps, times * step.loop.length)
 
 
 def live_steps(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:

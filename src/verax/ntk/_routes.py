@@ -10,19 +10,23 @@ With O = 1 for layers of which one gradient serves all outputs.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ._contractions import Contraction
+from ._program import all_steps
 from ._separable import Tail, find_tail
-from ._uses import Structure, Use, Uses
+from ._uses import Use, Uses
 
 # Multiplying and summing an S x S tile of two Grams costs memory traffic, not only operations: counted as this many.
 _ELEMENTWISE_COST = 12
 # Forming G_i costs 2 S a b an example; a block of this many examples shares it.
 _TYPICAL_BLOCK = 128
+# Groups beyond which no products of Grams are made, one for each group.
+_MOST_GROUPS = 64
 # Steps that run other functions: differentiated whole, with everything inside.
 _FALLBACK_STEPS = frozenset({"scan", "while", "cond", "shard_map", "pure_callback"})
 
@@ -99,7 +103,7 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool, *, keep_lookups: boo
     """
     by_leaf: list[list[Use]] = [[] for _ in range(uses.num_leaves)]
     for use in uses.uses:
-        for leaf in frozenset().union(*(uses.leaves_of[slot] for slot in _weight_slots(uses, use))):
+        for leaf in frozenset().union(*(uses.leaves_of[slot] for slot in use.slots)):
             by_leaf[leaf].append(use)
 
     layers: list[LayerGradient] = []
@@ -111,7 +115,7 @@ def choose_routes(uses: Uses, num_outputs: int, full: bool, *, keep_lookups: boo
             labels[leaf] = ("contraction", "does not reach the output: contributes zero")
         elif found is None:
             generic.append(leaf)
-            labels[leaf] = _generic_label(uses, leaf_uses)
+            labels[leaf] = _generic_label(leaf_uses)
         else:
             if num_outputs > 1 and not full:
                 found = [_with_tail(uses, layer) for layer in found]
@@ -143,7 +147,7 @@ def pair_cost(positions: int, shape: tuple[int, int, int], num_outputs: int, ful
     if not hadamard:
         return 2.0 * outputs * groups * a * b
     elementwise = _ELEMENTWISE_COST * positions**2 if positions > 1 else 2
-    return 2.0 * positions**2 * (a + outputs * b) + elementwise * (outputs if full else 1)
+    return groups * (2.0 * positions**2 * (a + outputs * b) + elementwise * (outputs if full else 1))
 
 
 def example_cost(positions: int, shape: tuple[int, int, int], num_outputs: int, hadamard: bool) -> float:
@@ -152,15 +156,11 @@ def example_cost(positions: int, shape: tuple[int, int, int], num_outputs: int, 
     return 0.0 if hadamard else 2.0 * positions * groups * a * b * num_outputs
 
 
-def _weight_slots(uses: Uses, use: Use) -> list[int]:
-    return [uses.program.steps[use.step].inputs[position] for position in use.weights]
-
-
 def _layer_gradients(uses: Uses, leaf: int, leaf_uses: Sequence[Use]) -> list[LayerGradient] | None:
     """Group the uses by the entries that they read; None unless all are contractions of whole, disjoint groups."""
     groups: list[tuple[np.ndarray, float, list[Use]]] = []
     for use in leaf_uses:
-        structure = uses.structures.get(_weight_slots(uses, use)[0])
+        structure = uses.structures.get(use.slots[0])
         if use.contraction is None or structure is None or structure.leaf != leaf:
             return None
         index = np.asarray(use.contraction.weight(structure.index))
@@ -184,7 +184,7 @@ def _with_tail(uses: Uses, layer: LayerGradient) -> LayerGradient:
 
 
 def _prefers_hadamard(layer: LayerGradient, num_outputs: int, full: bool) -> bool:
-    if layer.shape[0] != 1:
+    if layer.shape[0] > _MOST_GROUPS:
         return False
     num_outputs = layer.num_gradients(num_outputs)
     shape = (1, 1, layer.shape[2]) if layer.is_lookup else layer.shape
@@ -197,20 +197,23 @@ def _prefers_hadamard(layer: LayerGradient, num_outputs: int, full: bool) -> boo
 def _layer_label(layers: Sequence[LayerGradient]) -> tuple[str, str]:
     layer = layers[0]
     groups, a, b = layer.shape
-    group_text = f", {groups} groups" if groups > 1 else ""
+    in_layers = math.prod(
+        length for length, sliced in zip(layer.uses[0].lengths, layer.uses[0].stacked[0], strict=True) if sliced
+    )
+    group_text = f", {groups // in_layers} groups" if groups > in_layers else ""
     reuse = f", {len(layer.uses)} uses" if len(layer.uses) > 1 else ""
     shared = ", one gradient for all outputs" if all(layer.tail is not None for layer in layers) else ""
-    text = f"[{a}, {b}] at {layer.positions} positions{group_text}{reuse}{shared}"
+    text = f"[{a}, {b}] at {layer.positions} positions{group_text}{reuse}{shared}{layer.uses[0].loops}"
     route = "hadamard" if all(layer.hadamard for layer in layers) else "contraction"
     return route, text
 
 
-def _generic_label(uses: Uses, leaf_uses: Sequence[Use]) -> tuple[str, str]:
-    names = sorted({uses.program.steps[use.step].name for use in leaf_uses})
+def _generic_label(leaf_uses: Sequence[Use]) -> tuple[str, str]:
+    names = sorted({use.origin.name for use in leaf_uses})
     unknown = [name for name in names if name in _FALLBACK_STEPS]
     if unknown:
         return "fallback", f"inside {', '.join(unknown)}: differentiated whole"
-    return "contraction", f"explicit gradient through {', '.join(names)}"
+    return "contraction", f"explicit gradient through {', '.join(names)}{leaf_uses[0].loops}"
 
 
 def _bias_target(
@@ -221,15 +224,16 @@ def _bias_target(
     scales: set[float] = set()
     index: np.ndarray | None = None
     for use in leaf_uses:
-        step = uses.program.steps[use.step]
-        structure = uses.structures.get(_weight_slots(uses, use)[0])
+        step = use.origin
+        structure = uses.structures.get(use.slots[0])
         if step.name not in ("add", "add_any") or structure is None or structure.leaf != leaf or len(use.weights) != 1:
             return None
         source = step.inputs[1 - use.weights[0]]
-        layer = next((other for other in uses.uses if source in uses.program.steps[other.step].outputs), None)
+        layer = next((other for other in uses.uses if source in other.origin.outputs), None)
         if layer is None or layer.contraction is None or _num_readers(uses, source) != 1:
             return None
-        index = _channels(layer.contraction, structure, uses.program.avals[source].shape)
+        out_shape = (*use.lengths, *uses.program.avals[source].shape)
+        index = _channels(layer.contraction, use.aligned(structure.index), out_shape)
         if index is None:
             return None
         steps.add(layer.step)
@@ -243,15 +247,19 @@ def _bias_target(
 
 
 def _num_readers(uses: Uses, slot: int) -> int:
-    reads = sum(step.inputs.count(slot) for step in uses.program.steps)
-    return reads + uses.program.outputs.count(slot)
+    reads = uses.program.outputs.count(slot)
+    for step, _ in all_steps(uses.program.steps):
+        reads += step.inputs.count(slot)
+        if step.loop is not None:
+            reads += step.loop.next_carry.count(slot) + step.loop.ys.count(slot)
+    return reads
 
 
-def _channels(form: Contraction, structure: Structure, out_shape: tuple[int, ...]) -> np.ndarray | None:
+def _channels(form: Contraction, entries: np.ndarray, out_shape: tuple[int, ...]) -> np.ndarray | None:
     """Index ``[b]`` of a bias with one number per output channel, the same at all positions; None for any other."""
-    if structure.index.ndim != len(out_shape) or form.groups != 1:
+    if entries.ndim != len(out_shape) or form.groups != 1:
         return None
-    spread = np.broadcast_to(structure.index, out_shape)  # an addition may stretch axes of length one
+    spread = np.broadcast_to(entries, out_shape)  # an addition may stretch axes of length one
     index = np.asarray(form.cotangents(spread)).reshape(form.positions, form.b)
     alike = (index == index[:1]).all() and np.unique(index[0]).size == form.b
     return index[0] if alike else None

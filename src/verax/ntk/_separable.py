@@ -42,13 +42,14 @@ class Tail:
 def find_tail(uses: Uses, use: Use) -> Tail | None:
     """The tail behind a contraction, None where its cotangents do not separate."""
     form, program = use.contraction, uses.program
-    (result,) = program.steps[use.step].outputs
-    if form is None or form.is_lookup or result is None:
+    if form is None or form.is_lookup or use.top is None:
         return None
+    (result,) = use.origin.outputs
+    assert result is not None
     shape = program.avals[result].shape
     layer, linear, steps = {result}, set[int](), list[Step]()
     start, kept = -1, shape
-    for step in program.steps[use.step + 1 :]:
+    for step in program.steps[use.top + 1 :]:
         read, mapped = layer.intersection(step.inputs), linear.intersection(step.inputs)
         if not read and not mapped:
             continue

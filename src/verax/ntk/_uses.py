@@ -20,8 +20,9 @@ from jax import Array
 
 from verax._errors import is_traced
 
-from ._contractions import Contraction, canonical_form
-from ._program import Aval, Program, Step
+from ._contractions import Contraction, canonical_form, repeated
+from ._loops import open_loops
+from ._program import Loop, Program, Step, has_gradient
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,12 +36,33 @@ class Structure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Use:
-    """One step that reads the input and at least one parameter."""
+    """One step that reads the input and at least one parameter, once or in each iteration of the loops around it."""
 
-    step: int
+    step: int  # a number of its own
+    origin: Step
     weights: tuple[int, ...]  # operand positions that hold parameters
-    contraction: Contraction | None
+    slots: tuple[int, ...]  # where these parameters are outside of all loops
+    lengths: tuple[int, ...]  # of the loops around the step, the outermost first
+    stacked: tuple[tuple[bool, ...], ...]  # for each weight, over which of the loops it is sliced
+    contraction: Contraction | None  # of all iterations
     data: int  # operand position of the layer's input, where there is a contraction
+    top: int | None  # number of the step in the program, None inside a loop
+
+    def aligned(self, index: np.ndarray) -> np.ndarray:
+        """Entries of the one weight with an axis of length one for each loop that does not slice it."""
+        for place, sliced in enumerate(self.stacked[0]):
+            if not sliced:
+                index = np.expand_dims(index, place)
+        return index
+
+    @property
+    def loops(self) -> str:
+        """The loops around the step, in words."""
+        kinds = [
+            f", scan, {length} {'layers' if sliced else 'steps'}"
+            for length, sliced in zip(self.lengths, self.stacked[0], strict=True)
+        ]
+        return "".join(kinds)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,55 +82,94 @@ class Uses:
 
 def find_uses(program: Program, num_leaves: int, num_frozen: int) -> Uses:
     """Find every use; the program's inputs are the leaves to differentiate, frozen leaves, then the example."""
-    leaves_of: dict[int, frozenset[int]] = {slot: frozenset() for slot in program.constants}
-    on_input = set(program.inputs[num_leaves + num_frozen :])
-    leaves_of.update((slot, frozenset()) for slot in program.inputs)
-    leaves_of.update((slot, frozenset([leaf])) for leaf, slot in enumerate(program.inputs[:num_leaves]))
-
-    uses, parameter_steps = [], []
-    for number, step in enumerate(program.steps):
-        dependence = frozenset().union(*(leaves_of[slot] for slot in step.inputs)) if step.inputs else frozenset()
-        reads_input = any(slot in on_input for slot in step.inputs)
-        if reads_input:
-            weights = tuple(
-                position
-                for position, slot in enumerate(step.inputs)
-                if slot not in on_input and leaves_of[slot] and _has_gradient(program.avals[slot])
-            )
-            if weights:
-                uses.append(_make_use(program, number, step, weights))
-        else:
-            parameter_steps.append(step)
-        for slot in step.outputs:
-            if slot is not None:
-                leaves_of[slot] = dependence if not reads_input and _has_gradient(program.avals[slot]) else frozenset()
-                if reads_input:
-                    on_input.add(slot)
-    slots = [program.steps[use.step].inputs[position] for use in uses for position in use.weights]
-    direct = [slot for slot in program.outputs if slot not in on_input and leaves_of[slot]]
+    program = open_loops(program, num_leaves, num_leaves + num_frozen)
+    finder = _Finder(program, num_leaves, num_frozen)
+    finder.visit(program.steps, ())
+    direct = [slot for slot in program.outputs if slot not in finder.on_input and finder.leaves_of[slot]]
     if direct:
         raise ValueError("apply_fn: got an output that does not depend on x; need outputs computed from every example")
-    weight_slots = tuple(dict.fromkeys(slots))
+    weight_slots = tuple(dict.fromkeys(slot for use in finder.uses for slot in use.slots))
     return Uses(
         program=program,
         num_leaves=num_leaves,
         num_parameters=num_leaves + num_frozen,
-        uses=tuple(uses),
+        uses=tuple(finder.uses),
         weight_slots=weight_slots,
-        leaves_of=leaves_of,
-        dependent=frozenset(on_input),
-        parameter_steps=tuple(parameter_steps),
-        structures=_structures(program, parameter_steps, num_leaves, weight_slots),
+        leaves_of=finder.leaves_of,
+        dependent=frozenset(finder.on_input),
+        parameter_steps=tuple(finder.parameter_steps),
+        structures=_structures(program, finder.parameter_steps, num_leaves, weight_slots),
     )
 
 
-def _has_gradient(aval: Aval) -> bool:
-    return jnp.issubdtype(aval.dtype, jnp.inexact)
+class _Finder:
+    """Follows what each slot depends on, into opened loops."""
 
+    def __init__(self, program: Program, num_leaves: int, num_frozen: int):
+        self.program = program
+        self.on_input = set(program.inputs[num_leaves + num_frozen :])
+        self.leaves_of: dict[int, frozenset[int]] = {slot: frozenset() for slot in program.constants}
+        self.leaves_of.update((slot, frozenset()) for slot in program.inputs)
+        self.leaves_of.update((slot, frozenset([leaf])) for leaf, slot in enumerate(program.inputs[:num_leaves]))
+        self.outside: dict[int, int] = {}  # slots in loops to what they are outside
+        self.stacked: dict[int, tuple[bool, ...]] = {}
+        self.uses: list[Use] = []
+        self.parameter_steps: list[Step] = []
 
-def _make_use(program: Program, number: int, step: Step, weights: tuple[int, ...]) -> Use:
-    contraction = canonical_form(step, program.avals, weights[0]) if len(weights) == 1 else None
-    return Use(number, weights, contraction, 1 - weights[0] if contraction is not None else -1)
+    def visit(self, steps: tuple[Step, ...], lengths: tuple[int, ...]) -> None:
+        """Take the steps of the program, or of a loop's body, in turn."""
+        for number, step in enumerate(steps):
+            dependence = (
+                frozenset().union(*(self.leaves_of[slot] for slot in step.inputs)) if step.inputs else frozenset()
+            )
+            reads_input = any(slot in self.on_input for slot in step.inputs)
+            if step.loop is not None:
+                self._enter(step, step.loop, lengths)
+            elif reads_input:
+                weights = tuple(
+                    position
+                    for position, slot in enumerate(step.inputs)
+                    if slot not in self.on_input and self.leaves_of[slot] and has_gradient(self.program.avals[slot])
+                )
+                if weights:
+                    self.uses.append(self._use(step, weights, lengths, None if lengths else number))
+            else:
+                self.parameter_steps.append(step)
+            for slot in step.outputs:
+                if slot is not None:
+                    kept = not reads_input and has_gradient(self.program.avals[slot])
+                    self.leaves_of[slot] = dependence if kept else frozenset()
+                    if reads_input:
+                        self.on_input.add(slot)
+
+    def _enter(self, step: Step, loop: Loop, lengths: tuple[int, ...]) -> None:
+        sliced = set(loop.xs)
+        for slot, outer in zip((*loop.consts, *loop.carry, *loop.xs), step.inputs, strict=True):
+            if outer in self.on_input or slot in loop.carry:
+                self.on_input.add(slot)
+                self.leaves_of[slot] = frozenset()
+            else:
+                self.leaves_of[slot] = self.leaves_of[outer]
+                self.stacked[slot] = (*self.stacked.get(outer, ()), slot in sliced)
+                self.outside[slot] = self.outside.get(outer, outer)
+        self.visit(loop.steps, (*lengths, loop.length))
+
+    def _use(self, step: Step, weights: tuple[int, ...], lengths: tuple[int, ...], top: int | None) -> Use:
+        stacked = tuple(self.stacked.get(step.inputs[position], ()) for position in weights)
+        contraction = canonical_form(step, self.program.avals, weights[0]) if len(weights) == 1 else None
+        for length, sliced in zip(reversed(lengths), reversed(stacked[0]), strict=True):
+            contraction = None if contraction is None else repeated(contraction, length, sliced)
+        return Use(
+            step=len(self.uses),
+            origin=step,
+            weights=weights,
+            slots=tuple(self.outside.get(step.inputs[position], step.inputs[position]) for position in weights),
+            lengths=lengths,
+            stacked=stacked,
+            contraction=contraction,
+            data=1 - weights[0] if contraction is not None else -1,
+            top=top,
+        )
 
 
 # Steps that only move entries, so that a weight built by them is an index into its leaf.

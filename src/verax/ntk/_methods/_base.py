@@ -10,7 +10,7 @@ from jax import Array
 
 from verax._types import PyTree
 from verax.ntk._network import Network
-from verax.ntk._program import Aval
+from verax.ntk._program import Aval, all_steps
 
 # A forward pass with one backward pass costs about three forward passes.
 BACKWARD_COST = 3
@@ -121,16 +121,25 @@ def activation_bytes(network: Network) -> int:
     """Bytes of everything that one example's forward pass computes."""
     program = network.uses.program
     parameter_steps = {id(step) for step in network.uses.parameter_steps}
-    steps = [step for step in program.steps if id(step) not in parameter_steps]
-    return sum(aval_bytes(program.avals[slot]) for step in steps for slot in step.outputs if slot is not None)
+    return sum(
+        times * aval_bytes(program.avals[slot])
+        for step, times in all_steps(program.steps)
+        if id(step) not in parameter_steps
+        for slot in step.outputs
+        if slot is not None
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def cotangent_bytes(network: Network) -> int:
     """Bytes of the cotangents of the results of all uses, for one output direction of one example."""
-    program = network.uses.program
-    slots = [slot for use in network.uses.uses for slot in program.steps[use.step].outputs if slot is not None]
-    return sum(aval_bytes(program.avals[slot]) for slot in slots)
+    avals = network.uses.program.avals
+    return sum(
+        math.prod(use.lengths) * aval_bytes(avals[slot])
+        for use in network.uses.uses
+        for slot in use.origin.outputs
+        if slot is not None
+    )
 
 
 def example_bytes(network: Network) -> int:

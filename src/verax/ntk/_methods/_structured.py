@@ -66,7 +66,9 @@ class Structured(Method[Factors]):
             gradients = layer.num_gradients(num)
             pair = pair_cost(layer.positions, shape, gradients, self.full, layer.hadamard)
             each = example_cost(layer.positions, shape, gradients, layer.hadamard)
-            size = layer.positions * (shape[1] + gradients * b) if layer.hadamard else groups * a * b * gradients
+            size = (
+                groups * layer.positions * (shape[1] + gradients * b) if layer.hadamard else groups * a * b * gradients
+            )
             flops, held = costs[layer.leaf]
             costs[layer.leaf] = (flops + pairs * pair + examples * each, held + size * self.itemsize)
         return costs

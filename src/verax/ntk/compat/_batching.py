@@ -148,7 +148,7 @@ def _split(kwargs: Mapping[str, object], *, same: bool) -> tuple[dict[str, Any],
 
 def _sorted_out(kwargs: Mapping[str, Any]) -> tuple[dict[str, object], dict[str, PyTree]]:
     """Options, which are constants of the program, and arrays."""
-    options = {
+    options: dict[str, object] = {
         name: value
         for name, value in kwargs.items()
         if value is None or isinstance(value, bool | int | float | str | bytes) or callable(value)
