@@ -28,7 +28,7 @@ def check_examples_apart(network: "Network", params: PyTree, x: PyTree, argument
         return
     with jax.ensure_compile_time_eval():  # concrete values stay concrete inside somebody else's trace
         other = _least_alike(x)
-        pair = jax.tree.map(lambda leaf: leaf[np.array([0, other])], x)
+        pair = jax.tree.map(lambda leaf: _rows(leaf, [0, other]), x)
         leaves, frozen = network.split(params)
         if other:
             together, apart = (
@@ -45,6 +45,12 @@ def check_examples_apart(network: "Network", params: PyTree, x: PyTree, argument
             "batch",
             "an evaluation mode that treats examples separately, such as batch normalisation with frozen statistics",
         )
+
+
+def _rows(leaf: Array, places: list[int]) -> Array | np.ndarray:
+    """Some examples; of numbers through NumPy, which compiles nothing."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf[np.array(places)] if is_key else np.asarray(leaf)[places]
 
 
 def _least_alike(x: PyTree) -> int:

@@ -100,7 +100,7 @@ def ntk_features(
 
     Notes
     -----
-    Costs one forward and O backward passes an example, and the features themselves.
+    Costs one forward and O backward passes per example, and the features themselves.
 
     Squared error of entry ij, relative to ``K_ii K_jj``: at most ``2 / m`` for Rademacher, whatever the network. For
     Kronecker it lies between ``2 / m`` and about ``4 / sqrt(m)`` by how near to rank one each layer's gradient is; for

@@ -40,7 +40,7 @@ def ntk_job(
     param_filter: ParamFilter | None = None,
     progress: bool = False,
 ) -> KernelFile:
-    r"""Empirical neural tangent kernel into a folder: interrupted at any moment, it goes on where it was.
+    r"""Empirical neural tangent kernel into a folder: resumed where it was interrupted.
 
     .. math:: K_{ij} = \sum_o \langle \nabla_\theta f_o(x_i), \nabla_\theta f_o(x_j) \rangle
 
@@ -50,7 +50,7 @@ def ntk_job(
         As for :func:`empirical_ntk`.
     path
         Folder of the job: new, empty, or that of the same job begun before. Several processes may be given the same
-        one at once; each takes the tiles that nobody is at.
+        one at once; each takes tiles that no other is computing.
     block_size
         Rows and columns of a tile. None: that of the job that was begun, or chosen from ``memory_budget``.
 

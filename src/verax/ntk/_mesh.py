@@ -33,7 +33,7 @@ def mesh_kernel(
     Each device forms the factors of its own examples once. They travel from device to device, once round the ring, half
     round it for a symmetric kernel, where the tile below the diagonal comes back from whoever computed it.
     """
-    # Inside, the compiler places what it likes, whatever kind of axes the mesh has: explicit ones cannot be cut
+    # Inside, the compiler chooses the placement, whatever kind of axes the mesh has: explicit axes cannot be cut
     # unevenly.
     auto = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     spread = PartitionSpec(mesh.axis_names)

@@ -1,4 +1,4 @@
-"""A network, read once: its parameters split by the filter, its program for one example, its output directions."""
+"""A network, read once: its parameters split by the filter, and its program for one example."""
 
 import contextlib
 import dataclasses

@@ -16,7 +16,7 @@ class NTKPlan:
     leaves : tuple of LeafPlan
         Path, route ("hadamard", "contraction" or "fallback"), reason, operations and bytes of each selected leaf.
     block_size : int
-        Examples in a block.
+        Examples per block.
     resident : int
         Blocks whose factors are held in memory at once.
     formed : int

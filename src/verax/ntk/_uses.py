@@ -1,4 +1,4 @@
-"""Where a network meets its parameters: the steps that read both the input and a parameter, in canonical form.
+"""Uses of parameters in a network: the steps that read both the input and a parameter, in canonical form.
 
 A use is one step that multiplies, adds or otherwise combines something computed from the input with something
 computed from the parameters alone. For a contraction (a matrix product or a convolution) the gradient of one example
@@ -76,7 +76,7 @@ class Uses:
     weight_slots: tuple[int, ...]  # slots computed from parameters alone that some use reads
     leaves_of: dict[int, frozenset[int]]
     dependent: frozenset[int]  # slots that the example enters
-    parameter_steps: tuple[Step, ...]  # steps that need no input; evaluated once, not once an example
+    parameter_steps: tuple[Step, ...]  # steps that need no input; evaluated once, not once per example
     structures: dict[int, Structure | None]
 
 
