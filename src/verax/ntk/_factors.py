@@ -6,7 +6,7 @@ by :class:`~verax.ntk._routes.LayerGradient` (``entries``, ``scale``, ``biases``
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ _NARROW = 16_384
 
 # By the number of a use: the operands of its step that are no weights, and the derivatives of each output direction
 # with respect to its results. Those of a step in loops are stacked over their iterations.
-Operands = dict[int, list[Array]]
-Cotangents = dict[int, list[Array]]
+Operands = dict[int, list[Any]]
+Cotangents = dict[int, list[Any]]
 
 
 class UseFactors(NamedTuple):
@@ -178,7 +178,7 @@ def _capture_fn(
     return captured_of
 
 
-def _capture(uses: Uses, known: dict[int, Array], example: list[Array], basis: Array) -> tuple[Operands, Cotangents]:
+def _capture(uses: Uses, known: dict[int, Any], example: list[Array], basis: Array) -> tuple[Operands, Cotangents]:
     """Inputs of every use, and the derivative of each output direction with respect to every use's results.
 
     A zero probe is added to each result; the cotangent of the probe is that derivative. Inside a loop, probes are
@@ -188,7 +188,7 @@ def _capture(uses: Uses, known: dict[int, Array], example: list[Array], basis: A
     use_of = {id(use.origin): use for use in uses.uses}
     start = {**known, **dict(zip(program.inputs[len(program.inputs) - len(example) :], example, strict=True))}
 
-    def run(steps: Sequence[Step], values: dict[int, Array], probes: Operands) -> tuple[dict[int, Array], Operands]:
+    def run(steps: Sequence[Step], values: dict[int, Any], probes: Operands) -> tuple[dict[int, Any], Operands]:
         data: Operands = {}
         for step in steps:
             operands = [values[slot] for slot in step.inputs]
@@ -235,7 +235,7 @@ def _probed(uses: Uses, outputs: tuple[int | None, ...]) -> list[int]:
     return [slot for slot in outputs if slot is not None and jnp.issubdtype(avals[slot].dtype, jnp.inexact)]
 
 
-def _add_probes(outputs: tuple[int | None, ...], results: list[Array], probes: list[Array]) -> list[Array]:
+def _add_probes(outputs: tuple[int | None, ...], results: list[Any], probes: list[Any]) -> list[Any]:
     remaining = iter(probes)
     return [
         result + next(remaining) if slot is not None and jnp.issubdtype(result.dtype, jnp.inexact) else result
@@ -306,7 +306,7 @@ def _scaled(x: Array, scale: float) -> Array:
     return x if scale == 1.0 else x * jnp.asarray(scale, x.dtype)
 
 
-def _generic_weights(uses: Uses, routes: Routes, known: dict[int, Array]) -> Callable[[list[Array]], list[Array]]:
+def _generic_weights(uses: Uses, routes: Routes, known: dict[int, Any]) -> Callable[[list[Array]], list[Array]]:
     """The map from the generic leaves to the weights that the uses read."""
     program = uses.program
 
@@ -325,7 +325,7 @@ def _generic_slots(uses: Uses, routes: Routes) -> list[int]:
 
 
 def _weight_cotangents(
-    uses: Uses, routes: Routes, known: dict[int, Array], data: Operands, cotangents: Cotangents
+    uses: Uses, routes: Routes, known: dict[int, Any], data: Operands, cotangents: Cotangents
 ) -> list[Array]:
     """Derivative ``[O, *weight]`` with respect to each weight that depends on a generic leaf."""
     slots = _generic_slots(uses, routes)
@@ -352,16 +352,16 @@ def _step_cotangents(
     uses: Uses,
     use: Use,
     places: list[int],
-    weights: list[Array],
-    operands: list[Array],
-    cotangents: list[Array],
+    weights: list[Any],
+    operands: list[Any],
+    cotangents: list[Any],
 ) -> list[Array]:
     """Differentiate one step with respect to some of its weights, over all iterations of the loops around it."""
     step = use.origin
     probed = _probed(uses, step.outputs)
 
-    def once(weights: list[Array], operands: list[Array], cotangents: list[Array]) -> list[Array]:
-        def run(chosen: list[Array]) -> list[Array]:
+    def once(weights: list[Any], operands: list[Any], cotangents: list[Any]) -> list[Array]:
+        def run(chosen: list[Any]) -> list[Any]:
             given, others = list(weights), iter(operands)
             for place, weight in zip(places, chosen, strict=True):
                 given[place] = weight
@@ -380,11 +380,11 @@ def _step_cotangents(
 
 
 def _over_loop(
-    fn: Callable[[list[Array], list[Array], list[Array]], list[Array]], sliced: list[bool], places: list[int]
-) -> Callable[[list[Array], list[Array], list[Array]], list[Array]]:
+    fn: Callable[[list[Any], list[Any], list[Any]], list[Any]], sliced: list[bool], places: list[int]
+) -> Callable[[list[Any], list[Any], list[Any]], list[Any]]:
     """The cotangents of weights over a loop: stacked where it slices the weight, summed where it does not."""
 
-    def all_iterations(weights: list[Array], operands: list[Array], cotangents: list[Array]) -> list[Array]:
+    def all_iterations(weights: list[Any], operands: list[Any], cotangents: list[Any]) -> list[Array]:
         axes = [0 if each else None for each in sliced]
         found = jax.vmap(fn, in_axes=(axes, 0, 0))(weights, operands, cotangents)
         return [value if sliced[place] else jnp.sum(value, axis=0) for place, value in zip(places, found, strict=True)]

@@ -7,10 +7,10 @@ depends on the slices that the loop runs over.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
-from jax import Array, lax
+from jax import lax
 
 from ._program import Loop, Program, Step, has_gradient
 
@@ -27,11 +27,11 @@ def open_loops(program: Program, num_leaves: int, num_parameters: int) -> Progra
 
 def run_loop(
     loop: Loop,
-    constants: dict[int, Array],
-    operands: Sequence[Array],
-    run: Callable[[tuple[Step, ...], dict[int, Array], T], tuple[dict[int, Array], T]],
+    constants: dict[int, Any],
+    operands: Sequence[Any],
+    run: Callable[[tuple[Step, ...], dict[int, Any], T], tuple[dict[int, Any], T]],
     further: T,
-) -> tuple[list[Array], T]:
+) -> tuple[list[Any], T]:
     """Run a loop by ``run(steps, values, slices) -> values, outputs``.
 
     Returns the results of the step and the outputs of ``run``, stacked; ``further`` are more arrays to run over.
@@ -40,7 +40,7 @@ def run_loop(
     fixed = {**constants, **dict(zip(loop.consts, operands[:num_consts], strict=True))}
     start, over = tuple(operands[num_consts : num_consts + num_carry]), tuple(operands[num_consts + num_carry :])
 
-    def body(carry: tuple[Array, ...], slices: tuple[tuple[Array, ...], T]) -> tuple[tuple[Array, ...], tuple]:
+    def body(carry: tuple[Any, ...], slices: tuple[tuple[Any, ...], T]) -> tuple[tuple[Any, ...], tuple]:
         own, more = slices
         values = {**fixed, **dict(zip(loop.carry, carry, strict=True)), **dict(zip(loop.xs, own, strict=True))}
         values, outputs = run(loop.steps, values, more)
@@ -144,12 +144,12 @@ class _Hoisted:
     inner_outputs: list[int]
 
 
-def _mapped(step: Step, axes: list[int | None]) -> Callable[..., Sequence[Array]]:
+def _mapped(step: Step, axes: list[int | None]) -> Callable[..., Sequence[Any]]:
     """The step for all iterations at once."""
     kept = [slot is not None for slot in step.outputs]
 
-    def call(*operands: Array) -> Sequence[Array]:
-        def one(*operands: Array) -> list[Array]:
+    def call(*operands: Any) -> Sequence[Any]:
+        def one(*operands: Any) -> list[Any]:
             return [result for result, keep in zip(step.call(*operands), kept, strict=True) if keep]
 
         results = iter(jax.vmap(one, in_axes=axes)(*operands))
@@ -158,8 +158,8 @@ def _mapped(step: Step, axes: list[int | None]) -> Callable[..., Sequence[Array]
     return call
 
 
-def _plain(loop: Loop, constants: dict[int, Array]) -> Callable[..., Sequence[Array]]:
-    def run(steps: tuple[Step, ...], values: dict[int, Array], _: None) -> tuple[dict[int, Array], None]:
+def _plain(loop: Loop, constants: dict[int, Any]) -> Callable[..., Sequence[Any]]:
+    def run(steps: tuple[Step, ...], values: dict[int, Any], _: None) -> tuple[dict[int, Any], None]:
         for step in steps:
             results = step.call(*(values[slot] for slot in step.inputs))
             values.update((slot, value) for slot, value in zip(step.outputs, results, strict=True) if slot is not None)

@@ -6,7 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from jax.extend import core
 
 # Calls without a derivative rule of their own are opened; custom_jvp and custom_vjp stay whole: their rules must hold.
@@ -31,7 +30,7 @@ class Step:
     params: dict[str, Any]
     inputs: tuple[int, ...]
     outputs: tuple[int | None, ...]
-    call: Callable[..., Sequence[Array]]
+    call: Callable[..., Sequence[Any]]
     loop: "Loop | None" = None  # of a scan
 
 
@@ -56,10 +55,10 @@ class Program:
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    constants: dict[int, Array]
+    constants: dict[int, Any]
     avals: dict[int, Aval]
 
-    def evaluate(self, values: dict[int, Array], steps: Sequence[Step] | None = None) -> dict[int, Array]:
+    def evaluate(self, values: dict[int, Any], steps: Sequence[Step] | None = None) -> dict[int, Any]:
         """Run the steps on known slot values and return all slot values."""
         env = {**self.constants, **values}
         for step in self.steps if steps is None else steps:
@@ -86,7 +85,7 @@ def trace_program(fn: Callable[..., Any], *args: Any) -> Program:
 class _Builder:
     def __init__(self):
         self.steps: list[Step] = []
-        self.constants: dict[int, Array] = {}
+        self.constants: dict[int, Any] = {}
         self.avals: dict[int, Aval] = {}
 
     def new_slot(self, aval: Any) -> int:
@@ -134,7 +133,7 @@ class _Builder:
             reverse=params["reverse"],
         )
 
-    def _constant(self, aval: Any, value: Array) -> int:
+    def _constant(self, aval: Any, value: Any) -> int:
         slot = self.new_slot(aval)
         self.constants[slot] = value
         return slot

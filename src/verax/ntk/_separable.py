@@ -78,7 +78,7 @@ def find_tail(uses: Uses, use: Use) -> Tail | None:
     return Tail(start, kept, tuple(steps)) if (channels == channels[:1]).all() else None
 
 
-def mixing(tail: Tail, program: Program, known: dict[int, Array], basis: Array) -> Array:
+def mixing(tail: Tail, program: Program, known: dict[int, Any], basis: Array) -> Array:
     """Coefficients ``B_oc / |B|_c`` of the outputs' cotangents, ``[O, *shape]``."""
 
     def outputs(value: Array) -> Array:

@@ -12,11 +12,11 @@ with a_is the layer's input and b_is the derivative of the network's output with
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from verax._errors import is_traced
 
@@ -217,7 +217,7 @@ def _moved(program: Program, step: Step, found: dict[int, Structure | None]) -> 
     return None
 
 
-def _is_real_number(factor: Array) -> bool:
+def _is_real_number(factor: Any) -> bool:
     return np.ndim(factor) == 0 and not is_traced(factor) and not np.iscomplexobj(factor)
 
 
