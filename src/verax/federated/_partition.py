@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from verax._errors import check, check_integer, fail
+from verax._errors import check, check_integer, fail, is_traced
 from verax._numpy_random import numpy_generator
 from verax._tree import leading_size
 from verax._types import AnyArray, PyTree
@@ -157,6 +157,8 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
         "integer indices and a boolean mask, both [K, n_max]",
     )
     check_clients_have_data(mask, "partition")
+    for argument, value in (("x", x), ("y", y)):
+        check(not is_traced(value), argument, "a traced array", "concrete values: examples are gathered on the host")
     num = leading_size(x, "x")
     y = np.asarray(y)
     check(y.dtype.kind not in "OUS", "y", f"dtype {y.dtype}", "numbers; for other labels encode_labels(y).codes")

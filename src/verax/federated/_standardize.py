@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from verax._arrays import to_array, to_host
-from verax._errors import check, fail
+from verax._errors import check, fail, is_traced
 from verax._types import AnyArray
 
 from ._partition import check_clients_have_data
@@ -101,6 +101,8 @@ def check_features(features: Any, mask: Any, targets: Any = None) -> tuple[Any, 
 
 def _read(argument: str, value: Any, need: str) -> Any:
     """A device array as it is, anything else in float64 on the host."""
+    if is_traced(value):
+        fail(argument, "a traced array", "concrete values: sums are made on the host, outside jit, vmap and grad")
     if isinstance(value, jax.Array):
         array = to_array(argument, value, finite=False)
     else:

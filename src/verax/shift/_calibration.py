@@ -14,7 +14,7 @@ from verax._save import register
 from verax._stats import clopper_pearson, conformal_quantile
 from verax._types import AnyArray
 
-from ._checks import check_key, check_level
+from ._checks import check_concrete, check_key, check_level, check_logits
 from ._scores import SENTENCES, Status
 
 
@@ -345,8 +345,10 @@ def bootstrap_scores(
     >>> samples.shape, bool(0.001 < samples.std() < 0.05)
     ((50,), True)
     """
+    check_concrete(val_logits=val_logits, val_labels=val_labels, target_logits=target_logits)
     check_integer("num_resamples", num_resamples, minimum=2)
     check_key(key)
+    target_logits = np.asarray(check_logits("target_logits", target_logits))
     rows = np.asarray(jax.random.randint(key, (num_resamples, len(target_logits)), 0, len(target_logits)))
     return np.array([float(score_fn(val_logits, val_labels, target_logits[one])) for one in rows])
 

@@ -100,6 +100,13 @@ def check_features(argument: str, features: Any, num: int | None = None, width: 
     return array
 
 
+def check_concrete(**arguments: Any) -> None:
+    """Raise if an argument of a function that runs on the host is traced."""
+    for argument, value in arguments.items():
+        if is_traced(value):
+            fail(argument, "a traced array", "concrete values: this runs on the host, outside jit, vmap and grad")
+
+
 def check_key(key: Any) -> None:
     """Raise unless ``key`` is one jax.random.key."""
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0):

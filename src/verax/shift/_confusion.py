@@ -10,7 +10,7 @@ from verax._arrays import to_host, to_integer
 from verax._errors import check, check_option
 from verax._results import result
 
-from ._checks import check_inputs, check_key, check_level
+from ._checks import check_concrete, check_inputs, check_key, check_level
 
 _METHODS = ("calibrated", "label_shift")
 # Of the fixed-point iteration for the shares of the labels.
@@ -145,6 +145,7 @@ def estimate_confusion(
     M. Saerens, P. Latinne, C. Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", 2002
     (the EM); J. Białek et al., 2024 (arXiv:2401.08348), for metrics from calibrated probabilities.
     """
+    check_concrete(val_logits=val_logits, val_labels=val_labels, target_logits=target_logits)
     check_option("method", method, _METHODS)
     num_resamples = to_integer("num_resamples", num_resamples, minimum=2)
     check_level(level)

@@ -17,7 +17,7 @@ from verax._progress import progress_bar
 from verax._tree import leading_size
 from verax._types import AnyArray, ApplyFn, PyTree
 
-from ._checks import check_key, check_labels
+from ._checks import check_concrete, check_key, check_labels
 from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
 
 NORMS = ("function", "parameter", "disagreement", "softmax")
@@ -148,6 +148,7 @@ def projection_norm(
     ----------
     Y. Yu et al., "Predicting out-of-distribution error with the Projection Norm", ICML 2022, section 3.
     """
+    check_concrete(reference_x=reference_x, target_x=target_x, holdout_x=holdout_x, reference_labels=reference_labels)
     norms = (norm,) if isinstance(norm, str) else tuple(norm)
     check(bool(norms), "norm", "none", "at least one")
     for name in norms:

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from verax._errors import check, check_option, fail
 from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
-from verax.shift._checks import check_key
+from verax.shift._checks import check_concrete, check_key
 
 from . import _blur, _digital, _noise, _weather
 
@@ -91,6 +91,7 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     D. Hendrycks and T. Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
     ICLR 2019; parameters from their code for both benchmarks (Apache-2.0).
     """
+    check_concrete(images=images)
     check_option("name", name, NAMES)
     whole = isinstance(severity, int | np.integer) and not isinstance(severity, bool)
     check(whole and 1 <= severity <= 5, "severity", repr(severity), "an integer from 1 to 5")
