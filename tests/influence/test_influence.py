@@ -163,7 +163,7 @@ def test_non_finite_scores_are_a_status(data):
 @pytest.mark.parametrize(
     ("argument", "options"),
     [
-        ("method", {"method": "tracin"}),
+        ("method", {"method": "retraining"}),
         ("key", {"method": "trak"}),
         ("key", {"method": "trak", "key": 1}),
         ("sample_fn", {"method": "ekfac", "key": np.array([0, 1], np.uint32)}),
