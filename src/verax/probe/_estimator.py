@@ -98,8 +98,8 @@ class RidgeProbe(BaseEstimator):
     Raises
     ------
     ValueError
-        From ``fit``: for NaN or infinite features, one class, as many classes as examples, constant features, sample
-        weights, a memory budget that cannot hold the decomposition.
+        From ``fit``: for NaN or infinite features, one class, as many classes as examples, constant features, a
+        memory budget that cannot hold the decomposition.
 
     Notes
     -----
