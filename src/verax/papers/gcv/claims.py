@@ -6,6 +6,7 @@ import numpy as np
 
 from verax.papers._criteria import above, below
 from verax.papers._estimate import Estimate, over_seeds
+from verax.papers._untested import gather_untested
 from verax.report import Claim, Criterion
 from verax.spectral import Status
 
@@ -116,26 +117,43 @@ def make_claims(results: Results) -> list[Claim]:
 
     own, limit = "not the paper's: a check of the library", "not the paper's: a limit of the method"
     few = "The measurement has too few images: the estimate of the risk is noisy at this size." if small else ""
-    return [
-        on_images(
-            "GCV predicts the held-out risk of kernel regression over networks and sample sizes",
-            "R² within a ridge, the least over ridges",
-            worst_r_squared(results),
-            R_SQUARED,
-            reason=few,
-        ),
+    large = [
         on_images(
             f"GCV is within 5 % of the held-out risk at points that the library calls reliable ({size})",
             "share of reliable points",
             close_share(results),
             CLOSE,
-            reason=few,
+            verdict=_NOT_HERE if small else "",
         ),
         on_images(
             f"GCV is within 5 % of the held-out risk at all points, whether called reliable or not ({size})",
             "share of all points",
             close_share(results, only_reliable=False),
             CLOSE,
+            verdict=_NOT_HERE if small else "",
+        ),
+        on_images(
+            f"One fit to {config.curve_sizes[0]:,} samples predicts the risk at smaller and larger sizes to 10 %",
+            "share of reliable points",
+            curve_share(results),
+            CURVE,
+            verdict=_NOT_HERE if small else "",
+        ),
+        _figure_1(results),
+    ]
+    return [
+        on_images(
+            "GCV ranks risks along the ridge, the sample size and the networks",
+            "rank correlation, the least of the three axes",
+            _least(ranks[:, 0]),
+            RANKS,
+            reason=few,
+        ),
+        on_images(
+            "GCV predicts the held-out risk of kernel regression over networks and sample sizes",
+            "R² within a ridge, the least over ridges",
+            worst_r_squared(results),
+            R_SQUARED,
             reason=few,
         ),
         on_images(
@@ -145,13 +163,6 @@ def make_claims(results: Results) -> list[Claim]:
             LAW,
             source="abstract (the theorem's hypothesis)",
             reason="The tolerance is of the size of the law's own fluctuations at so few samples." if small else "",
-        ),
-        on_images(
-            "GCV ranks risks along the ridge, the sample size and the networks",
-            "rank correlation, the least of the three axes",
-            _least(ranks[:, 0]),
-            RANKS,
-            reason=few,
         ),
         on_images(
             "Predictions from the norm and from the spectrum alone fail to rank risks along some axis",
@@ -236,20 +247,13 @@ def make_claims(results: Results) -> list[Claim]:
             ORDERING,
         ),
         on_images(
-            f"One fit to {config.curve_sizes[0]:,} samples predicts the risk at smaller and larger sizes to 10 %",
-            "share of reliable points",
-            curve_share(results),
-            CURVE,
-            reason=few,
-        ),
-        on_images(
             f"One fit to {config.curve_sizes[0]:,} samples predicts the scaling exponent at the best ridge",
             "predicted less measured exponent, worst network",
             worst_exponent(results),
             EXPONENT,
             reason=few,
         ),
-        _figure_1(results),
+        *gather_untested(large, "closeness to 5 %, learning curves and CIFAR-100, which need more samples"),
     ]
 
 

@@ -115,7 +115,7 @@ def _data(results: Results) -> tuple[Any, str]:
         axes[0].plot(np.arange(len(ratios)), ratios[:, number], "o", color=f"C{number}", label=name)
     axes[0].set_xticks(np.arange(len(ratios)), [name[:22] for name in results.seasons.names], rotation=60, ha="right")
     axes[0].set(ylabel="cost / optimum", title="Rent or buy")
-    legend_under(axes[0])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     axes[1].boxplot(results.misses.T, showfliers=True)
     axes[1].set_xticks(np.arange(1, 5), CACHES, rotation=20)
     axes[1].set(ylabel="misses / optimum", title="Caching")
