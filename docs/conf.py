@@ -1,5 +1,6 @@
 """Sphinx configuration; built by `make docs` with warnings as errors."""
 
+import enum
 import importlib.metadata
 
 project = "Verax"
@@ -13,9 +14,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
@@ -40,7 +43,12 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-autosummary_generate = False
+autosummary_generate = True
+
+# A name in single backticks is a link; one that leads nowhere fails the build.
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*")]  # types of parameters are stated in words and shapes
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
@@ -76,6 +84,14 @@ def _visit_math_block(translator, node):
     raise nodes.SkipNode
 
 
+def _skip_member(_app, _what, _name, member, skip, _options):
+    """Leave out members without a docstring of their own; the class describes its fields."""
+    is_field = type(member).__name__ in ("_tuplegetter", "member_descriptor", "NoneType")
+    undocumented = not (getattr(member, "__doc__", None) or "").strip() and not isinstance(member, enum.Enum)
+    return True if is_field or undocumented else skip
+
+
 def setup(app):
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and which members a page lists."""
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
+    app.connect("autodoc-skip-member", _skip_member)
