@@ -30,7 +30,7 @@ def test_code_runs(page, monkeypatch, tmp_path):
 
 
 def test_the_front_page_has_an_example():
-    assert "empirical_ntk" in program(ROOT / "README.md")
+    assert "RidgeProbe" in program(ROOT / "README.md")
 
 
 def test_links_of_the_front_page_lead_somewhere():
