@@ -1,4 +1,4 @@
-"""The figure of the front page: a forecast from 1,000 labelled examples, beside refits. Run: python docs/front_figure.py."""
+"""Front page: a forecast from 1,000 labelled examples beside refits. Run ``python docs/front_figure.py``."""
 
 import pathlib
 
