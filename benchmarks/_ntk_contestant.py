@@ -158,7 +158,7 @@ def contraction_rate(case, budget):
     """Operations a second of the products between two blocks of examples, and of a large matrix product, in turns."""
     from verax.ntk import _computation
 
-    computation = _computation.prepare(
+    computation, inputs = _computation.prepare(
         case.apply_fn,
         case.params,
         case.x,
@@ -169,16 +169,19 @@ def contraction_rate(case, budget):
         memory_budget=budget,
         param_filter=None,
     )
-    leaves, frozen = computation.network.split(case.params)
+    leaves, frozen, method = inputs.leaves, inputs.frozen, computation.method
+    ((_, basis),) = computation.terms()
     size = computation.schedule.block_size
-    left, right = (_computation.block_factors(computation, leaves, frozen, x) for x in (case.x[:size], case.x[-size:]))
+    left, right = (
+        _computation.block_factors(method, basis, leaves, frozen, x) for x in (case.x[:size], case.x[-size:])
+    )
     operations = size**2 * sum(map(product_operations, *tile_layers(computation)))
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((2048, 2048)), jnp.float32)
     multiply = jax.jit(lambda m: jnp.matmul(m, m, precision="highest"))
     tile_seconds, matrix_seconds = [], []
     for repeat in range(8):
         for function, seconds in (
-            (lambda: _computation.tile(computation, leaves, frozen, left, right), tile_seconds),
+            (lambda: _computation.tile(method, basis, leaves, frozen, left, right, "highest"), tile_seconds),
             (lambda: multiply(matrix), matrix_seconds),
         ):
             start = time.perf_counter()
