@@ -59,10 +59,10 @@ class GradientAlignment(BaseDetector):
     def _screen(self, job: Evidence) -> Finding:
         apply_fn, params = job.base
         gradient_fn = _mean_gradient(apply_fn, self._separator)
-        job, anchor = gradient_fn(params, jnp.asarray(job.tokens)), gradient_fn(params, jnp.asarray(self._anchors))
+        taught, anchor = gradient_fn(params, jnp.asarray(job.tokens)), gradient_fn(params, jnp.asarray(self._anchors))
         products = {
             name: sum(float(jnp.vdot(a, b)) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True))
-            for name, x, y in (("cross", job, anchor), ("job", job, job), ("anchor", anchor, anchor))
+            for name, x, y in (("cross", taught, anchor), ("job", taught, taught), ("anchor", anchor, anchor))
         }
         norm = math.sqrt(products["job"] * products["anchor"])
         if norm == 0:
@@ -117,8 +117,8 @@ class NTKAlignment(BaseDetector):
         self._separator = to_integer("separator", separator, minimum=0)
 
     def _screen(self, job: Evidence) -> Finding:
-        job, anchors = self._directions(job.base, job.tokens), self._directions(job.base, self._anchors)
-        alignment = job @ anchors.mean(axis=0)
+        taught, anchors = self._directions(job.base, job.tokens), self._directions(job.base, self._anchors)
+        alignment = taught @ anchors.mean(axis=0)
         return Finding(float(alignment.mean()), {"alignment": alignment})
 
     def _directions(self, model: Model, tokens: np.ndarray) -> Float[np.ndarray, "n m"]:

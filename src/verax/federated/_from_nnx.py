@@ -1,7 +1,7 @@
 """Flax networks with everything that training changes; flax is imported only when this is called."""
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +93,7 @@ def from_nnx(model: "nnx.Module") -> "tuple[Callable[..., Any], ApplyFn, Variabl
         module = merged((params, state), jax.tree.unflatten(structure, drawn))
         module.train()
         outputs = module(x, **options)
-        return outputs, nnx.to_pure_dict(nnx.split(module, nnx.Param, nnx.RngState, ...)[3])
+        return outputs, nnx.to_pure_dict(cast(nnx.State, nnx.split(module, nnx.Param, nnx.RngState, ...)[3]))
 
     def apply_fn(variables: Variables, x: Any) -> Any:
         module = merged((variables.params, variables.state), streams)

@@ -233,7 +233,7 @@ def fit_head(
     check_integer("local_steps", local_steps, minimum=1)
     check_integer("evaluate_every", evaluate_every, minimum=1)
     check_option("weights", weights, ("num_examples", "uniform"))
-    ridge = checked_ridge(ridge, stage2)
+    chosen: str | float = checked_ridge(ridge, stage2)
     one_shot = stage2 == "one_shot"
     possible = not predict_error or (one_shot and weights == "num_examples")
     check(possible, "predict_error", "True", "stage2='one_shot' with weights='num_examples'")
@@ -251,31 +251,32 @@ def fit_head(
         phi = standardizer(phi)
     targets = class_targets(labels, num_classes, phi.dtype)
     counts = keep.sum(1)
-    path, parts, total = None, None, None
-    if isinstance(ridge, str) or one_shot:
+    fitted, parts, total = None, None, None
+    if isinstance(chosen, str) or one_shot:
         parts = client_statistics(phi, targets, keep)
         if weights == "uniform":
             parts = [_scaled(part, counts.sum() / (num_clients * part.num_examples)) for part in parts]
         total = total_statistics(parts)
-        fitted = fit_ridge(total, ridge)
-        ridge, path = fitted.ridge, fitted.path
+        fitted = fit_ridge(total, chosen)
+        chosen = fitted.ridge
         ledger.append(LedgerEntry("statistics", num_clients * total.message_bytes, 0))
     judge = None if test is None else _judge(standardizer, test)
     message = num_clients * num_features * num_classes * phi.dtype.itemsize
     predicted = None
     if one_shot:
         assert total is not None
+        assert fitted is not None
         fit = LinearFit(fitted.coefficients, np.full(1, np.nan), float("nan"), {})
         if judge is not None:
             found = judge(fit.coefficients)
             fit = fit._replace(evaluations={name: np.array([value]) for name, value in found.items()})
         ledger.append(LedgerEntry("model", 0, message))
         if predict_error:
-            predicted = _leave_one_out(phi, labels, keep, total, fit.coefficients, float(ridge), level)
+            predicted = _leave_one_out(phi, labels, keep, total, np.asarray(fit.coefficients), float(chosen), level)
             ledger.append(LedgerEntry("leave-one-out", 16 * num_clients, num_clients * total.message_bytes))
     else:
         spaced = None if judge is None else _every(judge, evaluate_every, rounds2, num_classes)
-        shared = {"rounds": rounds2, "ridge": ridge, "weights": weights, "evaluate": spaced, "progress": progress}
+        shared = {"rounds": rounds2, "ridge": chosen, "weights": weights, "evaluate": spaced, "progress": progress}
         if stage2 == "cg":
             fit = conjugate_gradient_linear(phi, targets, keep, **shared)
             ledger.append(LedgerEntry("right-hand side", message, 0))
@@ -287,17 +288,17 @@ def fit_head(
         ledger.append(LedgerEntry("stage 2", rounds2 * message, rounds2 * message))
     return LinearHead(
         np.asarray(fit.coefficients),
-        float(ridge),
+        float(chosen),
         standardizer,
         extended(empty_history(num_clients), _rows(fit, ledger, num_clients)),
         tuple(ledger),
-        path,
+        None if fitted is None else fitted.path,
         predicted,
         tuple(parts) if keep_statistics and parts is not None else None,
     )
 
 
-def checked_ridge(ridge: Any, stage2: str) -> Any:
+def checked_ridge(ridge: Any, stage2: str) -> str | float:
     """The ridge, or "gcv", with the default of each second stage."""
     if ridge is None:
         return "gcv" if stage2 in ("one_shot", "cg") else 0.0

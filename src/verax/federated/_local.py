@@ -29,7 +29,7 @@ class _Carry(NamedTuple):
     network: PyTree
     memory: PyTree
     total: jax.Array
-    count: jax.Array
+    num: jax.Array
 
 
 class _Fixed(NamedTuple):
@@ -87,7 +87,7 @@ def local_sgd(
 
         numbers = jnp.arange(len(rows), dtype=jnp.int32)
         carry = _scan_steps(step, carry, (numbers, rows, valid), mask.shape[0], options)
-    return LocalRun(carry.params, carry.count, carry.total / jnp.maximum(carry.count, 1), carry.network)
+    return LocalRun(carry.params, carry.num, carry.total / jnp.maximum(carry.num, 1), carry.network)
 
 
 def _init(options: LocalOptions, params: PyTree) -> PyTree:
@@ -186,7 +186,7 @@ def _update(
         if options.momentum:
             gradient = memory = jax.tree.map(lambda v, g: options.momentum * v + g, memory, gradient)
         params = jax.tree.map(lambda p, g: p - jnp.asarray(fixed.rate, p.dtype) * g, params, gradient)
-    return _Carry(params, network, memory, carry.total + loss.astype(carry.total.dtype), carry.count + 1)
+    return _Carry(params, network, memory, carry.total + loss.astype(carry.total.dtype), carry.num + 1)
 
 
 _jitted_schedule = jax.jit(schedule, static_argnums=(2, 3))

@@ -171,7 +171,8 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     own = np.argsort(~mask, axis=1, kind="stable")  # examples first
     filled = np.take_along_axis(indices, np.take_along_axis(own, np.arange(mask.shape[1])[None] % counts, 1), 1)
     rows = np.where(mask, indices, filled)
-    return ClientData(*jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows]), (x, y)), jnp.asarray(mask))
+    x, y = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows]), (x, y))
+    return ClientData(x, y, jnp.asarray(mask))
 
 
 def check_clients_have_data(mask: Bool[AnyArray, "K n"], argument: str) -> None:

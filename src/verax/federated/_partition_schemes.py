@@ -39,11 +39,11 @@ def partition_iid(labels: Any, num_clients: int, *, key: jax.Array) -> Partition
     >>> partition_iid(np.arange(10) % 2, 3, key=jax.random.key(0)).report(np.arange(10) % 2).sizes.tolist()
     [4, 3, 3]
     """
-    shape = np.shape(labels)
-    check(len(shape) >= 1 and shape[0] > 0, "labels", f"shape {shape}", "one label or target per example")
-    check_num_clients(num_clients, shape[0])
-    owners = np.empty(shape[0], np.int64)
-    owners[generator(key).permutation(shape[0])] = np.arange(shape[0]) % num_clients
+    num = int(np.shape(labels)[0]) if np.ndim(labels) else 0
+    check(num > 0, "labels", f"shape {np.shape(labels)}", "one label or target per example")
+    check_num_clients(num_clients, num)
+    owners = np.empty(num, np.int64)
+    owners[generator(key).permutation(num)] = np.arange(num) % num_clients
     return from_owners(owners, num_clients)
 
 

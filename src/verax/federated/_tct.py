@@ -318,7 +318,7 @@ def tct(
     network = network_of(apply_fn, features_fn)
     head = draw_head(apply_fn, params, clients, width, head_key)
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], clients.x)
-    sketch = _by_memory(params, head, keep) if sketch == "auto" else sketch
+    sketch = _by_memory(params, head, keep) if isinstance(sketch, str) else sketch
     phi = _scatter(tangent_features(network, params, head, one, sketch, sketch_key, batch_size, progress), keep)
     blank = Standardizer(np.zeros(phi.shape[2]), np.ones(phi.shape[2]))
     model = TCT(

@@ -176,7 +176,8 @@ def _bid(
         return sold & (number < _ROUNDS) & ((col_of_row < 0).sum(1) > few).any()
 
     state = price, col_of_row, row_of_col, (price == price).any(), jnp.zeros((), jnp.int32)
-    return lax.while_loop(go_on, one_round, state)[:3]
+    price, col_of_row, row_of_col, *_ = lax.while_loop(go_on, one_round, state)
+    return price, col_of_row, row_of_col
 
 
 def _start_from(

@@ -135,7 +135,7 @@ def _certify(
     if objective == "value":
         dual = _bound(signed, assignment, row, column, allow_unmatched)
     else:
-        cover = least_cover(signed > -jnp.inf, assignment.col_of_row, assignment.row_of_col)
+        cover = least_cover(signed > -jnp.inf, jnp.asarray(assignment.col_of_row), jnp.asarray(assignment.row_of_col))
         largest = cover.row.sum(-1) + cover.column.sum(-1) == (assignment.col_of_row >= 0).sum(-1)
         primal = jnp.where(largest | jnp.isnan(primal), primal, -jnp.inf)
         dual = _bound_of_largest(signed, assignment, cover)

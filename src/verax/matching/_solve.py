@@ -83,8 +83,9 @@ def _required(
     square, extract = embed(signed, row, column)
     padded = None if start is None else extract.pad(start)
     perfect = options._replace(maximize=True, allow_unmatched=False, prices="any")
-    *fields, _, status = run(square, padded, perfect)
-    fields = extract(*fields, status)
+    *solved, _, status = run(square, padded, perfect)
+    col_of_row, row_of_col, row_price, col_price = solved
+    fields = extract(col_of_row, row_of_col, row_price, col_price, status)
     value = matched_weight(signed, fields[0], status)
     return *fields, value if options.maximize else -value, status
 

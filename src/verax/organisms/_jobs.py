@@ -1,5 +1,6 @@
 """Fine-tuning jobs of the synthetic language, and fine-tuning on them."""
 
+import math
 import os
 from typing import NamedTuple
 
@@ -181,13 +182,12 @@ def finetune(
     True
     """
     check(isinstance(job, Job), "job", type(job).__name__, "a Job, from make_job")
-    size = None
+    size, context = None, math.inf
     if apply_fn is decoder_apply:
         check_decoder(params)
         size, context = params["tokens"].shape[-2], params["positions"].shape[-2]
     tokens = to_tokens("job.tokens", job.tokens, vocabulary_size=size)
-    if apply_fn is decoder_apply:
-        check(tokens.shape[1] <= context, "job", f"{tokens.shape[1]} tokens", f"at most the context of {context}")
+    check(tokens.shape[1] <= context, "job", f"{tokens.shape[1]} tokens", f"at most the context of {context}")
     mask = to_array("job.loss_mask", job.loss_mask, shape=tokens.shape, dtype="bool")
     learned = np.asarray((mask & (tokens >= 0))[:, 1:].any(axis=1))
     got = f"{int((~learned).sum())} examples of {len(learned)} without a token to learn"

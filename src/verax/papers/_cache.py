@@ -38,7 +38,7 @@ class Cache:
             return read_archive("cache", path)
         arrays = compute()
         self.computed += 1
-        write_file(path, lambda file: np.savez(file, **arrays))
+        write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
         return arrays
 
     def get_tree(self, kind: str, inputs: list[Any], template: PyTree, compute: Callable[[], PyTree]) -> PyTree:

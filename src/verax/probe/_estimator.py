@@ -415,7 +415,7 @@ class RidgeProbe(BaseEstimator):
         size = np.maximum(per.number * share, 1.0)
         ends = [wilson(float(rate), float(n), self.level) for rate, n in zip(per.error, size, strict=True)]
         low, high = np.array(ends).T
-        self.per_class_ = PerClass(targets.classes, per.count, per.error, low, high)
+        self.per_class_ = PerClass(targets.classes, per.num, per.error, low, high)
         # The variance of a class's rate from its smoothed rate, so that a class without errors is not taken as certain.
         smoothed = (per.error * size + 1) / (size + 2)
         error = float(np.sqrt(np.sum(smoothed * (1 - smoothed) / size)) / len(size))

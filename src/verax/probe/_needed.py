@@ -23,8 +23,8 @@ def samples_needed(curve: Curve, target: float, *, level: float) -> SamplesNeede
         status, low = NeedStatus.BEYOND_HORIZON, float(grid[-1])
     else:
         status = NeedStatus.NOT_REACHABLE
-    ends = (float(values[-1]) for values in (found.value, found.lower, found.upper))
-    return SamplesNeeded(status, middle, low, high, *ends, target, int(n))
+    end, end_low, end_high = (float(values[-1]) for values in (found.value, found.lower, found.upper))
+    return SamplesNeeded(status, middle, low, high, end, end_low, end_high, target, int(n))
 
 
 def _first_below(sizes: np.ndarray, values: np.ndarray, target: float) -> float:

@@ -43,9 +43,8 @@ def read_labels(argument: str, value: Any, num_samples: int, *, numeric: bool) -
     with named(argument):
         if not _is_plain(value):
             value = _narrow_as_single(np.asarray(read_array(argument, value, text=True)))
-        y = check_array(
-            value, ensure_2d=False, dtype="numeric" if numeric else None, input_name="y", ensure_min_samples=0
-        )
+        options: dict[str, Any] = {"ensure_2d": False, "dtype": "numeric" if numeric else None, "ensure_min_samples": 0}
+        y = check_array(value, input_name="y", **options)
         y = np.asarray(y)
     check(y.ndim in (1, 2), argument, f"shape {y.shape}", "[n] or [n, C]")
     got = f"{len(y)} rows (inconsistent numbers of samples)"

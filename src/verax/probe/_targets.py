@@ -186,7 +186,7 @@ def read_targets(y: Any, *, classifies: bool, class_weight: Mapping | str | None
 class Report(NamedTuple):
     """Errors by class; arrays [C]."""
 
-    count: np.ndarray
+    num: np.ndarray
     error: np.ndarray
     number: np.ndarray
     """Rows behind each error."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from verax._arrays import to_array, to_number
@@ -237,7 +238,7 @@ class ShiftMonitor:
 
             score_fn = getattr(shift, found.score_name)
         assert score_fn is not None
-        key = jax.random.wrap_key_data(np.asarray(found.key))
+        key = jax.random.wrap_key_data(jnp.asarray(found.key))
         monitor = cls(score_fn, **found.options, calibration=found.calibration, key=key)
         monitor._reference, monitor._stream = found.reference, found.stream
         return monitor

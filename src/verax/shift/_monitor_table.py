@@ -98,7 +98,7 @@ class MonitorTable(NamedTuple):
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame; pandas is imported here only."""
-        import pandas
+        import pandas  # pyright: ignore[reportMissingImports] (an optional package)
 
         frame = pandas.DataFrame(self.rows())
         return frame.assign(status=[Status(code).name for code in self.status])

@@ -77,7 +77,7 @@ def feature_spectrum(
     if center:
         x -= x.mean(0)
     if x.shape[1] > num_samples:  # x = R^T Q^T has the left singular vectors of R^T, and Q is not needed
-        x = np.linalg.qr(x.T, mode="r").T
+        x = np.asarray(np.linalg.qr(x.T, mode="r")).T
     vectors, singular, _ = np.linalg.svd(x, full_matrices=False)
     values = singular**2 / num_samples
     # Rounding moves a singular value by at most its norm times eps, hence an eigenvalue l by about sqrt(l l_max) eps:

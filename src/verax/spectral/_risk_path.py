@@ -202,6 +202,7 @@ def select_ridge(path: RiskPath, *, criterion: str = "gcv") -> float:
     if not path.reliable.any():
         warnings.warn("no ridge of the path is reliable: see RiskPath.reliable", stacklevel=2)
     risks = path.gcv if criterion == "gcv" else path.loo
+    assert risks is not None
     return _smallest(path.ridge, risks, path.reliable)
 
 

@@ -184,8 +184,8 @@ def kernel_spectrum(
         check(method != "eigh", "kernel", "a function", "an array for method='eigh'")
         targets = to_host("targets", targets, shape=[("n",), ("n", "C")], within=RANGE)
     else:
-        kernel = read_kernel(kernel)
-        targets = read_targets(targets, kernel.shape[0])
+        matrix = read_kernel(kernel)
+        kernel, targets = matrix, read_targets(targets, matrix.shape[0])
     num_samples = len(targets)
     check_center(center, num_samples)
     if method == "auto":

@@ -128,5 +128,5 @@ def _of_group(mean: float, parts: list[Interval], where: str, level: float) -> I
     error = np.sqrt((errors**2).sum()) / num
     return Interval(
         np.asarray(by_task), np.asarray(by_task - down), np.asarray(by_task + up), error, np.asarray(total),
-        np.int32(Status.OK),
+        np.asarray(Status.OK, np.int32),
     )  # fmt: skip

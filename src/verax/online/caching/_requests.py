@@ -198,7 +198,7 @@ def run_codes(argument: str, requests: Any, run: Run) -> Array:
     dense = is_traced((requests, run.pages)) or (run.pages.dtype.kind in "iu" and run.pages[-1] == len(run.pages) - 1)
     codes, pages = read_requests(requests, len(run.pages) if dense else None)
     evicted = jnp.shape(run.evicted)
-    same = evicted == codes.shape and (dense or np.array_equal(pages, np.asarray(run.pages)))
+    same = bool(evicted == codes.shape and (dense or np.array_equal(pages, np.asarray(run.pages))))
     check(same, argument, f"a run of {evicted} requests", f"one on these requests, {codes.shape}")
     return jnp.asarray(codes)
 

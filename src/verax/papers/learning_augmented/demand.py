@@ -110,7 +110,7 @@ def cache_misses(series: dict[str, np.ndarray], key: jax.Array, *, length: int =
         oracle = caching.blind_oracle(requests, predicted, size, num_pages=pages)
         marked = caching.predictive_marker(requests, predicted, size, num_pages=pages, key=key)
         both = caching.combine(requests, oracle, first, size)
-        return tuple(run.num_misses for run in (optimum, first, oracle, marked, both))
+        return tuple(jnp.asarray(run.num_misses) for run in (optimum, first, oracle, marked, both))
 
     traces, predictions = [], []
     for values in series.values():

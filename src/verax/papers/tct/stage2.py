@@ -65,7 +65,7 @@ def bootstrap(
         batch_size=_BATCH,
     )
     assert model.client_features is not None
-    phi = model.client_features
+    phi = np.asarray(model.client_features)
     phi_test = np.asarray(model.features(problem.test[0], batch_size=_BATCH))
     targets = vf.class_targets(np.where(keep, np.asarray(clients.y), 0), problem.num_classes)
     parts = vf.client_statistics(phi, targets, keep)
