@@ -46,7 +46,7 @@ def read_log(path: pathlib.Path, options: ReadOptions) -> Any:
         return ve.from_frame(path, mapping=options.mapping)
     if kind == "lm-eval":
         return ve.from_lm_eval(path, metric=options.metric, filter=options.filter, mapping=options.mapping)
-    cluster = {} if options.cluster is None else {"cluster": options.cluster}
+    cluster: dict[str, Any] = {} if options.cluster is None else {"cluster": options.cluster}
     return ve.from_inspect(path, scorer=options.scorer, mapping=options.mapping, **cluster)
 
 

@@ -153,6 +153,7 @@ def paired_difference(
     if test == "mcnemar" or (test == "auto" and simple):
         p = xp.minimum(2 * fair_tail(discordant.min(-1), discordant.sum(-1)), 1)
     elif test == "permutation":
+        assert key is not None
         p = _permutation(d * both, table.cluster, num_resamples, key)
     else:
         p = _t_test(mean)

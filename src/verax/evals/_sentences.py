@@ -1,5 +1,7 @@
 """Comparisons in words."""
 
+from typing import Any
+
 import numpy as np
 
 from ._table import Outcome
@@ -10,16 +12,16 @@ _WORDS = {Outcome.GOOD: "correct", Outcome.BAD: "BAD", "score": "mean score"}
 
 def pair_sentence(
     names: tuple[str, str],
-    rates: tuple[float, float],
-    limits: tuple[float, float, float],
-    p_value: float,
+    rates: tuple[Any, Any],
+    limits: tuple[Any, Any, Any],
+    p_value: Any,
     *,
     outcome: Outcome | str,
     level: float,
     basis: str,
-    detectable: float | None,
+    detectable: Any,
 ) -> str:
-    """The comparison of a model with a worse one; ``limits`` are a difference with its limits.
+    """The comparison of a model with a worse one; ``limits`` are a difference with its limits. Numbers may be arrays.
 
     It is called better where the limits exclude 0 and the p-value is below ``1 - level``.
     """

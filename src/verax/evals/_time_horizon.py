@@ -122,8 +122,8 @@ def time_horizon(
     status = Status.OK if sound else Status.SEPARATED if not mixed else Status.ONE_UNIT if num == 1 else (
         Status.NOT_IDENTIFIED
     )  # fmt: skip
-    lower, upper = (float(np.quantile(side, q, method=way)) for side, q, way in
-                    ((low, tail, "lower"), (high, 1 - tail, "higher")))  # fmt: skip
+    lower = float(np.quantile(low, tail, method="lower"))
+    upper = float(np.quantile(high, 1 - tail, method="higher"))
     return TimeHorizon(
         np.asarray(_power(logs[0]) if sound else np.nan),
         np.asarray(_power(lower) if sound else 0.0),

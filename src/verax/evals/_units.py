@@ -52,7 +52,7 @@ def count_outcomes(table: OutcomeTable, outcome: Outcome | str, unclear: str, mi
         known, own = as_float(scored.sum(-1), xp), as_float(xp.where(scored, table.scores, 0).sum(-1), xp)
         kinds = [(missing, Outcome.MISSING)]
     else:
-        known, own = number(Outcome.GOOD) + number(Outcome.BAD), number(wanted)
+        known, own = number(Outcome.GOOD) + number(Outcome.BAD), number(Outcome(wanted))
         kinds = [(unclear, Outcome.UNCLEAR), (missing, Outcome.MISSING)]
     hits, verdicts = [], []
     for variant in _VARIANTS:

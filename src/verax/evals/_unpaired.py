@@ -139,7 +139,8 @@ def unpaired_difference(
         p, q = a.estimate[chosen[0]], b.estimate[chosen[1]]
         down = np.hypot(p - a.lower[chosen[0]], b.upper[chosen[1]] - q)
         up = np.hypot(a.upper[chosen[0]] - p, q - b.lower[chosen[1]])
-        return p - q, p - q - down, p - q + up, (a, b)
+        gap = np.asarray(p - q)
+        return gap, np.asarray(gap - down), np.asarray(gap + up), (a, b)
 
     difference, lower, upper, (a, b) = limits(level)
     p = _crossing(limits)

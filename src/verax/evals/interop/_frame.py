@@ -185,7 +185,8 @@ def _listed(values: Any, name: Any) -> list[Any]:
         values = np.asarray(values)
     sound = hasattr(values, "__len__") and hasattr(values, "__iter__") and not isinstance(values, str | bytes)
     check(sound, "frame", f"{type(values).__name__} for column {name!r}", "a sequence of values")
-    return list(values.tolist() if hasattr(values, "tolist") else values)
+    own: Any = values
+    return own.tolist() if hasattr(own, "tolist") else list(own)
 
 
 def _parquet_columns(path: pathlib.Path) -> dict[str, list[Any]]:

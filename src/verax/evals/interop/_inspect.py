@@ -133,7 +133,7 @@ def _warn_if_incomplete(log: InspectLog) -> None:
 
 def _score(scores: Mapping[str, Any], scorer: str | None, where: str) -> Any:
     names = sorted(scores)
-    name, key = scorer, None
+    name, key = scorer or "", None
     if scorer is None:
         check(len(scores) == 1, "scorer", f"None; {where} has scores by {names}", "one of their names")
         name = names[0]

@@ -38,7 +38,10 @@ def read_inspect_log(path: pathlib.Path, *, whole: bool, argument: str) -> Inspe
     run = head.get("eval") if isinstance(head, dict) else None
     if not isinstance(run, dict) or "model" not in run:
         fail(argument, f"{path}, which Inspect did not write (no eval.model)", "a log of Inspect")
-    dataset, config = (run.get(name) if isinstance(run.get(name), dict) else {} for name in ("dataset", "config"))
+    parts: list[dict[str, Any]] = [
+        run[name] if isinstance(run.get(name), dict) else {} for name in ("dataset", "config")
+    ]
+    dataset, config = parts
     status = str(head.get("status", "unknown"))
     check(len(samples) > 0, argument, f"{path}, a log with status {status!r} and no samples", "a log with samples")
     ids = dataset.get("sample_ids")
@@ -102,7 +105,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: pathlib.Path, argument: s
 def _decompress(entry: zipfile.ZipInfo, path: pathlib.Path, argument: str) -> bytes:
     """A member compressed by Zstandard, which the standard library reads from Python 3.14 on alone."""
     try:
-        import zstandard
+        import zstandard  # pyright: ignore[reportMissingImports] (an optional package)
     except ImportError as error:
         raise ImportError("reading Inspect's .eval files needs zstandard: pip install 'verax[inspect]'") from error
     with path.open("rb") as file:
