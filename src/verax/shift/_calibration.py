@@ -347,7 +347,7 @@ def bootstrap_scores(
     """
     check_concrete(val_logits=val_logits, val_labels=val_labels, target_logits=target_logits)
     check_integer("num_resamples", num_resamples, minimum=2)
-    check_key(key)
+    key = check_key(key)
     target_logits = np.asarray(check_logits("target_logits", target_logits))
     rows = np.asarray(jax.random.randint(key, (num_resamples, len(target_logits)), 0, len(target_logits)))
     return np.array([float(score_fn(val_logits, val_labels, target_logits[one])) for one in rows])

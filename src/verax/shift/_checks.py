@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verax._arrays import same_dtype, to_array, to_labels
+from verax._arrays import same_dtype, to_array, to_key, to_labels
 from verax._errors import check, fail, is_traced
 
 # Below the largest logit by this much a probability is exactly 0 in every precision, as that of -inf is.
@@ -74,7 +74,7 @@ def check_labels(argument: str, labels: Any, num: int, num_classes: int) -> jax.
         need = f"{num_classes}, one per column of the logits, or integers from 0 to {num_classes - 1}"
         check(len(classes) == num_classes, argument, f"{len(classes)} distinct names", need)
         return jnp.asarray(codes).astype(int)
-    whole = bool((classes == np.round(classes)).all())
+    whole = bool((np.isfinite(classes) & (classes == np.round(classes))).all())
     check(whole, argument, "real numbers", "classes: integers, strings or booleans")
     low, high = int(classes[0]), int(classes[-1])
     check(low >= 0 and high < num_classes, argument, f"labels {low} to {high}", f"labels 0 to {num_classes - 1}")
@@ -107,10 +107,11 @@ def check_concrete(**arguments: Any) -> None:
             fail(argument, "a traced array", "concrete values: this runs on the host, outside jit, vmap and grad")
 
 
-def check_key(key: Any) -> None:
-    """Raise unless ``key`` is one jax.random.key."""
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0):
-        fail("key", type(key).__name__, "a jax.random.key")
+def check_key(key: Any) -> jax.Array:
+    """Return one typed random key."""
+    key = to_key("key", key)
+    check(key.ndim == 0, "key", f"keys of shape {key.shape}", "one key: jax.random.key(seed)")
+    return key
 
 
 def check_level(level: Any) -> None:

@@ -149,7 +149,7 @@ def estimate_confusion(
     check_option("method", method, _METHODS)
     num_resamples = to_integer("num_resamples", num_resamples, minimum=2)
     check_level(level)
-    check_key(key)
+    key = check_key(key)
     val, labels, target = (np.asarray(part) for part in check_inputs(val_logits, val_labels, target_logits))
     num_classes = target.shape[1]
     if method != "calibrated":

@@ -1,7 +1,10 @@
 """Scores of the whole set of predictions: nuclear norm, MaNo, MDE, dispersion, Frechet distance."""
 
+from typing import NoReturn
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float, Int
 
 from verax._arrays import same_dtype
@@ -187,8 +190,8 @@ def dispersion(
     Raises
     ------
     ValueError
-        As :func:`average_confidence`; for features of another length, and where only one class is predicted (then there
-        is no dispersion; under ``jit`` the result is infinite).
+        As :func:`average_confidence`; for features of another length or whose squares overflow, and where only one
+        class is predicted (then there is no dispersion; under ``jit`` the result is infinite).
 
     Notes
     -----
@@ -211,6 +214,8 @@ def dispersion(
     value, predicted = _dispersion(*same_dtype(target, features))
     if not is_traced(predicted) and int(predicted) < 2:
         fail("target_logits", "one predicted class", "at least two: one class has no dispersion")
+    if not is_traced(value) and not value > -np.inf:
+        _refuse_large(target_features=features)
     return value
 
 
@@ -252,7 +257,8 @@ def frechet(
     Raises
     ------
     ValueError
-        As :func:`average_confidence`; for features of other shapes, and fewer than two examples.
+        As :func:`average_confidence`; for features of other shapes, fewer than two examples, and features whose
+        squares overflow.
 
     Notes
     -----
@@ -278,7 +284,18 @@ def frechet(
     first, second = same_dtype(first, second)
     for argument, features in (("val_features", first), ("target_features", second)):
         check(features.shape[0] >= 2, argument, "one example", "at least two")
-    return _frechet(first, second)
+    value = _frechet(first, second)
+    if not is_traced(value) and not np.isfinite(value):
+        _refuse_large(val_features=first, target_features=second)
+    return value
+
+
+def _refuse_large(**features: jax.Array) -> NoReturn:
+    """Raise for the features with the largest entry, whose squares overflow."""
+    sizes = {argument: float(jnp.abs(array).max()) for argument, array in features.items()}
+    argument = max(sizes, key=lambda name: sizes[name])
+    need = f"entries whose squares do not overflow in {features[argument].dtype}"
+    fail(argument, f"entries up to {sizes[argument]:.3g}", need)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from verax._arrays import same_dtype, to_array
 from verax._errors import check, check_integer, check_option, fail
 from verax._types import AnyArray
 
-from ._checks import check_features, check_key, check_logits
+from ._checks import check_concrete, check_features, check_key, check_logits
 from ._dispersity import centred
 from ._scores import Scores, assemble, draw_rows, input_status, remaining_rows
 
@@ -111,6 +111,15 @@ def kernel_projection_norm(
     Y. Yu et al., "Predicting out-of-distribution error with the Projection Norm", ICML 2022: the score. The closed form
     and its normalisation are derived here; see the documentation of the paper.
     """
+    check_concrete(
+        reference_features=reference_features,
+        reference_logits=reference_logits,
+        target_features=target_features,
+        target_logits=target_logits,
+        holdout_features=holdout_features,
+        null_features=null_features,
+        null_logits=null_logits,
+    )
     pool, pool_logits, target, logits = _check_sets(
         reference_features, reference_logits, target_features, target_logits
     )
@@ -122,7 +131,7 @@ def kernel_projection_norm(
     budgets, scalar = check_budget(budget)
     check_integer("num_references", num_references, minimum=1)
     check_integer("num_nulls", num_nulls, minimum=0)
-    check_key(key)
+    key = check_key(key)
     holdout = None
     if norm != "parameter":
         if holdout_features is None:

@@ -128,7 +128,7 @@ class ShiftMonitor:
         if chunk_size is not None:
             check_integer("chunk_size", chunk_size, minimum=2)
         check_integer("num_resamples", num_resamples, minimum=2)
-        check_key(key)
+        key = check_key(key)
         check(callable(score_fn), "score_fn", type(score_fn).__name__, "a score of this package")
         kind = calibration is None or isinstance(calibration, ErrorCalibration)
         check(kind, "calibration", type(calibration).__name__, "an ErrorCalibration")

@@ -11,6 +11,7 @@ import optax
 from jax import lax
 from scipy import special
 
+from verax._arrays import same_dtype, to_examples
 from verax._errors import check, check_integer, check_option, fail
 from verax._programs import maps_badly
 from verax._progress import progress_bar
@@ -117,7 +118,7 @@ def projection_norm(
     Raises
     ------
     ValueError
-        For sets smaller than the batch, pools smaller than a set, inputs of different dtypes (uint8 against float) or
+        For sets smaller than the batch, pools smaller than a set, inputs of different kinds (uint8 against float) or
         shapes, unknown norms, a missing holdout.
 
     Notes
@@ -159,12 +160,18 @@ def projection_norm(
     check_integer("num_nulls", num_nulls, minimum=0)
     if set_chunk is not None:
         check_integer("set_chunk", set_chunk, minimum=1)
-    check_key(key)
-    num_sets, size = _check_inputs(reference_x, target_x, holdout_x, null_x)
+    key = check_key(key)
+    reference_x, num_reference = to_examples("reference_x", reference_x, finite=False)
+    target_x, num_sets = to_examples("target_x", target_x, finite=False)
+    holdout_x, null_x = (
+        None if x is None else to_examples(argument, x, finite=False)[0]
+        for argument, x in (("holdout_x", holdout_x), ("null_x", null_x))
+    )
+    reference_x, target_x, holdout_x, null_x = _in_one_width(reference_x, target_x, holdout_x, null_x)
+    size = _check_inputs(reference_x, target_x, holdout_x, null_x)
     check(size >= batch_size, "target_x", f"sets of {size} examples", f"at least batch_size = {batch_size}")
     if holdout_x is None and set(norms) != {"parameter"}:
         fail("holdout_x", "None", f"in-distribution inputs for norm={norm!r}")
-    num_reference = leading_size(reference_x, "reference_x")
     own_null = null_x is not None
     null_x = null_x if own_null else reference_x
     num_null_rows = leading_size(null_x, "null_x")
@@ -207,19 +214,33 @@ def projection_norm(
     return assemble(values, nulls, status)
 
 
-def _check_inputs(reference_x: PyTree, target_x: PyTree, holdout_x: PyTree | None, null_x: PyTree | None):
-    num_sets = leading_size(target_x, "target_x")
+def _in_one_width(*inputs: PyTree | None) -> list[PyTree | None]:
+    """Floats in the widest of their dtypes, leaf by leaf; other inputs as they are."""
+    given = [x for x in inputs if x is not None]
+    if len({jax.tree.structure(x) for x in given}) > 1:
+        return list(inputs)
+
+    def widen(*leaves: jax.Array) -> tuple[jax.Array, ...]:
+        floats = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
+        return same_dtype(*leaves) if floats else leaves
+
+    columns = [widen(*leaves) for leaves in zip(*map(jax.tree.leaves, given), strict=True)]
+    wide = (jax.tree.unflatten(jax.tree.structure(given[0]), leaves) for leaves in zip(*columns, strict=True))
+    return [None if x is None else next(wide) for x in inputs]
+
+
+def _check_inputs(reference_x: PyTree, target_x: PyTree, holdout_x: PyTree | None, null_x: PyTree | None) -> int:
+    """Number of examples in each target set, after a check that all inputs are alike."""
     shapes = jax.tree.map(lambda leaf: (leaf.shape[1:], str(leaf.dtype)), reference_x)
     sizes = {leaf.shape[1] if leaf.ndim >= 2 else -1 for leaf in jax.tree.leaves(target_x)}
-    check(num_sets >= 1 and len(sizes) == 1 and min(sizes) > 0, "target_x", "no sets of examples", "[S, m, ...]")
+    check(len(sizes) == 1 and min(sizes) > 0, "target_x", "no sets of examples", "[S, m, ...]")
     described = jax.tree.map(lambda leaf: (leaf.shape[2:], str(leaf.dtype)), target_x)
     check(described == shapes, "target_x", f"examples of {described}", f"{shapes}, as reference_x (shape and dtype)")
     for argument, x in (("holdout_x", holdout_x), ("null_x", null_x)):
         if x is not None:
-            leading_size(x, argument)
             described = jax.tree.map(lambda leaf: (leaf.shape[1:], str(leaf.dtype)), x)
             check(described == shapes, argument, f"examples of {described}", f"{shapes}, as reference_x")
-    return num_sets, sizes.pop()
+    return sizes.pop()
 
 
 def _default_optimizer(steps: int) -> optax.GradientTransformation:

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
+from verax._arrays import to_host
 from verax._errors import check, check_option, fail
 from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
-from verax.shift._checks import check_concrete, check_key
+from verax.shift._checks import check_key
 
 from . import _blur, _digital, _noise, _weather
 
@@ -49,7 +50,8 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     Parameters
     ----------
     images : uint8 [n, h, w, c]
-        Square or not, at least 8 pixels a side, of 1 or 3 channels, 0 to 255.
+        Square or not, at least 8 pixels per side, of 1 or 3 channels, 0 to 255. Wider integers are accepted in that
+        range; floats are refused, since their scale is unknown.
     name
         One of :data:`NAMES`.
     severity
@@ -65,8 +67,8 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     Raises
     ------
     ValueError
-        For images of another dtype or shape, an unknown name, a severity that is not 1 to 5, no key, and for
-        ``"saturate"`` of grey images.
+        For images that are not integers from 0 to 255 or of another shape, an unknown name, a severity that is not 1
+        to 5, no key, and for ``"saturate"`` of grey images.
 
     Notes
     -----
@@ -91,19 +93,18 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     D. Hendrycks and T. Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
     ICLR 2019; parameters from their code for both benchmarks (Apache-2.0).
     """
-    check_concrete(images=images)
     check_option("name", name, NAMES)
     whole = isinstance(severity, int | np.integer) and not isinstance(severity, bool)
     check(whole and 1 <= severity <= 5, "severity", repr(severity), "an integer from 1 to 5")
-    check_key(key)
-    check(hasattr(images, "dtype") and hasattr(images, "shape"), "images", type(images).__name__, "an array")
-    check(images.dtype == np.uint8, "images", f"dtype {images.dtype}", "uint8 pixels, 0 to 255")
-    fits = images.ndim == 4 and images.shape[3] in (1, 3) and min(images.shape[1:3]) >= 8
-    check(fits, "images", f"shape {images.shape}", "[n, h, w, c] with h, w >= 8 and c 1 or 3")
-    if name == "saturate" and images.shape[3] == 1:
+    key = check_key(key)
+    values = to_host("images", images, dtype="any", within="[0, 255]", empty=True)
+    check(values.dtype.kind in "iu", "images", f"dtype {values.dtype}", "integers from 0 to 255, best uint8")
+    fits = values.ndim == 4 and values.shape[3] in (1, 3) and min(values.shape[1:3]) >= 8
+    check(fits, "images", f"shape {values.shape}", "[n, h, w, c] with h, w >= 8 and c 1 or 3")
+    if name == "saturate" and values.shape[3] == 1:
         fail("images", "one channel", "three: grey images have no saturation")
     rng = numpy_generator(key, NAMES.index(name), int(severity))
-    pixels = np.asarray(images)
+    pixels = values.astype(np.uint8, copy=False)
     result = np.empty_like(pixels)
     each = int(np.prod(pixels.shape[1:]))
     size = _PART if each <= _SMALL_BYTES else max(1, _PART_BYTES // each)
