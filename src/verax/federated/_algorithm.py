@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from verax._errors import check, check_integer, fail, is_traced
+from verax._arrays import to_tree
+from verax._errors import check, check_finite, check_integer, fail, is_traced
 from verax._programs import has_convolution
-from verax._tree import leading_size, leaf_paths
+from verax._tree import leaf_paths
 from verax._types import PyTree
 
 from ._clients import check_backend
 from ._options import Aggregation, LocalOptions
-from ._partition import ClientData, check_clients_have_data
+from ._partition import ClientData, to_clients
 from ._round import round_body
 from ._state import FederatedState, Reply, RoundMetrics, Task, Variables, Work
 
@@ -175,7 +176,7 @@ class FederatedAlgorithm:
         ValueError
             For data that do not fit together, a client without data, or bad options.
         """
-        check_client_data(clients, self)
+        clients = check_client_data(clients, self)
         compiled = is_traced((state, clients, key))
         backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh, compiled=compiled,
                                   network=state.network)  # fmt: skip
@@ -246,34 +247,24 @@ def num_bytes(tree: Any) -> int:
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def check_client_data(clients: Any, algorithm: FederatedAlgorithm) -> None:
-    """Raise unless the data fit together and every client has some, as far as that can be seen."""
-    check(isinstance(clients, ClientData), "clients", type(clients).__name__, "ClientData, from gather_clients")
+def checked_params(params: Any) -> PyTree:
+    """Return initial parameters as arrays, which must be concrete and finite."""
+    check(not is_traced(params), "params", "traced arrays", "concrete ones: this is a host entry point")
+    params = to_tree("params", params, finite=False)
+    check(bool(jax.tree.leaves(params)), "params", "no arrays", "the parameters of a network")
+    check_finite("params", params)
+    return params
+
+
+def check_client_data(clients: Any, algorithm: FederatedAlgorithm, argument: str = "clients") -> ClientData:
+    """Return the data as arrays if they fit together and every client has some, as far as that can be seen."""
+    clients = to_clients(argument, clients)
     mask = clients.mask
-    shape: tuple[int, ...] = np.shape(mask)
-    check(len(shape) == 2 and mask.dtype == bool, "clients", f"a mask of shape {shape}", "a boolean mask [K, n]")
-    for name in ("x", "y"):
-        check(
-            leading_size(getattr(clients, name), name) == shape[0],
-            "clients",
-            f"another number of clients in {name}",
-            f"{shape[0]}, as the mask has",
-        )
-        for leaf in jax.tree.leaves(getattr(clients, name)):
-            check(
-                leaf.shape[1:2] == shape[1:],
-                "clients",
-                f"{name} of shape {leaf.shape}",
-                f"[{shape[0]}, {shape[1]}, ...], as the mask has",
-            )
-    most, per_round, steps = shape[0], algorithm.aggregation.clients_per_round, algorithm.options.local_steps
+    most, per_round, steps = clients.num_clients, algorithm.aggregation.clients_per_round, algorithm.options.local_steps
     check(per_round is None or per_round <= most, "clients_per_round", per_round, f"at most {most} clients")
     fits = not isinstance(steps, tuple) or len(steps) == most
     check(fits, "local_steps", f"{len(steps) if isinstance(steps, tuple) else 1} numbers", f"{most}, one per client")
-    if is_traced(mask):
-        return
-    check_clients_have_data(mask, "clients")
-    if algorithm.needs_equal_steps and not algorithm.options.has_equal_steps:
+    if not is_traced(mask) and algorithm.needs_equal_steps and not algorithm.options.has_equal_steps:
         if isinstance(steps, tuple):
             counts = np.asarray(steps)
         else:
@@ -284,3 +275,4 @@ def check_client_data(clients: Any, algorithm: FederatedAlgorithm) -> None:
             f"{counts.min()} to {counts.max()} steps per round and epoch",
             "one local_steps for all, or form='textbook': this form needs equal numbers of steps",
         )
+    return clients

@@ -14,7 +14,7 @@ from verax._types import AnyArray
 
 from ._linear_scaffold import LinearFit, in_double, stacked
 from ._options import check_number
-from ._standardize import check_features
+from ._standardize import check_features, check_targets
 
 
 def conjugate_gradient_linear(
@@ -79,7 +79,8 @@ def conjugate_gradient_linear(
     ----------
     Hestenes and Stiefel, 1952.
     """
-    phi, keep = check_features(features, mask, targets)
+    phi, keep = check_features(features, mask)
+    targets = check_targets(targets, keep)
     check_integer("rounds", rounds, minimum=1)
     check_number("ridge", ridge, minimum=0.0)
     check_option("weights", weights, ("num_examples", "uniform"))

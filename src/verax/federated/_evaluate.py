@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verax._errors import check, check_integer, fail
+from verax._arrays import to_examples, to_tree
+from verax._errors import check, check_integer, fail, is_traced
 from verax._tree import leading_size, leaf_paths
 from verax._types import ApplyFn, PyTree
 
 from ._labels import encode_labels
-from ._partition import ClientData
+from ._partition import ClientData, to_clients
 
 
 def evaluator(
@@ -52,8 +53,8 @@ def evaluator(
     Raises
     ------
     ValueError
-        For labels that are not such classes, or another number of them than examples; from ``evaluate``, for labels
-        beyond the outputs of ``apply_fn``.
+        For labels that are not such classes, another number of them than examples, or non-finite examples; from
+        ``evaluate``, for labels beyond the outputs of ``apply_fn``.
 
     Examples
     --------
@@ -65,7 +66,9 @@ def evaluator(
     (0.667, [1.0, 1.0, 0.0])
     """
     y = _positions("labels", labels, classes)
-    check(leading_size(x, "x") == len(y), "labels", f"{len(y)} of them", f"{leading_size(x, 'x')}, as x has")
+    x, num_examples = to_examples("x", x)
+    check(num_examples == len(y), "labels", f"{len(y)} of them", f"{num_examples}, as x has")
+    clients = None if clients is None else to_clients("clients", clients)
     check_integer("batch_size", batch_size, minimum=1)
     predict = _predictor(apply_fn)
 
@@ -105,7 +108,8 @@ def _positions(argument: str, labels: Any, classes: Any) -> np.ndarray:
     need = (
         "integers from 0 to C - 1, the positions of the outputs; name the label of each output by classes= for others"
     )
-    check(values.dtype.kind in "iub" and int(values[0]) >= 0, argument, f"{values[:5].tolist()}, ...", need)
+    good = values.dtype.kind in "iub" and int(values[0]) >= 0 and int(values[-1]) < 2**31
+    check(good, argument, f"{values[:5].tolist()}, ...", need)
     return values.astype(np.int64)[codes]
 
 
@@ -144,7 +148,8 @@ def mean_over_clients(evaluate: Callable[[PyTree], dict[str, Any]]) -> Callable[
     """
 
     def evaluate_all(stacked: PyTree) -> dict[str, Any]:
-        num = leading_size(stacked, "params")
+        check(not is_traced(stacked), "params", "traced arrays", "concrete models: results are averaged on the host")
+        stacked, num = to_examples("params", stacked, finite=False)
         results = [evaluate(jax.tree.map(lambda leaf, i=i: leaf[i], stacked)) for i in range(num)]
         means = {name: np.mean([np.asarray(result[name]) for result in results], axis=0) for name in results[0]}
         return {name: float(mean) if np.ndim(mean) == 0 else mean for name, mean in means.items()}
@@ -185,6 +190,7 @@ def split_parameters(
     >>> merge([leaf + 1 for leaf in trainable])["head"].tolist()
     [2.0, 2.0, 2.0]
     """
+    params = to_tree("params", params)
     leaves, structure = jax.tree.flatten(params)
     chosen = [bool(param_filter(path, leaf)) for path, leaf in zip(leaf_paths(params), leaves, strict=True)]
     if not any(chosen):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from verax._arrays import to_array, to_host
 from verax._errors import check, check_integer, check_option, fail, is_traced
 from verax._results import result
 from verax._stats import clopper_pearson
@@ -240,8 +241,8 @@ def fit_head(
     check(not keep_statistics or one_shot, "keep_statistics", "True", "stage2='one_shot'")
     check(isinstance(clients, ClientData), "clients", type(clients).__name__, "ClientData, from gather_clients")
     check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
-    phi, keep = check_features(clients.x, clients.mask)
-    labels, num_classes = client_labels(clients, num_classes)
+    phi, keep = check_features(clients.x, clients.mask, ("clients.x", "clients.mask"))
+    labels, num_classes = client_labels(clients._replace(mask=keep), num_classes)
     num_clients, num_features = len(keep), phi.shape[2]
     standardizer, ledger = Standardizer(np.zeros(num_features), np.ones(num_features)), []
     if standardize:
@@ -309,9 +310,10 @@ def checked_ridge(ridge: Any, stage2: str) -> str | float:
 
 def client_labels(clients: ClientData, num_classes: int | None) -> tuple[np.ndarray, int]:
     """Labels ``[K, n]`` after checking them, and the number of classes."""
-    keep, y = np.asarray(clients.mask), np.asarray(clients.y)
+    keep, y = np.asarray(clients.mask), to_host("clients.y", clients.y, dtype="any")
     need = "integer labels [K, n]: encode_labels(...).codes for others"
-    check(y.ndim == 2 and y.dtype.kind in "iu", "clients", f"labels {y.dtype}{list(y.shape)}", need)
+    good = y.shape == keep.shape and y.dtype.kind in "iu"
+    check(good, "clients", f"labels {y.dtype}{list(y.shape)}", need)
     low, high = int(y[keep].min()), int(y[keep].max())
     most = num_classes
     if num_classes is None:
@@ -346,7 +348,7 @@ def _leave_one_out(
 
 
 def _judge(standardizer: Standardizer, test: tuple[Any, Any]) -> Callable[[Any], dict[str, Any]]:
-    phi = standardizer(jnp.asarray(test[0]))
+    phi = standardizer(to_array("test", test[0], shape=("n", len(standardizer.mean))))
     return evaluator(_scores, phi, test[1], batch_size=len(phi))
 
 

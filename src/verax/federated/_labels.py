@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from verax._array_likes import read_array
 from verax._arrays import to_labels
-from verax._errors import check
+from verax._errors import check, is_traced
 
 
 class EncodedLabels(NamedTuple):
@@ -54,8 +55,8 @@ def encode_labels(labels: Any, classes: Any = None) -> EncodedLabels:
     codes, found = _read("labels", labels)
     if classes is None:
         return EncodedLabels(codes, found)
-    every = np.asarray(classes)
     _, distinct = _read("classes", classes)
+    every = np.asarray(read_array("classes", classes, text=True)).reshape(-1)
     check(len(distinct) == len(every), "classes", "a class that is there twice", "distinct classes")
     position = {value: place for place, value in enumerate(every.tolist())}
     strange = [value for value in found.tolist() if value not in position]
@@ -65,15 +66,15 @@ def encode_labels(labels: Any, classes: Any = None) -> EncodedLabels:
 
 def _read(argument: str, labels: Any) -> EncodedLabels:
     """Codes and classes; whole real numbers count as integers, other real numbers are no classes."""
-    shape = np.shape(labels)
-    if len(shape) == 2 and shape[1] == 1:
-        labels = np.asarray(labels)[:, 0]
+    if not is_traced(labels):
+        labels = read_array(argument, labels, text=True)
+        labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     codes, classes = to_labels(argument, labels)
     check(len(codes) > 0, argument, "none", "at least one")
     missing = int((codes < 0).sum())
     check(missing == 0, argument, f"{missing} missing entries", "a label for each example")
     if classes.dtype.kind == "f":
-        whole = bool(np.isfinite(classes).all() and (classes == np.round(classes)).all())
+        whole = bool((np.abs(classes) < 2**63).all() and (classes == np.round(classes)).all())
         check(whole, argument, "real numbers", "classes; for regression cut the targets into ranges first, such as "
               "np.digitize(y, np.quantile(y, [0.25, 0.5, 0.75]))")  # fmt: skip
         classes = classes.astype(np.int64)

@@ -15,7 +15,7 @@ from verax._progress import progress_bar
 from verax._types import AnyArray
 
 from ._options import check_number
-from ._standardize import check_features
+from ._standardize import check_features, check_targets
 
 _POWER = 32
 """Exponent of the power mean that stands in for the maximum over clients: at most ``K^(1/32)`` above it."""
@@ -149,7 +149,8 @@ def scaffold_linear(
     ----------
     Yu, Wei, Karimireddy, Ma, Jordan, "TCT", NeurIPS 2022 (stage 2); Karimireddy et al., "SCAFFOLD", ICML 2020.
     """
-    phi, keep = check_features(features, mask, targets)
+    phi, keep = check_features(features, mask)
+    targets = check_targets(targets, keep)
     check_integer("rounds", rounds, minimum=1)
     check_integer("local_steps", local_steps, minimum=1)
     check_number("ridge", ridge, minimum=0.0)

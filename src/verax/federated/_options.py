@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import optax
 
+from verax._arrays import to_host
 from verax._errors import check, check_integer, check_option, fail
 
 LossFn = Callable[..., Any]
@@ -170,14 +171,12 @@ def _amount(batch_size: Any, local_epochs: Any, local_steps: Any) -> dict[str, A
         local_epochs = 1 if local_epochs is None else local_epochs
         check_integer("local_epochs", local_epochs, minimum=1)
         local_epochs = int(local_epochs)
-    elif np.ndim(local_steps) == 0:
+    elif isinstance(local_steps, int | float | str | np.generic):
         check_integer("local_steps", local_steps, minimum=1)
         local_steps = int(local_steps)
     else:
-        numbers = np.asarray(local_steps)
-        good = numbers.ndim == 1 and numbers.size > 0 and numbers.dtype.kind in "iu" and int(numbers.min()) >= 1
-        check(good, "local_steps", repr(local_steps), "an integer >= 1, or one for each client")
-        local_steps = tuple(int(number) for number in numbers)
+        numbers = to_host("local_steps", local_steps, shape=("K",), dtype="integer", within=f"[1, {2**31 - 1}]")
+        local_steps = tuple(numbers.tolist())
     return {"batch_size": batch_size, "local_epochs": local_epochs, "local_steps": local_steps}
 
 

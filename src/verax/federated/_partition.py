@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from verax._array_likes import read_array
+from verax._arrays import to_array, to_examples, to_host
 from verax._errors import check, check_integer, fail, is_traced
 from verax._numpy_random import numpy_generator
-from verax._tree import leading_size
 from verax._types import AnyArray, PyTree
 
 from ._labels import encode_labels
@@ -149,7 +150,8 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     ([[1.0, 3.0], [2.0, 2.0]], [[True, True], [True, False]])
     """
     check(isinstance(partition, Partition), "partition", type(partition).__name__, "a Partition")
-    indices, mask = np.asarray(partition.indices), np.asarray(partition.mask)
+    indices = to_host("partition.indices", partition.indices, dtype="any")
+    mask = to_host("partition.mask", partition.mask, dtype="any")
     check(
         indices.ndim == 2 and indices.shape == mask.shape and mask.dtype == bool and indices.dtype.kind in "iu",
         "partition",
@@ -159,10 +161,11 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     check_clients_have_data(mask, "partition")
     for argument, value in (("x", x), ("y", y)):
         check(not is_traced(value), argument, "a traced array", "concrete values: examples are gathered on the host")
-    num = leading_size(x, "x")
-    y = np.asarray(y)
-    check(y.dtype.kind not in "OUS", "y", f"dtype {y.dtype}", "numbers; for other labels encode_labels(y).codes")
-    check(np.shape(y)[:1] == (num,), "y", f"shape {np.shape(y)}", f"{num} entries, as x has")
+    x, num = to_examples("x", x, finite=False)
+    labels = read_array("y", y, text=True)
+    check(labels.dtype.kind not in "OUS", "y", f"dtype {labels.dtype}", "numbers; for others encode_labels(y).codes")
+    y = to_array("y", labels, dtype="any", finite=False)
+    check(y.shape[:1] == (num,), "y", f"shape {y.shape}", f"{num} entries, as x has")
     inside = indices[mask]
     if inside.min() < 0 or inside.max() >= num:
         fail("partition", f"indices from {inside.min()} to {inside.max()}", f"0 to {num - 1}")
@@ -173,6 +176,26 @@ def gather_clients(x: PyTree, y: AnyArray, partition: Partition) -> ClientData:
     rows = np.where(mask, indices, filled)
     x, y = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows]), (x, y))
     return ClientData(x, y, jnp.asarray(mask))
+
+
+def to_clients(argument: str, clients: Any) -> ClientData:
+    """Return the clients with arrays from whatever holds their numbers, after a check of the leading axes."""
+    check(isinstance(clients, ClientData), argument, type(clients).__name__, "ClientData, from gather_clients")
+    mask = to_array(f"{argument}.mask", clients.mask, dtype="any")
+    shape: tuple[int, ...] = mask.shape
+    good = len(shape) == 2 and mask.dtype == bool
+    check(good, argument, f"a mask of shape {shape} and dtype {mask.dtype}", "a boolean mask [K, n]")
+    parts = []
+    for name in ("x", "y"):
+        part, num = to_examples(f"{argument}.{name}", getattr(clients, name), finite=False)
+        check(num == shape[0], argument, f"another number of clients in {name}", f"{shape[0]}, as the mask has")
+        for leaf in jax.tree.leaves(part):
+            need = f"[{shape[0]}, {shape[1]}, ...], as the mask has"
+            check(leaf.shape[1:2] == shape[1:], argument, f"{name} of shape {leaf.shape}", need)
+        parts.append(part)
+    if not is_traced(mask):
+        check_clients_have_data(mask, argument)
+    return ClientData(parts[0], parts[1], mask)
 
 
 def check_clients_have_data(mask: Bool[AnyArray, "K n"], argument: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from verax._errors import check, check_integer, check_option, fail
+from verax._array_likes import read_array
+from verax._errors import check, check_integer, check_option, fail, is_traced
 
 from ._labels import encode_labels
 from ._partition import Partition, check_num_clients, from_owners, generator
@@ -39,8 +40,10 @@ def partition_iid(labels: Any, num_clients: int, *, key: jax.Array) -> Partition
     >>> partition_iid(np.arange(10) % 2, 3, key=jax.random.key(0)).report(np.arange(10) % 2).sizes.tolist()
     [4, 3, 3]
     """
-    num = int(np.shape(labels)[0]) if np.ndim(labels) else 0
-    check(num > 0, "labels", f"shape {np.shape(labels)}", "one label or target per example")
+    check(not is_traced(labels), "labels", "a traced array", "concrete labels: examples are dealt out on the host")
+    shape: tuple[int, ...] = read_array("labels", labels, text=True).shape
+    num = shape[0] if shape else 0
+    check(num > 0, "labels", f"shape {shape}", "one label or target per example")
     check_num_clients(num_clients, num)
     owners = np.empty(num, np.int64)
     owners[generator(key).permutation(num)] = np.arange(num) % num_clients

@@ -15,12 +15,12 @@ from jax import lax
 from jax.sharding import Mesh
 
 from verax._digest import check_identity, identity
-from verax._errors import check, check_finite, check_integer, fail
+from verax._errors import check, check_integer, fail, is_traced
 from verax._progress import progress_bar
 from verax._save import load, register, save
 from verax._types import PyTree
 
-from ._algorithm import FederatedAlgorithm, check_client_data, resolve_backend
+from ._algorithm import FederatedAlgorithm, check_client_data, checked_params, resolve_backend
 from ._history import History, empty_history, extended, rows_of
 from ._partition import ClientData, generator
 from ._round import round_body
@@ -117,16 +117,16 @@ def run(
     check_integer("rounds", rounds, minimum=1)
     check_integer("evaluate_every", evaluate_every, minimum=1)
     check_integer("checkpoint_every", checkpoint_every, minimum=1)
+    params = checked_params(params)
+    check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
     generator(key)
-    check_finite("params", params)
-    check_client_data(clients, algorithm)
+    clients = check_client_data(clients, algorithm)
     scan = jax.default_backend() != "cpu" if scan_rounds is None else bool(scan_rounds)
     first = algorithm.init(params, np.shape(clients.mask)[0])
     backend = resolve_backend(
         algorithm, first.params, clients, backend, chunk_size, mesh, compiled=scan, network=first.network
     )
     check(not (scan and backend == "loop"), "scan_rounds", scan_rounds, "False for backend='loop'")
-    clients = jax.tree.map(jnp.asarray, clients)
     # The state is donated from round to round, and these buffers are the caller's.
     state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), first)
     num_tracked = 1 if algorithm.kind == "pooled" else clients.num_clients

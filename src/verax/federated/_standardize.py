@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from verax._arrays import to_array, to_host
+from verax._arrays import to_array, to_host, to_integer
 from verax._errors import check, fail, is_traced
 from verax._types import AnyArray
 
 from ._partition import check_clients_have_data
+
+_LARGEST = 1e70
+"""Entries whose fourth powers, squares of sums of products, stay far from the overflow of double precision."""
 
 
 class Standardizer(NamedTuple):
@@ -83,20 +86,24 @@ def fit_standardizer(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K
         return Standardizer(mean, np.where(variance > floor, 1 / np.sqrt(variance), 0.0))
 
 
-def check_features(features: Any, mask: Any, targets: Any = None) -> tuple[Any, np.ndarray]:
-    """Check features, mask and targets of all clients; return the features as an array and the mask in NumPy."""
-    phi = _read("features", features, "[K, n, m]")
-    keep = np.asarray(mask)
-    shape = phi.shape
-    need = f"booleans {list(shape[:2])}"
-    check(keep.shape == shape[:2] and keep.dtype == bool, "mask", f"{keep.dtype}{list(keep.shape)}", need)
-    check_clients_have_data(keep, "mask")
-    _check_rows("features", phi, keep)
-    if targets is not None:
-        y = _read("targets", targets, f"[{shape[0]}, {shape[1]}, C]")
-        check(y.shape[:2] == shape[:2], "targets", f"shape {y.shape}", f"[{shape[0]}, {shape[1]}, C]")
-        _check_rows("targets", y, keep)
+def check_features(features: Any, mask: Any, names: tuple[str, str] = ("features", "mask")) -> tuple[Any, np.ndarray]:
+    """Return the features of all clients as an array and the mask in NumPy, after checks."""
+    phi = _read(names[0], features, "[K, n, m]")
+    keep = to_host(names[1], mask, dtype="any")
+    need = f"booleans {list(phi.shape[:2])}"
+    check(keep.shape == phi.shape[:2] and keep.dtype == bool, names[1], f"{keep.dtype}{list(keep.shape)}", need)
+    check_clients_have_data(keep, names[1])
+    _check_rows(names[0], phi, keep)
     return phi, keep
+
+
+def check_targets(targets: Any, keep: np.ndarray) -> Any:
+    """Return the targets of all clients as an array, after checks."""
+    need = f"[{keep.shape[0]}, {keep.shape[1]}, C]"
+    y = _read("targets", targets, need)
+    check(y.shape[:2] == keep.shape, "targets", f"shape {y.shape}", need)
+    _check_rows("targets", y, keep)
+    return y
 
 
 def _read(argument: str, value: Any, need: str) -> Any:
@@ -117,10 +124,31 @@ def _check_rows(argument: str, array: Any, keep: np.ndarray) -> None:
     if bad.any():
         place = np.argwhere(bad)[0].tolist()
         fail(argument, f"{int(bad.sum())} non-finite entries (the first at {place})", "finite values")
+    largest = float(np.abs(np.asarray(array)[keep]).max(initial=0))
+    check(
+        largest < _LARGEST,
+        argument,
+        f"an entry of size {largest:.3g}",
+        f"entries below {_LARGEST:g}, whose sums of products do not overflow",
+    )
 
 
 def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
     """``onehot(labels) - 1 / C``, ``[..., C]``: rows sum to zero.
+
+    Parameters
+    ----------
+    labels : [...]
+        Integers from 0 to C - 1.
+    num_classes
+        C.
+    dtype
+        Of the result.
+
+    Raises
+    ------
+    ValueError
+        For labels that are not such integers.
 
     Examples
     --------
@@ -128,4 +156,6 @@ def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -
     >>> class_targets([0, 1], 2).tolist()
     [[0.5, -0.5], [-0.5, 0.5]]
     """
-    return (np.eye(num_classes) - 1 / num_classes)[np.asarray(labels)].astype(dtype)
+    num_classes = to_integer("num_classes", num_classes, minimum=1)
+    codes = to_host("labels", labels, dtype="integer", within=f"[0, {num_classes - 1}]", empty=True)
+    return (np.eye(num_classes) - 1 / num_classes)[codes].astype(dtype)

@@ -1,6 +1,6 @@
 """One message a client: sums that determine the pooled ridge regression, and its risk, exactly."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,13 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float
 
+from verax._arrays import to_host, to_integer, to_number
 from verax._errors import check, fail
 from verax._types import AnyArray
 from verax.spectral import RiskPath, Spectrum, risk_path
 
 from ._options import check_number
-from ._standardize import check_features
+from ._standardize import check_features, check_targets
 
 
 class Statistics(NamedTuple):
@@ -99,7 +100,8 @@ def client_statistics(
     >>> fit_ridge(total, 0.0).coefficients.round(6).tolist(), total.num_examples
     ([[1.0], [0.0]], 6)
     """
-    phi, keep = check_features(features, mask, targets)
+    phi, keep = check_features(features, mask)
+    targets = check_targets(targets, keep)
     on_device = isinstance(phi, jax.Array) and all(device.platform != "cpu" for device in phi.devices())
     result = []
     for client in range(len(keep)):
@@ -136,7 +138,8 @@ def total_statistics(parts: list[Statistics], *, without: list[Statistics] | tup
     Raises
     ------
     ValueError
-        If there is none to add, or fewer examples than are taken away.
+        If there is none to add, or fewer examples than are taken away; for sums that are not finite or of different
+        shapes.
 
     Examples
     --------
@@ -147,7 +150,9 @@ def total_statistics(parts: list[Statistics], *, without: list[Statistics] | tup
     3
     """
     check(len(parts) > 0, "parts", "none", "the statistics of at least one client")
-    signed = [(1, part) for part in parts] + [(-1, part) for part in without]
+    signed = [(1, _read("parts", part)) for part in parts] + [(-1, _read("without", part)) for part in without]
+    shapes = {(part.gram.shape, part.cross.shape) for _, part in signed}
+    check(len(shapes) == 1, "parts", f"sums of shapes {sorted(shapes)}", "statistics of the same features and targets")
     count = sum(sign * part.num_examples for sign, part in signed)
     check(count > 0, "without", f"{count} examples left", "at least one")
     return Statistics(
@@ -191,7 +196,7 @@ def statistics_spectrum(statistics: Statistics) -> Spectrum:
     >>> bool(np.allclose(*both, rtol=1e-12))
     True
     """
-    return _decompose(statistics)[0]
+    return _decompose(_read("statistics", statistics))[0]
 
 
 def fit_ridge(
@@ -238,7 +243,7 @@ def fit_ridge(
     >>> 0.01 < fit.ridge < 10, fit.coefficients.shape
     (True, (20, 1))
     """
-    path = None
+    path, statistics = None, _read("statistics", statistics)
     if isinstance(ridge, str):
         check(ridge == "gcv", "ridge", repr(ridge), "'gcv' or a number >= 0")
     else:
@@ -267,16 +272,28 @@ def _by_cholesky(covariance: np.ndarray, cross: np.ndarray, ridge: float) -> np.
     return scipy.linalg.cho_solve(factor, cross, check_finite=False)
 
 
-def _moments(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """``G / N`` and ``b / N`` in double precision."""
-    check(
-        isinstance(statistics, Statistics), "statistics", type(statistics).__name__, "Statistics, from total_statistics"
-    )
-    gram, cross = np.asarray(statistics.gram, np.float64), np.asarray(statistics.cross, np.float64)
+def _read(argument: str, statistics: Any) -> Statistics:
+    """Statistics in double precision, after checks."""
+    kind = type(statistics).__name__
+    check(isinstance(statistics, Statistics), argument, kind, "Statistics, from client_statistics or total_statistics")
+    gram = to_host(f"{argument}.gram", statistics.gram, finite=False)
+    cross = to_host(f"{argument}.cross", statistics.cross, finite=False)
     square = gram.ndim == 2 and gram.shape[0] == gram.shape[1] and cross.ndim == 2 and len(cross) == len(gram)
-    check(square, "statistics", f"gram {gram.shape} and cross {cross.shape}", "[m, m] and [m, C]")
-    check(bool(np.isfinite(gram).all() and np.isfinite(cross).all()), "statistics", "non-finite sums", "finite ones")
-    return gram / statistics.num_examples, cross / statistics.num_examples
+    check(square, argument, f"gram {gram.shape} and cross {cross.shape}", "[m, m] and [m, C]")
+    check(bool(np.isfinite(gram).all() and np.isfinite(cross).all()), argument, "non-finite sums", "finite ones")
+    largest = max(float(np.abs(part).max(initial=0)) for part in (gram, cross))
+    check(largest < 1e150, argument, f"a sum of size {largest:.3g}", "sums below 1e150, whose squares do not overflow")
+    return Statistics(
+        gram,
+        cross,
+        to_number(f"{argument}.target_square", statistics.target_square),
+        to_integer(f"{argument}.num_examples", statistics.num_examples, minimum=1),
+    )
+
+
+def _moments(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """``G / N`` and ``b / N``."""
+    return statistics.gram / statistics.num_examples, statistics.cross / statistics.num_examples
 
 
 def _decompose(statistics: Statistics) -> tuple[Spectrum, np.ndarray, np.ndarray, np.ndarray]:

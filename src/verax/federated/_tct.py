@@ -17,7 +17,7 @@ from verax._types import AnyArray, ApplyFn, PyTree
 from verax.ntk import Coordinates, Kronecker, Rademacher, ntk_features
 from verax.spectral import RiskPath, risk_path
 
-from ._algorithm import FederatedAlgorithm, check_client_data
+from ._algorithm import FederatedAlgorithm, check_client_data, checked_params
 from ._evaluate import evaluator
 from ._head import STAGE2, LedgerEntry, checked_ridge, client_labels, fit_head
 from ._history import History, empty_history, extended
@@ -284,6 +284,8 @@ def tct(
         repr(sketch),
         "'auto', None or a sketch",
     )
+    params = checked_params(params)
+    check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
     generator(key)
     algorithm = stage1 if isinstance(stage1, FederatedAlgorithm) else stage1(loss_fn)
     check(
@@ -299,8 +301,7 @@ def tct(
         algorithm.name,
         "a network whose state is frozen; or train it with run, and give fit_head the features of the result",
     )
-    check_client_data(clients, algorithm)
-    check(not is_traced(clients), "clients", "traced arrays", "concrete ones: this is a host entry point")
+    clients = check_client_data(clients, algorithm)
     num_clients, keep = clients.num_clients, np.asarray(clients.mask)
     labels, num_classes = client_labels(clients, num_classes)
     key1, head_key, sketch_key = (jax.random.fold_in(key, number) for number in range(3))
@@ -312,7 +313,7 @@ def tct(
             mesh=mesh, backend=backend, checkpoint=checkpoint, progress=progress,
         )  # fmt: skip
     else:
-        params, history = jax.tree.map(jnp.asarray, params), empty_history(num_clients)
+        history = empty_history(num_clients)
     ledger = [LedgerEntry("stage 1", int(history.bytes_up.sum()), int(history.bytes_down.sum()))]
 
     network = network_of(apply_fn, features_fn)
@@ -335,7 +336,7 @@ def tct(
     model = dataclasses.replace(model, standardizer=fit.standardizer)
     risk = None
     if held_out is not None:
-        check_client_data(held_out, algorithm)
+        held_out = check_client_data(held_out, algorithm, "held_out")
         risk, sent = _held_out_risk(model, held_out, num_classes, batch_size)
         ledger.append(LedgerEntry("held-out statistics", sent, 0))
     return dataclasses.replace(
