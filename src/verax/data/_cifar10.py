@@ -35,9 +35,9 @@ def load_cifar10(folder: str | os.PathLike | None = None) -> Dataset:
     >>> from verax.data import load_cifar10
     >>> try:
     ...     load_cifar10("no-such-folder")
-    ... except FileNotFoundError as error:
-    ...     print(str(error).splitlines()[0])
-    data set 'cifar10' was not found; looked in
+    ... except ValueError as error:
+    ...     print(error)
+    folder: got no-such-folder; need an existing folder
     """
     try:
         return load("cifar10", folder)
