@@ -15,6 +15,7 @@ Small calls, of a few milliseconds; with values such as -1.5, 2, .25, which ever
 import contextlib
 import dataclasses
 import enum
+import importlib.util
 import inspect
 import re
 import signal
@@ -118,6 +119,8 @@ def _frame(x: np.ndarray) -> Any:
 
 def _tensor(dtype: str = "", grad: bool = False) -> Callable[[np.ndarray], Any]:
     def make(x: np.ndarray) -> Any:
+        if importlib.util.find_spec("torch") is None:  # PyTorch has a leg of its own
+            return None
         import torch
 
         if x.dtype.kind not in "fiub" or (grad and x.dtype.kind != "f"):
@@ -187,6 +190,8 @@ def _sparse(x: np.ndarray) -> Any:
 
 
 def _model(x: np.ndarray) -> Any:
+    if importlib.util.find_spec("torch") is None:  # PyTorch has a leg of its own
+        return None
     import torch
 
     return torch.nn.Linear(2, 2)
