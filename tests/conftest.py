@@ -47,14 +47,3 @@ def data_dir():
 def x64():
     """Whether this run is in double precision."""
     return jax.config.read("jax_enable_x64")
-
-
-# Tests that fail in one of the legs and wait for repair, one per line; each still runs and is reported as xfailed.
-KNOWN = set(pathlib.Path(__file__).with_name("known_failures.txt").read_text(encoding="utf-8").split())
-
-
-def pytest_collection_modifyitems(items):
-    """Expect the failures that are listed."""
-    for item in items:
-        if item.nodeid.partition("[")[0] in KNOWN:
-            item.add_marker(pytest.mark.xfail(reason="listed in known_failures.txt", strict=False))

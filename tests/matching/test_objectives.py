@@ -131,6 +131,7 @@ def test_no_digit_is_lost_to_the_number_of_pairs():
     assert solved.col_of_row.tolist() == [0, 1, -1]
 
 
+@pytest.mark.bad_input  # values that no annotation of arrays names: without the run-time type checker
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int32, np.int64, np.float16, ml_dtypes.bfloat16, np.float64])
 def test_number_types(rng, dtype, implementation):
     weights = rng.integers(0, 9, (6, 7)).astype(dtype)

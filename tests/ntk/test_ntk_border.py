@@ -90,7 +90,7 @@ def test_coupled_examples_are_refused_whatever_leaf_comes_first(num, repeated):
     with pytest.raises(
         ValueError, match=r"apply_fn: got an output that changes by .* when another example of x1 joins"
     ):
-        empirical_ntk(batch_norm, jnp.ones((8, 3)), x)
+        empirical_ntk(batch_norm, jnp.ones((8, 3), jnp.float32), x)
 
 
 def spoiled_by_company(params, x):
@@ -100,7 +100,7 @@ def spoiled_by_company(params, x):
 @pytest.mark.bad_input
 def test_nan_does_not_pass_for_independence():
     with pytest.raises(ValueError, match="apply_fn: got an output that changes by nan"):
-        empirical_ntk(spoiled_by_company, jnp.ones((8, 3)), X.astype(np.float32))
+        empirical_ntk(spoiled_by_company, jnp.ones((8, 3), jnp.float32), X.astype(np.float32))
 
 
 def normalised(params, x):
@@ -112,7 +112,7 @@ def normalised(params, x):
 def test_non_finite_derivatives_are_refused_with_the_example():
     x = X.astype(np.float32)
     x[3] = 0
-    params = {"w": jnp.eye(8)}
+    params = {"w": jnp.eye(8, dtype=jnp.float32)}
     with pytest.raises(ValueError, match="x1: got example 3, at which a derivative"):
         empirical_ntk(normalised, params, x)
     with pytest.raises(ValueError, match="x2: got example 3, at which a derivative"):
@@ -147,7 +147,10 @@ def test_filler_repeats_true_examples(block_size):
     [
         (({"w": 1.0}, lambda p, x: x, X), "apply_fn: got dict; need a function"),
         ((lambda p, x: x @ p["w"], X, {"w": np.ones((8, 2))}), "apply_fn: got .* in their order: apply_fn, params, x1"),
-        ((lambda p, x: jnp.zeros((x.shape[0], 0)) * p, np.float32(1), X), "apply_fn: got an output of shape .*, 0"),
+        (
+            (lambda p, x: jnp.zeros((x.shape[0], 0), p.dtype) * p, np.float32(1), X),
+            "apply_fn: got an output of shape .*, 0",
+        ),
     ],
 )
 def test_arguments_in_another_order(arguments, message):

@@ -11,6 +11,7 @@ from verax.online import scheduling, ski_rental
 pytestmark = pytest.mark.double
 
 
+@pytest.mark.bad_input  # values that no annotation of arrays names: without the run-time type checker
 @pytest.mark.parametrize("price", [10, 10.0, np.float64(10), np.int64(10), jnp.int32(10), jnp.float32(10)])
 def test_a_whole_price_in_any_type(price):
     assert int(ski_rental.buy_day(20, price, 0.5)) == 5
@@ -19,6 +20,7 @@ def test_a_whole_price_in_any_type(price):
     assert ski_rental.optimal_cost(np.array([3, 30]), price).dtype == jnp.result_type(int)
 
 
+@pytest.mark.bad_input  # values that no annotation of arrays names: without the run-time type checker
 @pytest.mark.parametrize(("prediction", "day"), [(20, 6), (10.5, 6), (10.4, 21), (0, 21), (-3.5, 21), (np.inf, 6)])
 def test_a_price_between_whole_days(prediction, day):
     assert int(ski_rental.buy_day(prediction, 10.5, 0.5)) == day

@@ -122,4 +122,5 @@ def dominates(first: Float[AnyArray, "... k"], second: Float[AnyArray, "... k"])
     check(
         a.shape[-1:] == b.shape[-1:] and a.ndim > 0, "second", f"shape {b.shape}", f"as many rates as first, {a.shape}"
     )
-    return (a >= b).all(-1) & (a > b).any(-1)
+    better = (a >= b).all(-1) & (a > b).any(-1)
+    return np.asarray(better) if isinstance(better, np.bool_) else better

@@ -1,5 +1,6 @@
 """Assignment to columns that take several rows each."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ class ManyToOne(NamedTuple):
 
 def solve_many_to_one(
     weights: Real[AnyArray, "*b n m"],
-    capacity: Int[AnyArray, " m"],
+    capacity: Int[AnyArray, " m"] | Sequence[int],
     *,
     maximize: bool = True,
     allow_unmatched: bool = True,

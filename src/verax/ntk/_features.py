@@ -160,7 +160,7 @@ def _batch_size(
     """Examples at once, in what the budget leaves beside the features."""
     gradient = chosen.num * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     width = gradient if sketch is None else sketch.num_features * network.output_dtype.itemsize
-    if num * width > budget:
+    if not num * width <= budget:
         need = f"at least {num * width:,} bytes for the features of {num} examples; a sketch makes them smaller"
         fail("memory_budget", f"{budget:,} bytes", need)
     needed = activation_bytes(network) * (1 + chosen.num)

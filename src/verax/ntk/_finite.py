@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.experimental import multihost_utils
 
 from verax._errors import fail, is_traced
 
@@ -40,13 +41,15 @@ def _finite(values: Array, keep: int) -> np.ndarray | None:
     """Which of the entries along the first axes are finite; None if all are, or if they cannot be read."""
     if is_traced(values):
         return None
-    if values.size <= _ON_HOST:
+    if values.size <= _ON_HOST and values.is_fully_addressable:
         numbers = np.asarray(values)
         found = np.isfinite(numbers if numbers.dtype.kind == "f" else numbers.astype(np.float32))
     else:
         found = jnp.isfinite(values)
         if bool(found.all()):
             return None
+        if not found.is_fully_addressable:  # rows on the devices of other processes
+            found = multihost_utils.process_allgather(found, tiled=True)
         found = np.asarray(found)
     if found.all():
         return None

@@ -47,7 +47,7 @@ class LinearHead:
         """``R [a, a]``, by a QR decomposition of ``W^T``."""
         values = dict(zip(uses.program.inputs, [*leaves, *frozen], strict=False))
         weight = self.contraction.weight(uses.program.evaluate(values, uses.parameter_steps)[self.weight])[0]
-        wide = weight.astype(jnp.promote_types(weight.dtype, jnp.float32))
+        wide = weight.astype(np.promote_types(weight.dtype, np.float32))
         return jnp.linalg.qr(wide.T, mode="r").astype(weight.dtype)
 
     def inputs(self, program: Program, leaves: list[Array], frozen: list[Array], example: PyTree) -> Array:

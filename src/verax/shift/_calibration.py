@@ -360,7 +360,7 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _conformal_serves(num_families: int, level: float) -> bool:
-    return num_families >= np.ceil(level / (1 - level) - 1e-9)
+    return bool(num_families >= np.ceil(level / (1 - level) - 1e-9))
 
 
 def _vector(argument: str, value: Any) -> np.ndarray:

@@ -205,5 +205,5 @@ def run_codes(argument: str, requests: Any, run: Run) -> Array:
 
 def updated(cached: Array, page: Array, evicted: Array) -> Array:
     """Contents after a request: without the evicted page (-1: all stay), with the requested one."""
-    cached = cached & (jnp.arange(cached.shape[0]) != evicted)
+    cached = cached & (jnp.arange(cached.shape[0], dtype=evicted.dtype) != evicted)
     return cached.at[page].set(True)

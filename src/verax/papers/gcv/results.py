@@ -159,7 +159,8 @@ def pooled_rank_correlations(results: Results) -> np.ndarray:
 def _spearman(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     ranks = [values.argsort(axis).argsort(axis).astype(float) for values in (a, b)]
     centred = [rank - rank.mean(axis, keepdims=True) for rank in ranks]
-    return np.sum(centred[0] * centred[1], axis) / np.sqrt(np.prod([np.sum(rank**2, axis) for rank in centred], axis=0))
+    norms = np.sqrt(np.prod([np.sum(rank**2, axis) for rank in centred], axis=0))
+    return np.asarray(np.sum(centred[0] * centred[1], axis) / norms)
 
 
 def ordering(results: Results) -> np.ndarray:
