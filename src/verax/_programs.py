@@ -1,4 +1,4 @@
-"""What a traced program contains."""
+"""Operations that a traced program contains."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What all results share: a text that people can read, and an exception for those that want one.
+"""Mechanisms of all results: a readable text, and an exception for callers who ask for one.
 
 A package keeps one sentence per failed status beside its ``Status``; its results name the table and the method::
 

@@ -1,4 +1,4 @@
-"""What the commands share: folders checked before the work, files before the screen, and text that is only text."""
+"""Output of the commands: folders checked before the work, files before the screen, and text that is only text."""
 
 import contextlib
 import io

@@ -70,11 +70,11 @@ class LinearHead:
     Attributes
     ----------
     coefficients : [m, C]
-        Of the standardised features, float64.
+        Coefficients of the standardised features, float64.
     ridge : float
         1/n-normalised.
     standardizer : Standardizer
-        Of the features.
+        Standardisation of the features.
     history : History
         Rounds; ``loss`` is the objective.
     ledger : tuple of LedgerEntry

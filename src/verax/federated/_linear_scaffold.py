@@ -42,7 +42,7 @@ class LinearFit(NamedTuple):
     Attributes
     ----------
     coefficients : [m, C]
-        Of the last round, float64.
+        Coefficients after the last round, float64.
     objective : [R]
         Pooled objective before each round, by the clients' weights.
     step_size : float

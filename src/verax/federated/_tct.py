@@ -46,7 +46,7 @@ class TCT:
     head
         Fresh random scalar head, or the random combination of logits.
     standardizer : Standardizer
-        Of the features.
+        Standardisation of the features.
     coefficients : [m, C]
         Of stage 2.
     ridge : float

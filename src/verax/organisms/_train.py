@@ -146,11 +146,10 @@ def fit(
     if apply_fn is decoder_apply and loss_fn is None:
         check_decoder(params)
     key = to_key("key", key)
-    loss = loss_fn or functools.partial(answer_loss, apply_fn=apply_fn)
     params, losses = advance(
         params,
-        lambda size: _chunk(examples_fn, _Hashable(loss), size, key.ndim == 1),
-        recipe=(examples_fn, loss),
+        lambda size: _chunk(examples_fn, apply_fn, loss_fn, size, key.ndim == 1),
+        recipe=(examples_fn, apply_fn, loss_fn),
         data=data,
         steps=steps,
         learning_rate=learning_rate,
@@ -225,25 +224,14 @@ def optimizer_of(steps: jax.Array, learning_rate: jax.Array) -> optax.GradientTr
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.98, weight_decay=1e-3))
 
 
-class _Hashable:
-    """A loss as a key of the cache of programs: equal where function and options are."""
-
-    def __init__(self, loss: LossFn):
-        self.loss = loss
-        part = loss if isinstance(loss, functools.partial) else functools.partial(loss)
-        self._identity = part.func, part.args, tuple(sorted(part.keywords.items()))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashable) and self._identity == other._identity
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
-
-
 @functools.lru_cache(maxsize=32)
-def _chunk(examples_fn: Examples, loss: _Hashable, size: int, many: bool) -> Callable[..., Any]:
+def _chunk(
+    examples_fn: Examples, apply_fn: ApplyFn, loss_fn: LossFn | None, size: int, many: bool
+) -> Callable[..., Any]:
+    loss = loss_fn or functools.partial(answer_loss, apply_fn=apply_fn)
+
     def mean_loss(params: PyTree, tokens: jax.Array, mask: jax.Array) -> jax.Array:
-        losses = loss.loss(params, tokens, mask)
+        losses = loss(params, tokens, mask)
         check(losses.shape == tokens.shape[:1], "loss_fn", f"losses of shape {losses.shape}", "one per example")
         return losses.mean()
 

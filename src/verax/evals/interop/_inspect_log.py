@@ -17,7 +17,7 @@ _LARGEST_RATIO, _SMALLEST_LIMIT = 200, 1 << 26  # a member that claims more than
 
 
 class InspectLog(NamedTuple):
-    """What a table needs of a log."""
+    """The parts of a log that a table needs."""
 
     path: pathlib.Path
     status: str
