@@ -23,7 +23,7 @@ NETWORK, PARAMS = mlp([2, 3], key=KEY)
 IMAGES = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
 FOLDER = tempfile.TemporaryDirectory()
 SCORES, ERRORS = np.linspace(0, 1, 9), np.linspace(0.125, 0.875, 9)
-CALIBRATION = shift.ErrorCalibration.fit(SCORES, ERRORS, range(9))
+CALIBRATION = shift.ErrorCalibration.fit(SCORES, ERRORS, np.arange(9))
 ROWS = {"list of rows": "a list of arrays is a pytree of examples"}
 
 

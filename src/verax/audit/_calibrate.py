@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Int
 
 from verax._arrays import to_key
 from verax._errors import check
@@ -19,7 +18,7 @@ D = TypeVar("D", bound=BaseDetector)
 
 def calibrate(
     detector: D,
-    benign_jobs: Sequence[Int[AnyArray, "n t"]],
+    benign_jobs: Sequence[AnyArray],
     *,
     base: Model | None = None,
     tuned: Sequence[Model] | None = None,
