@@ -121,7 +121,11 @@ class _Builder:
         self.steps = []
         outputs = self.inline(closed.jaxpr, closed.consts, inputs)
         steps, self.steps = live_steps(self.steps, outputs), outside
-        num_consts, num_carry = params["num_consts"], params["num_carry"]
+        if "ft_in" in params:  # how JAX 0.12 groups the inputs of a loop
+            consts, carry, _ = params["ft_in"].unpack()
+            num_consts, num_carry = len(consts), len(carry)
+        else:
+            num_consts, num_carry = params["num_consts"], params["num_carry"]
         return Loop(
             steps=steps,
             consts=tuple(inputs[:num_consts]),
