@@ -31,8 +31,8 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     result
-        An instance of a class that supports it (`Spectrum`, `KernelRidge`, ...); its fields are arrays, numbers,
-        strings, None, or tuples, lists and dictionaries of these.
+        An instance of a class that supports it (a spectrum, a ridge fit, a partition, ...); its fields are arrays,
+        numbers, strings, None, or tuples, lists and dictionaries of these.
     path
         File name; by convention it ends in ``.npz``.
 
@@ -60,7 +60,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read what ``save`` wrote; arrays come back as NumPy arrays.
+    """Read a result that was saved; arrays come back as NumPy arrays.
 
     Parameters
     ----------

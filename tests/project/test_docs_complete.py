@@ -22,13 +22,13 @@ def public(module):
 
 
 def documented(page):
-    """Names by module, as the page's directives list them."""
+    """Names by module, as the page's summary tables list them."""
     names, module = {}, None
     for line in (API / f"{page}.md").read_text(encoding="utf-8").splitlines():
         if found := re.match(r"\.\. currentmodule:: (\S+)", line):
             module = found[1]
             names[module] = set()
-        elif found := re.match(r"\.\. auto\w+:: (\S+)", line):
+        elif found := re.match(r"   (\w+)$", line):
             names[module].add(found[1])
     return names
 

@@ -27,7 +27,7 @@ def test_coverage_of_new_families(num):
         scores, errors, names = families(rng, num + 1)
         known = slice(0, num * 5)
         calibration = vs.ErrorCalibration.fit(scores.ravel()[known], errors.ravel()[known], names[known])
-        _, lower, upper = calibration._limits(scores[-1])
+        _, lower, upper = calibration.line(scores[-1])
         covered.append(np.all((lower <= errors[-1]) & (errors[-1] <= upper)))
     assert np.mean(covered) >= 0.9 - 3 * (0.9 * 0.1 / 400) ** 0.5
 
@@ -125,7 +125,7 @@ def test_few_families_by_the_normal_distribution(num):
         options = {"few_families": "normal"}
         calibration = vs.ErrorCalibration.fit(scores.ravel()[known], errors.ravel()[known], names[known], **options)
         assert not calibration.exact
-        _, lower, upper = calibration._limits(scores[-1])
+        _, lower, upper = calibration.line(scores[-1])
         covered.append(np.all((lower <= errors[-1]) & (errors[-1] <= upper)))
     assert np.mean(covered) >= 0.9 - 3 * np.sqrt(0.09 / 400)
     enough, _, names = families(rng, 9)

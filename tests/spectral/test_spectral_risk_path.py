@@ -5,7 +5,8 @@ import pytest
 
 import verax.spectral as vs
 from support.spectral_data import hat_matrix, power_law_problem, textbook_gcv
-from verax.spectral._spectrum import assemble, centered_targets, decompose_on_device
+from verax.spectral._kernel_spectrum import decompose_on_device
+from verax.spectral._spectrum import assemble, centered_targets
 
 pytestmark = pytest.mark.double
 

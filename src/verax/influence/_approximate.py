@@ -68,7 +68,7 @@ def influence(
         For "trak", :math:`\lambda`; "gcv" takes the minimum of generalized cross-validation of the ridge regression of
         :math:`1 - p` on the features. For "ekfac", the damping relative to each layer's mean corrected eigenvalue; 0.1
         for "gcv".
-    sketch : sketch of `verax.ntk`, optional
+    sketch : sketch of ``verax.ntk``, optional
         For "trak"; ``Rademacher(1024)`` when None.
     key : jax.random.key
         For "trak" and "ekfac".

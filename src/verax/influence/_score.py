@@ -15,7 +15,7 @@ from ._results import Estimate, Influence, Status
 def linear_datamodeling_score(scores: Any, retrained: Any, subsets: Any, *, level: float = 0.95) -> Estimate:
     r"""Rank correlation between retrained models and the sums of influence scores over their training sets.
 
-    .. math:: \frac1m \sum_t \rho\Bigl( \bigl(f_t(S_k)\bigr)_k,\; \bigl(\textstyle\sum_{i \in S_k} s_{ti}\bigr)_k \Bigr)
+    .. math:: \frac1m \sum_t \rho\Bigl( \bigl(f_t(S_k)\bigr)_k,\; \Bigl(\sum_{i \in S_k} s_{ti}\Bigr)_k \Bigr)
 
     with Spearman's :math:`\rho` over subsets :math:`S_k`.
 

@@ -136,8 +136,8 @@ def solve_assignment(
     Traceable: ``jit``, ``vmap``, ``grad``. The derivative of ``value`` is the matching itself (envelope theorem; a
     subgradient where optimal matchings tie), second derivatives are zero. Prices under a rule have the derivatives of
     marginal products, almost everywhere; prices under ``"any"`` are treated as constants. Inside
-    ``jit`` on a sharded batch wrap the call in :func:`jax.shard_map`, or it runs on the gathered array. To export for
-    CPU by :mod:`jax.export`, choose ``"xla"``: native code is not portable.
+    ``jit`` on a sharded batch wrap the call in ``jax.shard_map``, or it runs on the gathered array. To export for
+    CPU by ``jax.export``, choose ``"xla"``: native code is not portable.
 
     References
     ----------

@@ -17,7 +17,7 @@ from ._status import Status
 
 
 def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    r"""Solve one assignment problem as :func:`scipy.optimize.linear_sum_assignment` does.
+    r"""Solve one assignment problem as ``scipy.optimize.linear_sum_assignment`` does.
 
     .. math:: \min_{\text{matchings}} \sum_{i} \text{cost}_{i, \text{col}(i)}
 

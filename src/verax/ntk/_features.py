@@ -105,7 +105,8 @@ def ntk_features(
     Squared error of entry ij, relative to ``K_ii K_jj``: at most ``2 / m`` for Rademacher, whatever the network. For
     Kronecker it lies between ``2 / m`` and about ``4 / sqrt(m)`` by how near to rank one each layer's gradient is; for
     Coordinates it has no bound below ``P / m``. Ridge regression on sketched features is a model of its own, with more
-    effective ridge than the kernel: choose m at least five times the effective dimension (``df1`` in `verax.spectral`).
+    effective ridge than the kernel: choose m at least five times the effective dimension (``df1`` of
+    ``verax.spectral``).
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """How wrong a linear probe on given features will be on new data, how many more labels help, and whether to believe it.
 
 Features and labels come as NumPy arrays from anywhere; `RidgeProbe` is a scikit-learn estimator. The theory is that of
-`verax.spectral`, and the ridge is 1/n-normalised here as there.
+``verax.spectral``, and the ridge is 1/n-normalised here as there.
 """
 
 from ._estimator import RidgeProbe as RidgeProbe

@@ -68,7 +68,7 @@ class RidgeProbe(BaseEstimator):
         None, "balanced" or a dict, as in scikit-learn. Weights multiply the calibrated probabilities before the largest
         is taken: they move the decision and leave the fit, and so the theory, as it is.
     level
-        Of all intervals and bands.
+        Confidence level of all intervals and bands.
     memory_budget
         Bytes that the fit may hold beside the features; None for no limit. Features are read in blocks, so that a
         memory-mapped array is never in memory as a whole.
@@ -89,10 +89,14 @@ class RidgeProbe(BaseEstimator):
         Whether forecasts may be believed, and every statistic behind the verdict.
     warnings_ : tuple of str
         What else a user should know: rank, classes with one example, order of the rows, a ridge at the end of its grid.
-    ridge_, path_ : float, RiskPath
-        The chosen ridge, and GCV at all of them.
-    coef_, intercept_ : [C, p], [C]
-        Of the one-hot scores, or of the targets.
+    ridge_ : float
+        The chosen ridge.
+    path_ : RiskPath
+        GCV at every ridge.
+    coef_ : [C, p]
+        Coefficients of the one-hot scores, or of the targets.
+    intercept_ : [C]
+        Their intercepts.
     classes_, num_samples_, n_features_in_
 
     Raises

@@ -3,8 +3,6 @@
 from ._card import Fact as Fact
 from ._card import write_card as write_card
 from ._claim import EVIDENCE as EVIDENCE
-from ._claim import EVIDENCE_MEANINGS as EVIDENCE_MEANINGS
-from ._claim import VERDICT_MEANINGS as VERDICT_MEANINGS
 from ._claim import VERDICTS as VERDICTS
 from ._claim import Claim as Claim
 from ._claim import Criterion as Criterion

@@ -227,13 +227,13 @@ class ErrorCalibration:
             rows = labels.reshape(-1, labels.shape[-1])
             shifted = [self.label_shift(row) for row in rows]
             status = np.where(np.reshape(shifted, s.shape), int(Status.LABEL_SHIFT), status)
-        error, lower, upper = self._limits(np.where(finite, s, 0.0))
+        error, lower, upper = self.line(np.where(finite, s, 0.0))
         if score_samples is not None:
             samples = np.asarray(score_samples, np.float64)
             fits = samples.ndim == s.ndim + 1 and samples.shape[1:] == s.shape and len(samples) >= 2
             check(fits, "score_samples", f"shape {samples.shape}", "[B], or [B, S] for S scores, with B >= 2")
             tail = (1 - self.level) / 2
-            low, high = np.quantile(self._limits(samples)[0] - error, (tail, 1 - tail), axis=0)
+            low, high = np.quantile(self.line(samples)[0] - error, (tail, 1 - tail), axis=0)
             lower, upper = np.asarray(lower + np.minimum(low, 0)), np.asarray(upper + np.maximum(high, 0))
         bad = status != int(Status.OK)
         error, lower, upper = (np.where(bad, np.nan, np.clip(part, 0, 1)) for part in (error, lower, upper))
@@ -266,7 +266,7 @@ class ErrorCalibration:
             others = dataclasses.replace(
                 self, scores=self.scores[~out], errors=self.errors[~out], families=self.families[~out]
             )
-            parts = others._limits(self.scores[out])
+            parts = others.line(self.scores[out])
             predicted[out], lower[out], upper[out] = (np.clip(part, 0, 1) for part in parts)
         covered = (lower <= self.errors) & (self.errors <= upper)
         whole = np.array([covered[self.families == group].all() for group in groups])
@@ -286,8 +286,12 @@ class ErrorCalibration:
             share(whole),
         )
 
-    def _limits(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Value of the line, lower and upper limit, before they are cut to [0, 1]."""
+    def line(self, score: AnyArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Fitted line at scores [...] with lower and upper limits: neither cut to [0, 1] nor refused out of range.
+
+        For plots; `estimate` is for decisions.
+        """
+        s = np.asarray(score, np.float64)
         slope, intercept = _line(self.scores, self.errors)
         lows, highs, means, spreads = [], [], [], []
         for group in np.unique(self.families):
@@ -328,7 +332,7 @@ def bootstrap_scores(
     Parameters
     ----------
     score_fn
-        Any score of this room, ``score_fn(val_logits, val_labels, target_logits)``.
+        Any score of this package, ``score_fn(val_logits, val_labels, target_logits)``.
     val_logits, val_labels, target_logits
         Its arguments; the holdout is not resampled.
     num_resamples

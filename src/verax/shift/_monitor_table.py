@@ -17,7 +17,7 @@ _SHOWN = ("chunk", "start", "stop", "score", "estimate", "lower", "upper", "evid
 
 @result(SENTENCES)
 class MonitorTable(NamedTuple):
-    """One row per chunk; ``print`` it, :meth:`plot` it, or take it :meth:`to_frame`."""
+    """One row per chunk; it can be printed, plotted (``plot``) or taken as a data frame (``to_frame``)."""
 
     start: np.ndarray
     """Index in the stream of a chunk's first example."""

@@ -17,6 +17,7 @@ from ._effective_ridge import effective_ridge as effective_ridge
 from ._ensemble import ensemble_gcv as ensemble_gcv
 from ._feature_spectrum import feature_spectrum as feature_spectrum
 from ._gcv import gcv as gcv
+from ._kernel_spectrum import kernel_spectrum as kernel_spectrum
 from ._law import LawReport as LawReport
 from ._law import Status as Status
 from ._law import law_check as law_check
@@ -37,6 +38,5 @@ from ._risk_path import select_ridge as select_ridge
 from ._sketch_bias import SketchBias as SketchBias
 from ._sketch_bias import sketch_bias as sketch_bias
 from ._spectrum import Spectrum as Spectrum
-from ._spectrum import kernel_spectrum as kernel_spectrum
 
 _register(Spectrum, KernelRidge)

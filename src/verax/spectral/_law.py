@@ -14,10 +14,11 @@ from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 
 from ._checks import read_kernel, read_targets
+from ._kernel_spectrum import kernel_spectrum
 from ._learning_curve import lowest_ridge
 from ._resolvent import population_curve
 from ._risk_path import risk_path
-from ._spectrum import Spectrum, check_concrete, kernel_spectrum
+from ._spectrum import Spectrum, check_concrete
 
 # Relative to the full sample's df1, at df1 >= 10: Gaussian features stay below .06 from n = 100 and below .02 from n =
 # 400.

@@ -19,7 +19,9 @@ from ._solve import align, check_solved, keep_double
 
 @result()
 class KernelRidge(NamedTuple):
-    """A fitted predictor ``f(x) = (k(x) - kernel_mean) . dual_coefficients + target_mean``.
+    """Predictor fitted by kernel ridge regression.
+
+    ``f(x) = (k(x) - kernel_mean) @ dual_coefficients + target_mean``.
 
     Attributes
     ----------

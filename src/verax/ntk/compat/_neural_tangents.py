@@ -30,7 +30,7 @@ def import_neural_tangents() -> types.ModuleType:
     """Import neural-tangents 0.6.5 on a JAX release that it no longer imports on by itself.
 
     Its analytic infinite-width kernels (``nt.stax``), ``nt.batch``, ``nt.predict`` and the implementations
-    ``JACOBIAN_CONTRACTION`` and ``NTK_VECTOR_PRODUCTS`` of its empirical kernel work. `verax.spectral` takes a kernel
+    ``JACOBIAN_CONTRACTION`` and ``NTK_VECTOR_PRODUCTS`` of its empirical kernel work. ``verax.spectral`` takes a kernel
     matrix that it returns as any other Gram matrix.
 
     Returns

@@ -91,7 +91,7 @@ def validations(summary: Summary, name: str, network: str = "") -> list[Validati
 def line_of(judged: Judged, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Calibrated error with lower and upper limits."""
     assert judged.calibration is not None
-    return judged.calibration._limits(values)
+    return judged.calibration.line(values)
 
 
 def label_shift(summary: Summary, seed: int, name: str) -> tuple[float, float]:
