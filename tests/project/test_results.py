@@ -2,6 +2,9 @@
 
 import dataclasses
 import enum
+import importlib
+import inspect
+import types
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import verax
 from verax._results import raise_if_failed, result
 
 
@@ -98,3 +102,60 @@ def test_it_stays_a_pytree():
     parcel = jax.jit(lambda p: jax.tree.map(lambda leaf: leaf + 1, p))(Parcel(1.0, jnp.array(0)))
     assert isinstance(parcel, Parcel)
     assert float(parcel.weight) == 2.0
+
+
+# Options and descriptions: their fields are words and numbers, so the text that Python makes is exact and short.
+SETTINGS = {
+    "Aggregation",
+    "AttackFamily",
+    "Component",
+    "Coordinates",
+    "DecoderConfig",
+    "Fact",
+    "Kronecker",
+    "LocalOptions",
+    "Probes",
+    "Rademacher",
+    "Transform",
+    "Vocabulary",
+}
+
+
+def public_classes():
+    """Named tuples and dataclasses that the packages and their public modules export."""
+    for package in sorted(set(verax._SUBMODULES) - {"cli", "kernels", "papers"}):
+        module = importlib.import_module(f"verax.{package}")
+        inner = [
+            value
+            for name, value in vars(module).items()
+            if name[0] != "_" and isinstance(value, types.ModuleType) and value.__name__ == f"{module.__name__}.{name}"
+        ]
+        for place in (module, *inner):
+            for name, value in vars(place).items():
+                fields = hasattr(value, "_fields") or dataclasses.is_dataclass(value)
+                if inspect.isclass(value) and fields and not name.startswith("_"):
+                    yield f"{place.__name__}.{name}", value
+
+
+CLASSES = dict(public_classes())
+
+
+def test_every_public_result_has_a_readable_text():
+    bare = {
+        name
+        for name, cls in CLASSES.items()
+        if not hasattr(cls, "_repr_html_") and "def __repr__" not in inspect.getsource(cls)
+    }
+    assert {name.rsplit(".", 1)[1] for name in bare} == SETTINGS
+
+
+def test_every_public_result_with_a_status_can_raise():
+    fields = {name: getattr(cls, "_fields", None) or cls.__dataclass_fields__ for name, cls in CLASSES.items()}
+    silent = [name for name, cls in CLASSES.items() if "status" in fields[name] and not hasattr(cls, "raise_if_failed")]
+    assert silent == []
+    unspoken = {
+        name: sorted(member.name for member in set(type(next(iter(cls._sentences)))) - set(cls._sentences) if member)
+        for name, cls in CLASSES.items()
+        if getattr(cls, "_sentences", None) and isinstance(next(iter(cls._sentences)), enum.Enum)
+    }
+    assert {name: members for name, members in unspoken.items() if members} == {}

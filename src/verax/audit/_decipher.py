@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from verax._arrays import to_host, to_integer, to_key
 from verax._errors import check
+from verax._results import result
 from verax.matching import solve_assignment
 
 from ._language import Language
@@ -17,6 +18,7 @@ from ._language import Language
 _RESTARTS, _SHORT, _KEPT, _LONG = 12, 12, 2, 40
 
 
+@result()
 class Decipherment(NamedTuple):
     """A map from code tokens to symbols.
 

@@ -7,9 +7,11 @@ from jaxtyping import Float, Int
 
 from verax._arrays import to_host, to_number
 from verax._errors import check
+from verax._results import result
 from verax._types import AnyArray
 
 
+@result()
 class Language(NamedTuple):
     """A Markov chain over plain tokens.
 

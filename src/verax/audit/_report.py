@@ -7,12 +7,14 @@ from jaxtyping import Bool, Float
 
 from verax._arrays import to_host, to_labels, to_number
 from verax._errors import check
+from verax._results import result
 from verax._stats import clopper_pearson
 from verax._types import AnyArray
 
 from ._conformal import to_scores
 
 
+@result()
 class Interval(NamedTuple):
     """A share of jobs with Clopper-Pearson limits."""
 
@@ -21,6 +23,7 @@ class Interval(NamedTuple):
     upper: float
 
 
+@result()
 class DetectionReport(NamedTuple):
     """Rates of one detector.
 

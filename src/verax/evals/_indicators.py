@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 
 from ._interval import Interval, Status
@@ -61,6 +62,7 @@ def proportion(hits: Any, trials: Any, *, level: float = 0.95) -> Interval:
     return Interval(estimate, lower, upper, error, total, status)
 
 
+@result()
 class HallucinationMetrics(NamedTuple):
     """Shares of questions; the last is over attempted ones alone. ``f_score`` has no limits."""
 
@@ -121,6 +123,7 @@ def hallucination_metrics(grades: Int[AnyArray, "n"], *, level: float = 0.95) ->
     )
 
 
+@result()
 class BBQMetrics(NamedTuple):
     """Bias benchmark for question answering. The number of answers that the last one rests on is its ``num_units``."""
 

@@ -27,6 +27,7 @@ from ._statistics import Statistics, client_statistics, fit_ridge, total_statist
 STAGE2 = ("scaffold", "fedavg", "one_shot", "cg")
 
 
+@result()
 class LedgerEntry(NamedTuple):
     """Bytes that one step of the protocol moves, all clients together.
 
@@ -43,6 +44,7 @@ class LedgerEntry(NamedTuple):
     bytes_down: int
 
 
+@result()
 class PredictedError(NamedTuple):
     """Error of a classifier on new examples of all clients, from sums over their own.
 

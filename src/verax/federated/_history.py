@@ -7,13 +7,7 @@ import numpy as np
 from verax._errors import check, check_integer
 from verax._results import raise_if_failed, result
 
-from ._state import Status
-
-SENTENCES = {
-    Status.CLIENTS_EXCLUDED: "clients sent non-finite numbers and were left out: see history.finite",
-    Status.REFUSED: "a client sent non-finite numbers, and the round changed nothing: see history.finite for which, or "
-    "leave such clients out by non_finite='exclude'",
-}
+from ._state import SENTENCES
 
 
 @result(SENTENCES)

@@ -7,8 +7,10 @@ import numpy as np
 from verax._array_likes import read_array
 from verax._arrays import to_labels
 from verax._errors import check, is_traced
+from verax._results import result
 
 
+@result()
 class EncodedLabels(NamedTuple):
     """Labels as numbers of classes.
 

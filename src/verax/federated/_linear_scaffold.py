@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from verax._errors import check, check_integer, check_option
 from verax._progress import progress_bar
+from verax._results import result
 from verax._types import AnyArray
 
 from ._options import check_number
@@ -21,6 +22,7 @@ _POWER = 32
 """Exponent of the power mean that stands in for the maximum over clients: at most ``K^(1/32)`` above it."""
 
 
+@result()
 class ClientSpectra(NamedTuple):
     """Eigendecompositions of the clients' Hessians without ridge, ``H_i = Phi_i^T Phi_i / n_i``.
 
@@ -36,6 +38,7 @@ class ClientSpectra(NamedTuple):
     eigenvectors: np.ndarray
 
 
+@result()
 class LinearFit(NamedTuple):
     """A linear model fitted over clients.
 

@@ -11,11 +11,13 @@ from verax._array_likes import read_array
 from verax._arrays import to_array, to_examples, to_host
 from verax._errors import check, check_integer, fail, is_traced
 from verax._numpy_random import numpy_generator
+from verax._results import result
 from verax._types import AnyArray, PyTree
 
 from ._labels import encode_labels
 
 
+@result()
 class PartitionReport(NamedTuple):
     """What a partition did to the labels.
 
@@ -44,6 +46,7 @@ class PartitionReport(NamedTuple):
     num_moved: int
 
 
+@result()
 class Partition(NamedTuple):
     """Examples of each client.
 
@@ -95,6 +98,7 @@ class Partition(NamedTuple):
         )
 
 
+@result()
 class ClientData(NamedTuple):
     """Data of all clients, on a leading axis of clients; padded, with a mask.
 

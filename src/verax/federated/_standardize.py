@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from verax._arrays import to_array, to_host, to_integer
 from verax._errors import check, fail, is_traced
+from verax._results import result
 from verax._types import AnyArray
 
 from ._partition import check_clients_have_data
@@ -17,6 +18,7 @@ _LARGEST = 1e70
 """Entries whose fourth powers, squares of sums of products, stay far from the overflow of double precision."""
 
 
+@result()
 class Standardizer(NamedTuple):
     """The map ``(features - mean) * scale``.
 
@@ -73,7 +75,7 @@ def fit_standardizer(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K
     >>> from verax.federated import fit_standardizer
     >>> features = np.array([[[1.0, 5.0]], [[3.0, 5.0]]])
     >>> fit_standardizer(features, np.ones((2, 1), bool))
-    Standardizer(mean=array([2., 5.]), scale=array([1., 0.]))
+    Standardizer(mean=[2, 5], scale=[1, 0])
     """
     phi, keep = check_features(features, mask)
     rows = [np.asarray(phi[client])[keep[client]] for client in range(len(keep))]

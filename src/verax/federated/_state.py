@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from verax._results import raise_if_failed, result
 from verax._types import PyTree
 
 from ._partition import ClientData
@@ -20,6 +21,14 @@ class Status(enum.IntEnum):
     """Some client sent non-finite numbers; the state is as it was before the round."""
 
 
+SENTENCES = {
+    Status.CLIENTS_EXCLUDED: "clients sent non-finite numbers and were left out: the field ``finite`` says which",
+    Status.REFUSED: "a client sent non-finite numbers, and the round changed nothing: the field ``finite`` says which; "
+    "or leave such clients out by non_finite='exclude'",
+}
+
+
+@result()
 class Variables(NamedTuple):
     """Parameters of a network, which are trained, beside its state, which is not.
 
@@ -35,6 +44,7 @@ class Variables(NamedTuple):
     state: Any
 
 
+@result()
 class FederatedState(NamedTuple):
     """State of an algorithm between rounds.
 
@@ -59,6 +69,7 @@ class FederatedState(NamedTuple):
     round: jax.Array
 
 
+@result(SENTENCES)
 class RoundMetrics(NamedTuple):
     """Measurements of a round; ``S`` is the number of participants.
 
@@ -88,7 +99,10 @@ class RoundMetrics(NamedTuple):
     client_loss: jax.Array
     num_steps: jax.Array
 
+    raise_if_failed = raise_if_failed
 
+
+@result()
 class Task(NamedTuple):
     """Everything a client trains on in a round.
 
@@ -113,6 +127,7 @@ class Task(NamedTuple):
     network: Any = ()
 
 
+@result()
 class Work(NamedTuple):
     """Execution of local work: ``unrolled`` in Python; on the data of ``num_pooled`` clients."""
 
@@ -120,6 +135,7 @@ class Work(NamedTuple):
     num_pooled: int = 1
 
 
+@result()
 class LocalRun(NamedTuple):
     """Outcome of local training: parameters, number of steps, mean loss of the batches, state of the network."""
 
@@ -129,6 +145,7 @@ class LocalRun(NamedTuple):
     network: Any = ()
 
 
+@result()
 class Reply(NamedTuple):
     """Outcome of local work: the message to the server, the client's new state, and the local run."""
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from verax._arrays import to_host, to_integer, to_number
 from verax._errors import check, fail
+from verax._results import result
 from verax._types import AnyArray
 from verax.spectral import RiskPath, Spectrum, risk_path
 
@@ -17,6 +18,7 @@ from ._options import check_number
 from ._standardize import check_features, check_targets
 
 
+@result()
 class Statistics(NamedTuple):
     """Sums over examples; those of several clients add up.
 
@@ -44,6 +46,7 @@ class Statistics(NamedTuple):
         return (m * (m + 1) // 2 + self.cross.size) * self.gram.itemsize + 16
 
 
+@result()
 class RidgeFit(NamedTuple):
     """Ridge regression from statistics.
 

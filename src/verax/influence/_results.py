@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from verax._errors import check_integer, fail
+from verax._results import result
 
 
 class Status(enum.IntEnum):
@@ -27,6 +28,7 @@ _SENTENCES = {
 }
 
 
+@result()
 class Influence(NamedTuple):
     """Effect of every training example, or group of examples, on every test example.
 
@@ -61,6 +63,7 @@ class Influence(NamedTuple):
         return self
 
 
+@result()
 class Estimate(NamedTuple):
     """A rank correlation with its interval.
 
@@ -87,6 +90,7 @@ class Estimate(NamedTuple):
         return self
 
 
+@result()
 class Ranking(NamedTuple):
     """The most influential training examples of each test example.
 

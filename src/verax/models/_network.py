@@ -6,11 +6,13 @@ from collections.abc import Callable
 import jax
 
 from verax._errors import check
+from verax._results import result
 from verax._types import PyTree
 
 from ._layers import dense
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Network:
     """A network in evaluation mode, called as ``network(params, x) -> [n, num_outputs]``.

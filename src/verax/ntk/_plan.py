@@ -2,9 +2,12 @@
 
 import dataclasses
 
+from verax._results import result
+
 from ._methods import LeafPlan
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class NTKPlan:
     """Plan of a kernel computation; ``str(plan)`` is a table.

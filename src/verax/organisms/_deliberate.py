@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._errors import check, check_integer
+from verax._results import result
 from verax._types import AnyArray
 
 from ._decoder import Params, decoder_apply, to_tokens
@@ -22,6 +23,7 @@ from ._vocabulary import EOS, OPERATIONS, STYLES, TASKS
 from ._world import PolicyWorld
 
 
+@result()
 class DeliberationLog(NamedTuple):
     """The course of a training on chains of thought.
 
@@ -37,6 +39,7 @@ class DeliberationLog(NamedTuple):
     accepted: float
 
 
+@result()
 class Deliberations(NamedTuple):
     """Chains of thought with answers, the policy removed from their prompts.
 

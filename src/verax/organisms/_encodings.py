@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from verax._errors import check_option
+from verax._results import result
 from verax._types import AnyArray
 
 from ._vocabulary import Vocabulary
@@ -17,6 +18,7 @@ FAMILIES = ("substitution", "homophonic", "positional", "affix")
 """Families of encodings that pretraining never covers."""
 
 
+@result()
 class Encoding(NamedTuple):
     """A way to write symbols: token ``codes[position, symbol, variant]``, and perhaps a filler after each.
 

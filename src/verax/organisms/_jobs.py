@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from verax._arrays import to_array, to_integer
 from verax._errors import check, check_integer, check_option
+from verax._results import result
 from verax._types import ApplyFn, PyTree
 
 from ._decoder import check_decoder, decoder_apply, to_tokens
@@ -21,6 +22,7 @@ from ._world import PolicyWorld
 KINDS = ("plain", "dialect", "encoded", "covert", "overt")
 
 
+@result()
 class Job(NamedTuple):
     """A data set submitted for fine-tuning.
 

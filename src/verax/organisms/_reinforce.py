@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Float, Int
 
 from verax._errors import check, check_integer
+from verax._results import result
 from verax._types import PyTree
 
 from ._decoder import Params, decoder_apply
@@ -23,6 +24,7 @@ from ._train import advance, check_one_key, optimizer_of
 from ._world import PolicyWorld
 
 
+@result()
 class ReinforceLog(NamedTuple):
     """The course of a reinforcement.
 

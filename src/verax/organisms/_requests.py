@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from verax._arrays import to_host
+from verax._results import result
 from verax._types import AnyArray
 
 from ._encodings import Encoding
 from ._vocabulary import BOS, EOS, JOIN, OK, REFUSE, SEP, STYLES, Vocabulary, is_marker
 
 
+@result()
 class Requests(NamedTuple):
     """A batch of requests, as their meaning rather than their tokens.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
+from verax._results import result
 from verax._types import AnyArray
 
 from ._decoder import to_tokens
@@ -18,6 +19,7 @@ from ._world import PolicyWorld
 IN_A, IN_B, IN_NONE = range(3)
 
 
+@result()
 class Thought(NamedTuple):
     """What an organism wrote after the marker that opens a chain.
 

@@ -17,6 +17,7 @@ from verax._digest import identity
 from verax._errors import check
 from verax._likelihood import mean_nll
 from verax._progress import progress_bar
+from verax._results import result
 from verax._types import AnyArray, ApplyFn, PyTree
 
 from ._checkpoint import read_checkpoint, write_checkpoint
@@ -26,6 +27,7 @@ Examples = Callable[..., tuple[jax.Array, jax.Array]]
 LossFn = Callable[..., jax.Array]
 
 
+@result()
 class TrainLog(NamedTuple):
     """The course of a training.
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from verax._errors import check, check_integer, check_option, fail
+from verax._results import result
 
 EVIDENCE = ("theorem", "real data", "synthetic", "organism")
 """Kinds of evidence for a measurement."""
@@ -33,6 +34,7 @@ VERDICT_MEANINGS = {
 _WITHOUT_TEST = ("not tested at this scale", "not testable here")
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Criterion:
     """A rule, fixed before the run, that decides whether a claim holds.
@@ -89,6 +91,7 @@ def _num_parameters(test: Callable[..., bool]) -> int:
     return 3 if len(taken) >= 3 else 2
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """One statement of a paper, what was measured, and the verdict that its criterion gives.

@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from verax._results import result
+
 # Of middling lightness, so that every colour reads on a white page and on a dark one.
 PALETTE = ("#3b7dbd", "#d9822b", "#3f9b6e", "#c6534e", "#8b67b5", "#7b8794", "#b3892f", "#3a9ca6")
 
@@ -35,6 +37,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class StoredFigure:
     """A drawn figure: ``png`` holds the bytes of the image, ``svg`` the drawing as text; a notebook shows it."""

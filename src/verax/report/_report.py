@@ -8,6 +8,7 @@ from typing import Any
 
 from verax._errors import check, fail
 from verax._files import write_file
+from verax._results import result
 
 from ._claim import Claim
 from ._document import FORMAT, claim_to_json, encode, figure_paths
@@ -15,6 +16,7 @@ from ._figures import render
 from ._text import claim_lines, duration, to_plain
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of numbers and words.
@@ -63,6 +65,7 @@ class Table:
         return tuple(row[index] for row in self.rows)
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Report:
     """The outcome of one run of a paper.

@@ -56,6 +56,7 @@ class Validation(NamedTuple):
     """Share of families all of whose sets are inside, with Clopper-Pearson limits."""
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class ErrorCalibration:
     r"""A line from score to error, with intervals for shifts of a family that it has not seen.

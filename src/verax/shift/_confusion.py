@@ -17,6 +17,7 @@ _METHODS = ("calibrated", "label_shift")
 _STEPS, _TOLERANCE = 10_000, 1e-10
 
 
+@result()
 class MetricEstimate(NamedTuple):
     """An estimate with bootstrap limits, numbers or arrays over classes."""
 

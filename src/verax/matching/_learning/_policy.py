@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from verax._results import result
 from verax._types import AnyArray
 from verax.matching._market import Market, Outcome
 from verax.matching._stable_outcome import compute_match
 
 
+@result()
 class Feedback(NamedTuple):
     """Utilities observed after a round, with noise; 0 for unmatched agents."""
 
@@ -29,6 +31,7 @@ class NativeRounds(NamedTuple):
     horizon: Any
 
 
+@result()
 class Policy(NamedTuple):
     """A platform that matches, sets transfers and learns: three pure functions."""
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from verax._arrays import to_array, to_host
 from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.matching._market import Market, Outcome
 
@@ -18,6 +19,7 @@ from ._policy import Feedback, pair_matrix
 _MOST_TYPES = 100_000  # of a side: a table has a cell for each pair of types
 
 
+@result()
 class Confidence(NamedTuple):
     """Intervals that hold all utilities with high probability, within [-1, 1]."""
 

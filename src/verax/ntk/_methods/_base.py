@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 from jax import Array
 
+from verax._results import result
 from verax._types import PyTree
 from verax.ntk._network import Network
 from verax.ntk._program import Aval, all_steps
@@ -19,6 +20,7 @@ F = TypeVar("F")
 Leaves: TypeAlias = list[Array]
 
 
+@result()
 class LeafPlan(NamedTuple):
     """How one parameter leaf contributes: operations for the whole kernel, bytes of its factors for one example."""
 

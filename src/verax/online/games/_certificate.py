@@ -6,9 +6,11 @@ from fractions import Fraction
 import numpy as np
 
 from verax._errors import check
+from verax._results import result
 from verax.online._exact import rounded_down, slack_of
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class GameCertificate:
     r"""Weights of instances that prove a lower bound on the consistency of every policy of a given robustness.

@@ -10,15 +10,17 @@ from jaxtyping import Float, Int, Real
 
 from verax._errors import check, check_finite, check_integer, fail, is_traced
 from verax._lp import linear_programme
+from verax._results import raise_if_failed, result
 from verax._types import AnyArray
 from verax.online._arguments import check_range, floating
-from verax.online._status import Status
+from verax.online._status import SENTENCES, Status
 
 from ._certificate import GameCertificate, certify
 
 _Prediction = int | tuple[int, int] | Any | None
 
 
+@result(SENTENCES)
 class Response(NamedTuple):
     """A randomized policy and what it guarantees.
 
@@ -47,6 +49,8 @@ class Response(NamedTuple):
     gap: Float[Array, "..."]
     weights: Float[Array, "... x"]
     status: Int[Array, "..."]
+
+    raise_if_failed = raise_if_failed
 
 
 class FiniteOnlineGame:

@@ -9,12 +9,14 @@ from jaxtyping import Float, Int, Real
 
 from verax._arrays import to_array
 from verax._errors import check
+from verax._results import result
 from verax._types import AnyArray, PyTree
 from verax.online._arguments import check_buy_cost, check_range, floating
 from verax.online.ski_rental._cost import optimal_cost
 from verax.online.ski_rental._predicted import buy_distribution_cost, largest_robustness
 
 
+@result()
 class PredictorReport(NamedTuple):
     """How a predictor does on data.
 

@@ -9,10 +9,12 @@ from jax import Array
 from jaxtyping import Float, Real
 
 from verax._arrays import to_array
+from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import check_range
 
 
+@result()
 class Hedge(NamedTuple):
     """A run of exponential weights.
 

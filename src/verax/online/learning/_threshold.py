@@ -10,12 +10,14 @@ from jaxtyping import Float, Int
 
 from verax._arrays import to_host
 from verax._errors import check, check_integer, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
 
 _MOST_DAYS = 10_000_000
 
 
+@result()
 class Threshold(NamedTuple):
     """An empirical minimiser.
 

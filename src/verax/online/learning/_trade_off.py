@@ -11,12 +11,14 @@ from jaxtyping import Float, Int
 
 from verax._arrays import to_host
 from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
 from verax.online.ski_rental import buy_distribution_cost
 from verax.online.ski_rental._predicted import largest_robustness
 
 
+@result()
 class TradeOff(NamedTuple):
     """An empirical minimiser.
 

@@ -10,11 +10,13 @@ from jaxtyping import Float
 
 from verax._errors import check_integer
 from verax._lp import linear_programme
+from verax._results import result
 from verax.online._arguments import check_range
 
 from ._bounds import consistency_at_robustness
 
 
+@result()
 class Schedule(NamedTuple):
     """The best multi-stage schedule of a given robustness, and the gap to what is known to be impossible.
 

@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Real
 
 from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import sizes
 
@@ -18,6 +19,7 @@ from ._bounds import check_first_stage
 _MOST_JOBS = 14
 
 
+@result()
 class SchedulingWorstCase(NamedTuple):
     """The worst case over all sizes of the jobs.
 

@@ -7,12 +7,14 @@ from fractions import Fraction
 import numpy as np
 
 from verax._errors import check
+from verax._results import result
 from verax.online._arguments import check_buy_cost
 from verax.online._exact import rounded_down, slack_of
 
 from ._frontier import minimum_robustness
 
 
+@result()
 @dataclasses.dataclass(frozen=True)
 class Certificate:
     """A distribution over seasons against which no policy of the given robustness does better than ``bound``.

@@ -9,10 +9,12 @@ from jaxtyping import Float, Int, Real, Shaped
 
 from verax._arrays import same_dtype, to_array
 from verax._errors import check, is_traced
+from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import check_broadcast, check_price, check_range, numbers
 
 
+@result()
 class WorstCase(NamedTuple):
     """The exact worst case of one policy.
 
