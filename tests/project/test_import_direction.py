@@ -5,7 +5,10 @@ Every import statement counts, those inside functions too, and so does ``importl
 
 import ast
 import dataclasses
+import functools
+import graphlib
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -71,7 +74,8 @@ class Import:
     runs_at_import: bool
 
 
-def imports(source: str, package: str) -> Iterator[Import]:
+@functools.cache
+def imports(source: str, package: str) -> tuple[Import, ...]:
     """Every import in a source file, by absolute name; ``package`` is the package that relative imports start from."""
 
     def visit(node: ast.AST, at_import: bool) -> Iterator[Import]:
@@ -96,7 +100,7 @@ def imports(source: str, package: str) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             yield from visit(child, at_import)
 
-    yield from visit(ast.parse(source), True)
+    return tuple(visit(ast.parse(source), True))
 
 
 def part(module: str) -> str:
@@ -151,6 +155,47 @@ def test_imports_go_in_one_direction():
         found += violations(module, path.read_text(encoding="utf-8"), is_package=is_package)
     assert checked > 20
     assert not found, "\n".join(found)
+
+
+def arrows(sources: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
+    """Modules that each module imports, inside functions too; imports for annotations alone are no dependency.
+
+    A module that looks up a public name of its own package depends on nothing more than it has.
+    """
+    found = {}
+    for module, (source, is_package) in sources.items():
+        source = re.sub(r"^if TYPE_CHECKING:\n(?:[ ]+.*\n|\n)+", "", source, flags=re.MULTILINE)
+        package = module if is_package else module.rpartition(".")[0]
+        found[module] = set()
+        for item in imports(source, package):
+            target = item.target
+            while target and target not in sources:
+                target = target.rpartition(".")[0]
+            if target and not f"{module}.".startswith(f"{target}."):
+                found[module].add(target)
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = arrows({module: (path.read_text(encoding="utf-8"), package) for module, path, package in modules()})
+    assert len(found) > 300
+    graphlib.TopologicalSorter(found).prepare()
+
+
+def test_a_circle_is_found_inside_functions_too():
+    sources = {"verax.a": ("def f():\n    from verax.b import x", False), "verax.b": ("import verax.a", False)}
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(arrows(sources)).prepare()
+
+
+def test_no_paper_imports_a_private_name_of_another():
+    for module, path, is_package in modules():
+        if not module.startswith("verax.papers."):
+            continue
+        for item in imports(path.read_text(encoding="utf-8"), module if is_package else module.rpartition(".")[0]):
+            names = item.target.split(".")
+            if names[:2] == ["verax", "papers"] and names[2:3] != module.split(".")[2:3]:
+                assert not any(name.startswith("_") for name in names[3:]), f"{module} imports {item.target}"
 
 
 def test_every_package_has_its_line_in_the_table():
