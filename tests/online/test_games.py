@@ -91,3 +91,42 @@ def test_shops_and_price_drops(tolerance):
     total = np.cumsum(np.linspace(1, 2, 10))
     assert float(falling.cost[9, 5]) == pytest.approx(total[4] + 1, rel=1e-6)
     assert float(falling.opt[9]) == pytest.approx(4.0)
+
+
+def test_a_policy_of_ones_own_is_measured_and_bounded(game, tolerance):
+    optimal = np.pad(np.asarray(ski_rental.optimal_distribution(2.0, 5)), (0, game.cost.shape[1] - 5))
+    found = game.certify(optimal, 11)
+    ratios = np.asarray(game.ratios, np.float64) @ optimal / optimal.sum()
+    assert found.robustness == pytest.approx(ratios.max()) == pytest.approx(2.0, abs=1e-6)
+    assert found.worst_predicted == 11
+    assert found.verify() >= 0
+    assert 0 <= found.gap <= 5 * tolerance
+    wasteful = game.certify(np.eye(game.cost.shape[1])[-1], (3, 11))
+    assert wasteful.verify() >= 0
+    assert wasteful.worst_instance == wasteful.worst_predicted
+    assert wasteful.gap > 0.5
+    belief = game.certify(optimal, np.full(12, 1 / 12))
+    assert belief.worst_predicted is None
+    assert belief.consistency == pytest.approx(ratios.mean(), rel=1e-6)
+    assert belief.verify() >= 0
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [{"robustness": 1.9}, {"worst_instance": 0}, {"consistency": 1.0}, {"worst_predicted": 3}, {"bound": 1.5}],
+)
+def test_false_claims_about_a_policy_are_refused(game, claim):
+    found = game.certify(np.eye(game.cost.shape[1])[-1], 11)
+    with pytest.raises(ValueError, match=next(iter(claim))):
+        dataclasses.replace(found, **claim).verify()
+
+
+def test_a_policy_that_is_no_distribution_is_refused(game):
+    plans = game.cost.shape[1]
+    for policy, text in (
+        (np.ones(plans), "sum"),
+        (np.ones(3) / 3, "shape"),
+        (np.eye(plans)[0] * 2 - 1 / plans, "<|>="),
+    ):
+        with pytest.raises(ValueError, match=f"policy.*({text})"):
+            game.certify(policy, 11)

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real
 
+from verax._arrays import to_host
 from verax._errors import check, check_finite, check_integer, fail, is_traced
 from verax._lp import linear_programme
 from verax._results import raise_if_failed, result
@@ -16,6 +17,7 @@ from verax.online._arguments import check_range, floating
 from verax.online._status import SENTENCES, Status
 
 from ._certificate import GameCertificate, certify
+from ._policy import PolicyCertificate, measure, read_policy, worst_of_points
 
 _Prediction = int | tuple[int, int] | Any | None
 
@@ -233,6 +235,69 @@ class FiniteOnlineGame:
         chosen = np.asarray(found.row_weights, np.float64) @ np.asarray(selection, np.float64)
         weights = np.asarray(found.weights, np.float64)
         return certify(np.asarray(self.cost), np.asarray(self.opt), float(robustness), chosen, weights)
+
+    def certify(self, policy: Real[AnyArray, "a"], prediction: _Prediction) -> PolicyCertificate:
+        """Return what a policy of your own guarantees, and by how much another could better it.
+
+        Parameters
+        ----------
+        policy : [a]
+            Probability of each plan; a deterministic algorithm is a single 1.
+        prediction
+            What this policy was told, as for :meth:`best_response`.
+
+        Returns
+        -------
+        PolicyCertificate
+            Its ``verify()`` needs nothing but the matrix.
+
+        Raises
+        ------
+        ValueError
+            For a policy that is no distribution over the plans, or a prediction that is none.
+
+        Notes
+        -----
+        Robustness and consistency are exact for the matrix as the game holds it (in JAX's precision). The lower bound
+        is exact too, and as sharp as the solver's multipliers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from verax.online.games import FiniteOnlineGame
+        >>> game = FiniteOnlineGame(np.array([[3, 1, 1], [3, 4, 2], [3, 4, 5]]), np.array([1, 2, 3]))
+        >>> found = game.certify(np.array([0.5, 0.5, 0.0]), 2)
+        >>> found.robustness, found.worst_instance, round(found.consistency, 4), found.verify() >= 0
+        (2.0, 0, 1.1667, True)
+        """
+        weights = read_policy(to_host("policy", policy).astype(np.float64), self.cost.shape[1])
+        selection = np.asarray(self._selection(prediction), np.float64)
+        game = np.asarray(self.cost, np.float64), np.asarray(self.opt, np.float64)
+        robustness, worst, consistency = measure(*game, weights, selection)
+        proof = self._sharpest(robustness, selection)
+        return PolicyCertificate(
+            robustness=robustness,
+            worst_instance=worst,
+            consistency=consistency,
+            worst_predicted=worst_of_points(*game, weights, selection),
+            bound=proof.bound,
+            gap=consistency - proof.bound,
+            policy=weights,
+            selection=selection,
+            proof=proof,
+        )
+
+    def _sharpest(self, robustness: float, selection: np.ndarray) -> GameCertificate:
+        """Multipliers prove a bound for any cap: at the least robustness those of a larger cap are the stable ones."""
+        rows, proofs = jnp.asarray(selection, self.cost.dtype), []
+        for factor in (1.0, 1 + _tolerance(self.cost.dtype)):
+            found = _solve(rows, self.ratios, jnp.asarray(robustness * factor, self.cost.dtype))
+            parts = np.asarray(found.row_weights, np.float64), np.asarray(found.weights, np.float64)
+            if all(bool(np.isfinite(part).all()) for part in parts):
+                proofs.append((np.maximum(parts[0], 0) @ selection, parts[1]))
+        proofs.append((selection[0], np.zeros(selection.shape[1])))
+        game = np.asarray(self.cost), np.asarray(self.opt)
+        return max((certify(*game, robustness, *proof) for proof in proofs), key=lambda proof: proof.bound)
 
     def error_profile(
         self, policy: Real[AnyArray, "x a"], distance: Real[AnyArray, "x y"], errors: Real[AnyArray, "e"]
