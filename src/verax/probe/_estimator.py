@@ -13,6 +13,7 @@ from verax._arrays import to_host
 from verax._errors import check, check_option, fail
 
 from ._blocks import draw_folds, plan, row_blocks
+from ._columns import name_columns
 from ._compare import compare
 from ._dual import Dual
 from ._duplicates import count_duplicates
@@ -437,7 +438,8 @@ class RidgeProbe(BaseEstimator):
     ) -> tuple[str, ...]:
         found = []
         if rank < min(x.shape[1], self.num_samples_ - 1):
-            found.append(f"the features have rank {rank} of {x.shape[1]}: {self._name_columns(x, block_rows)}")
+            columns = name_columns(x, block_rows, getattr(self, "feature_names_in_", None))
+            found.append(f"the features have rank {rank} of {x.shape[1]}: {columns}")
         if isinstance(self._targets, Classes):
             single = self.per_class_.classes[self.per_class_.num_examples == 1]
             if len(single):
@@ -460,30 +462,6 @@ class RidgeProbe(BaseEstimator):
                     "without the row alone"
                 )
         return tuple(found)
-
-    def _name_columns(self, x: Any, block_rows: int) -> str:
-        """Say which columns are constant or copies of others, if that explains the rank."""
-        lowest, highest = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
-        digest = np.zeros(x.shape[1])
-        numbers = np.random.default_rng(0).normal(size=x.shape[0])
-        for part, block in row_blocks(x, block_rows):
-            lowest, highest = np.minimum(lowest, block.min(0)), np.maximum(highest, block.max(0))
-            digest += numbers[part] @ block
-        names = getattr(self, "feature_names_in_", None)
-        constant = np.flatnonzero(lowest == highest)
-        varying = np.flatnonzero(lowest != highest)
-        # Products of equal columns agree up to rounding.
-        digest = np.round(digest / np.maximum(np.maximum(np.abs(lowest), np.abs(highest)), 1e-300), 9)
-        _, first = np.unique(np.stack([digest, lowest, highest])[:, varying], axis=1, return_index=True)
-        copies = np.setdiff1d(varying, varying[first])
-
-        def listed(columns: np.ndarray) -> str:
-            shown = [str(index if names is None else names[index]) for index in columns[:5]]
-            return ", ".join(shown) + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
-
-        parts = [f"columns {listed(constant)} are constant"] if len(constant) else []
-        parts += [f"columns {listed(copies)} are copies of others"] if len(copies) else []
-        return "; ".join(parts) or "some columns are combinations of others"
 
     def _fitted_targets(self) -> Any:
         check_is_fitted(self)
