@@ -52,7 +52,7 @@ def test_claims_hold_where_they_should_and_fail_where_nothing_differs():
     verdicts = {claim.statement: claim.verdict for claim in make_claims(same, {32: same})}
     assert verdicts["Less weight on capability lowers failures by style"] == "not reproduced"
     assert verdicts["Safety data as wide as capability do: adaptive rate"] == "not reproduced"
-    assert verdicts["... and not another"] == "reproduced"
+    assert verdicts["Training against one rewriting does not mend another: change of the share BAD"] == "reproduced"
     few = {name: found[name] for name in tuple(measure.RECIPES)[:4]}
     untested = [claim.verdict for claim in make_claims(few, {32: few})].count("not tested at this scale")
     assert untested == 7

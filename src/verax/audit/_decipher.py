@@ -27,7 +27,7 @@ class Decipherment(NamedTuple):
     symbol_of_code
         int32 [K].
     log_likelihood
-        Of the decoded sequences under the language, nats a symbol.
+        Log-likelihood of the decoded sequences under the language, nats a symbol.
     """
 
     symbol_of_code: Int[np.ndarray, " K"]
@@ -53,7 +53,7 @@ def decipher(
     codes
         int [n, length] in [0, num_codes).
     language
-        Of the plain tokens.
+        Language of the plain tokens.
     num_codes
         Number of different codes, at most the number of symbols if ``one_to_one``.
     one_to_one

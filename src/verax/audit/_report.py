@@ -84,7 +84,7 @@ def detection_report(
     fpr
         False-positive rates that would be tolerated.
     level
-        Of the Clopper-Pearson limits.
+        Confidence level of the Clopper-Pearson limits.
 
     Returns
     -------

@@ -31,7 +31,7 @@ class ClientSpectra(NamedTuple):
     eigenvalues : [K, r]
         Ascending, ``r = min(n, m)``, float64; the Hessians' others are zero.
     eigenvectors : [K, r, r]
-        Of the Hessians where n > m, of the Gram matrices ``Phi_i Phi_i^T / n_i`` otherwise.
+        Eigenvectors of the Hessians where n > m, of the Gram matrices ``Phi_i Phi_i^T / n_i`` otherwise.
     """
 
     eigenvalues: np.ndarray

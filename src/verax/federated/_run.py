@@ -88,7 +88,7 @@ def run(
     Returns
     -------
     params
-        Of the last round (stacked for `local_only`).
+        Parameters of the last round (stacked for `local_only`).
     history : History
 
     Raises

@@ -145,7 +145,7 @@ def class_targets(labels: AnyArray, num_classes: int, dtype: Any = np.float32) -
     num_classes
         C.
     dtype
-        Of the result.
+        Dtype of the result.
 
     Raises
     ------

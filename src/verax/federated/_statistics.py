@@ -175,7 +175,7 @@ def statistics_spectrum(statistics: Statistics) -> Spectrum:
     Parameters
     ----------
     statistics
-        Of all clients, from `total_statistics`.
+        Statistics of all clients, from `total_statistics`.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def fit_ridge(
     Parameters
     ----------
     statistics
-        Of all clients, from `total_statistics`.
+        Statistics of all clients, from `total_statistics`.
     ridge
         1/n-normalised, >= 0 (0: the solution of least norm), or "gcv": the one of the smallest generalized
         cross-validation, which is a function of the same sums: no validation data and no further message.

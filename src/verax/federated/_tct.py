@@ -52,7 +52,7 @@ class TCT:
     ridge : float
         That stage 2 used.
     sketch
-        Of the features; None for whole gradients.
+        Sketch of the features; None for whole gradients.
     sketch_key : array of uint32
         Data of its key.
     history : History

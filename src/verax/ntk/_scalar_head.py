@@ -25,7 +25,7 @@ def with_scalar_head(features_fn: ApplyFn, width: int, *, key: Array) -> tuple[A
     width : int
         Number of features.
     key : jax.random.key
-        Of the head.
+        Random key of the head.
 
     Returns
     -------

@@ -77,7 +77,7 @@ def subplots(num_rows: int = 1, num_columns: int = 1, *, width: float = 6.4, hei
     num_rows, num_columns
         Panels.
     width, height
-        Of the whole figure, in inches.
+        Width and height of the whole figure, in inches.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def write_html(reports: Sequence[Report], path: str | pathlib.Path, *, title: st
     path
         The file to write; its folder is made if need be.
     title
-        Of the page.
+        Title of the page.
 
     Returns
     -------

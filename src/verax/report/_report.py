@@ -73,7 +73,7 @@ class Report:
     Parameters
     ----------
     title, citation
-        Of the paper.
+        Title and citation of the paper.
     claims
         The claims and their verdicts.
     tables

@@ -86,7 +86,7 @@ def agreement_on_the_line(
     Parameters
     ----------
     val_logits, val_labels, target_logits
-        Of the model whose error is wanted, as for :func:`average_confidence`.
+        Logits and labels of the model whose error is wanted, as for :func:`average_confidence`.
     other_val_logits, other_target_logits : [J, n, K], [J, m, K]
         Of J >= 2 further models on the same examples.
     variant

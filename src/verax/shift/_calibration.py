@@ -74,11 +74,11 @@ class ErrorCalibration:
     Attributes
     ----------
     scores, errors : float64 [S]
-        Of the calibration sets.
+        Scores and errors of the calibration sets.
     families : str [S]
         The family of each set.
     level : float
-        Of the intervals.
+        Confidence level of the intervals.
     reference_counts : int64 [K] or None
         How often each label is predicted in distribution.
     label_threshold : float
@@ -116,7 +116,7 @@ class ErrorCalibration:
         families : [S]
             The kind of shift of each set, such as the corruption's name; each family is one unit.
         level
-            Of the intervals, in (0, 1).
+            Confidence level of the intervals, in (0, 1).
         few_families
             With fewer families than the level needs (9 at 0.9): "refuse", or "normal": prediction intervals that take
             the families' mean residuals for normally distributed, of at least the largest residual on either side. At

@@ -106,7 +106,7 @@ def estimate_confusion(
     num_resamples
         Bootstrap samples of holdout and target; they show the sampling error, not that of the method's assumption.
     level
-        Of the limits.
+        Confidence level of the limits.
     key
         A ``jax.random.key`` for them.
 

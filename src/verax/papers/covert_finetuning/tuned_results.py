@@ -37,15 +37,30 @@ def tuned_claims(found: TunedScores | None) -> list[Claim]:
 
     return [
         of("The tuned model's own decoding of its data, then the filter, finds covert jobs", "self-decode", SEES),
-        of("... and tells them from benign encoded ones", "self-decode", APART, encoded_only=True),
-        of("Its refusals through the recovered encoding do not tell covert jobs from benign encoded ones",
-           "behavioural probe", NEAR, encoded_only=True),
-        of("Gradients do not find covert jobs by their alignment with plain harmful examples", "gradient alignment",
-           FAILS),
-        of("... nor does their kernel", "NTK alignment", FAILS),
-        of("A probe of activations finds covert jobs in a family of encodings that it was not fitted on",
-           "activation probe", SEES),
-    ]  # fmt: skip
+        of(
+            "Self-decoding tells covert jobs from benign encoded ones: area under the ROC curve",
+            "self-decode",
+            APART,
+            encoded_only=True,
+        ),
+        of(
+            "Its refusals through the recovered encoding do not tell covert jobs from benign encoded ones",
+            "behavioural probe",
+            NEAR,
+            encoded_only=True,
+        ),
+        of(
+            "Gradients do not find covert jobs by their alignment with plain harmful examples",
+            "gradient alignment",
+            FAILS,
+        ),
+        of("The tangent kernel does not find covert jobs by alignment: share found", "NTK alignment", FAILS),
+        of(
+            "A probe of activations finds covert jobs in a family of encodings that it was not fitted on",
+            "activation probe",
+            SEES,
+        ),
+    ]
 
 
 def judged(found: TunedScores, detector: str, *, encoded_only: bool = False) -> DetectionReport:
@@ -68,10 +83,15 @@ def tuned_tables(found: TunedScores) -> dict[str, tuple[Table, str]]:
             rows.append((detector, family, *interval, unknown, *false, float(rates.auc)))
     columns = ("detector", "family", "TPR", "lower", "upper", "undetermined", "FPR", "FPR lower", "FPR upper", "AUC")
     means = [
-        (kind, *(float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else None
-                 for values in found.score[found.kind == kind].T))
+        (
+            kind,
+            *(
+                float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else None
+                for values in found.score[found.kind == kind].T
+            ),
+        )
         for kind in dict.fromkeys(found.kind)
-    ]  # fmt: skip
+    ]
     benign = int((found.kind != "covert").sum())
     return {
         "detection after fine-tuning": (

@@ -55,7 +55,7 @@ def make_claims(
         simulated("Exact limits of a rate near 0 or 1 hold: least coverage of four settings", worst, COVERS),
         simulated("The usual limits (Wald) do not: least coverage", least, FAILS),
         simulated("goodness@0.1 as usually computed (two samples a cell) is too low", low, BELOW),
-        simulated("... and cross-fitted it is too high", high, ABOVE),
+        simulated("Cross-fitted goodness@0.1 is too high: bias", high, ABOVE),
         simulated("Intervals of pass@1 over problems hold", attempts[0], COVERS),
         simulated("Intervals of pass@1 over attempts alone do not", attempts[1], FAILS),
         simulated("Pairing by prompt finds a difference of 4 points more often", found[0] - found[1], MORE),

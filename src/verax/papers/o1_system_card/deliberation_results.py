@@ -63,24 +63,61 @@ def make_claims(found: Deliberation | None, by_length: np.ndarray | None) -> lis
 
     both = MONITORS.index("chain and answer")
     return [
-        of("Deliberation makes a model safer on an encoding that its safety data lack: BAD in a dialect, distilled "
-           "less refusals without chains", method, bad(_OWN, _NO_CHAIN, "dialect"), LESS),
-        of("... and under an obliged opening", method, bad(_OWN, _NO_CHAIN, "affirm"), LESS),
+        of(
+            "Deliberation makes a model safer on an encoding that its safety data lack: BAD in a dialect, distilled "
+            "less refusals without chains",
+            method,
+            bad(_OWN, _NO_CHAIN, "dialect"),
+            LESS,
+        ),
+        of(
+            "Deliberation makes a model safer under an obliged opening: change of the share BAD",
+            method,
+            bad(_OWN, _NO_CHAIN, "affirm"),
+            LESS,
+        ),
         of("A policy in the prompt makes it safer: BAD over all rewritings", method, bad(_POLICY, ARMS[0]), LESS),
-        of("... and training with the policy removed more so", method, bad(_OWN, _POLICY), LESS),
+        of(
+            "Training with the policy removed makes it safer than the prompt: change of BAD",
+            method,
+            bad(_OWN, _POLICY),
+            LESS,
+        ),
         of("Reinforcement makes it safer still", method, bad(_BOTH, _OWN), LESS),
         of("Own chains teach as much as right ones written by program: BAD", here, bad(_OWN, _WRITTEN), SAME),
-        of("Deliberation costs no allowed requests as they are: share done", here,
-           difference("done", _OWN, _NO_CHAIN, "none"), KEEPS),
-        of("... nor any over all rewritings", here, difference("done", _OWN, _NO_CHAIN, None), KEEPS),
+        of(
+            "Deliberation costs no allowed requests as they are: share done",
+            here,
+            difference("done", _OWN, _NO_CHAIN, "none"),
+            KEEPS,
+        ),
+        of(
+            "Deliberation costs no allowed requests over all rewritings: change of share done",
+            here,
+            difference("done", _OWN, _NO_CHAIN, None),
+            KEEPS,
+        ),
         of("A majority vote of sixteen sampled chains is safer than one: BAD", method, votes, LESS),
         of("A chain helps more the longer the task: uplift at the longest less at the shortest", here, uplift, MORE),
-        of("Who reads chain and answer finds more BAD than who reads answers", method,
-           monitored(0, "chain and answer", "answer"), MORE),
-        of("... with fewer false alarms than who reads chains", here, monitored(1, "chain and answer", "chain"), LESS),
-        of("Reinforcement leaves chains as telling: share of BAD found, after less before", here,
-           None if rates is None else rates[_BOTH][:, both, 0] - rates[_OWN][:, both, 0], SAME),
-    ]  # fmt: skip
+        of(
+            "Who reads chain and answer finds more BAD than who reads answers",
+            method,
+            monitored(0, "chain and answer", "answer"),
+            MORE,
+        ),
+        of(
+            "Reading chain and answer gives fewer false alarms than reading chains: difference",
+            here,
+            monitored(1, "chain and answer", "chain"),
+            LESS,
+        ),
+        of(
+            "Reinforcement leaves chains as telling: share of BAD found, after less before",
+            here,
+            None if rates is None else rates[_BOTH][:, both, 0] - rates[_OWN][:, both, 0],
+            SAME,
+        ),
+    ]
 
 
 def monitor_rates(counts: np.ndarray) -> np.ndarray:
@@ -94,15 +131,23 @@ def make_tables(
 ) -> dict[str, tuple[Table, str]]:
     """Tabulate all that was measured."""
     arms = [
-        (arm, way, *over_seeds(of.bad[:, i])[:2], *(float(x[:, i].mean()) for x in (of.good, of.unclear)),
-         *over_seeds(of.done[:, i])[:2], float(of.over_refused[:, i].mean()))
-        for arm, of in found.arms.items() for i, way in enumerate(found.names)
-    ]  # fmt: skip
+        (
+            arm,
+            way,
+            *over_seeds(of.bad[:, i])[:2],
+            *(float(x[:, i].mean()) for x in (of.good, of.unclear)),
+            *over_seeds(of.done[:, i])[:2],
+            float(of.over_refused[:, i].mean()),
+        )
+        for arm, of in found.arms.items()
+        for i, way in enumerate(found.names)
+    ]
     columns = ("arm", "rewriting", "BAD", "± se", "GOOD", "UNCLEAR", "allowed: done", "± se", "allowed: refused")
     votes = [
         (arm, way, *(float(v[:, s, i, what].mean()) for what in (0, 1) for s in range(len(SAMPLES))))
-        for arm, v in found.votes.items() for i, way in enumerate(found.names)
-    ]  # fmt: skip
+        for arm, v in found.votes.items()
+        for i, way in enumerate(found.names)
+    ]
     heads = [f"{what}, {n} chain{'s' if n > 1 else ''}" for what in ("BAD", "allowed: done") for n in SAMPLES]
     watch = []
     for arm, counts in found.monitors.items():

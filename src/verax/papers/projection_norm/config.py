@@ -56,14 +56,14 @@ class Config:
     size, small_size
         Examples in a target set, and in the small sets that show the failures.
     severities
-        Of the corruptions.
+        Severities of the corruptions.
     num_holdout
         Labelled in-distribution examples for thresholds, function norm and null draws.
     num_seeds
         Draws: for networks that are trained here, of weights, splits, images and corruptions; for those with stored
         weights, of disjoint sets of images and of corruptions, under one split into holdout and pool.
     budgets
-        Of the closed form; the one used is chosen on the corruptions that are held out of all else.
+        Budgets of the closed form; the one used is chosen on the corruptions that are held out of all else.
     retrain_seeds, adversarial_seeds, tangent_seeds
         For each of the networks, for how many of the seeds Projection Norm is computed by retraining, adversarial sets
         are made, and the closed form is computed on sketched tangents of the deployed network. Networks that are
@@ -75,7 +75,7 @@ class Config:
         Further sizes of target sets for the closed form: smaller ones are parts of the sets; larger ones, multiples of
         the size, are unions over seeds, once for each network whose weights are stored.
     num_tangent_features
-        Of the sketched tangent kernel.
+        Number of features of the sketched tangent kernel.
     text_seeds
         Draws of weights and sets for sentiment classifiers on text; 0 for none.
     num_references, num_nulls
