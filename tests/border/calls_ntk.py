@@ -60,7 +60,7 @@ def adapted_nnx(x):
 def adapted_torch(x):
     import torch
 
-    apply_fn, params = ntk.from_torch(torch.nn.Linear(2, 1))
+    apply_fn, params = ntk.from_torch(torch.nn.Linear(2, 1).eval())
     return ntk.ntk_diagonal(apply_fn, params, x)
 
 
