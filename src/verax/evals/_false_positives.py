@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import special
 
+from verax import _special as special
 from verax._arrays import to_host, to_number
 from verax._results import raise_if_failed, result
 from verax._types import AnyArray

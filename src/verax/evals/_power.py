@@ -2,8 +2,7 @@
 
 import math
 
-from scipy import special
-
+from verax import _special as special
 from verax._arrays import to_number
 from verax._errors import check
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy import special
+
+from verax import _special as special
 
 from ._numeric import Numeric, module_for, on_host
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy import special
 
+from verax import _special as special
 from verax._arrays import to_host, to_key, to_labels
 from verax._errors import check, check_option, is_traced
 

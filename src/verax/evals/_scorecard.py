@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
+from verax import _special as special
 from verax._errors import check, check_option
 from verax._results import result
 

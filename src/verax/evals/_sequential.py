@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
-from scipy import special
 
+from verax import _special as special
 from verax._arrays import to_number
 from verax._errors import check
 from verax._types import AnyArray

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
-from scipy import special
 
+from verax import _special as special
 from verax._arrays import to_host, to_number
 from verax._numpy_random import numpy_generator
 from verax._results import raise_if_failed, result
