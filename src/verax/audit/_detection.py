@@ -87,12 +87,15 @@ class Evidence(NamedTuple):
     key: jax.Array
 
 
+@result(SENTENCES)
 class Finding(NamedTuple):
     """The outcome of a detector before it is compared with benign jobs."""
 
     score: float
     details: dict[str, Any]
     status: Status = Status.OK
+
+    raise_if_failed = raise_if_failed
 
 
 class BaseDetector(abc.ABC):

@@ -1,12 +1,12 @@
 """Results of influence functions, and their statuses."""
 
 import enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from verax._errors import check_integer, fail
-from verax._results import result
+from verax._results import raise_if_failed, result
 
 
 class Status(enum.IntEnum):
@@ -28,7 +28,7 @@ _SENTENCES = {
 }
 
 
-@result()
+@result(_SENTENCES)
 class Influence(NamedTuple):
     """Effect of every training example, or group of examples, on every test example.
 
@@ -57,13 +57,10 @@ class Influence(NamedTuple):
     groups: np.ndarray | None = None
     ridge: float | None = None
 
-    def raise_if_failed(self) -> "Influence":
-        """Return the result, or raise a ``ValueError`` with the reason where the status is not OK."""
-        _raise_if_failed("scores", self.status)
-        return self
+    raise_if_failed = raise_if_failed
 
 
-@result()
+@result(_SENTENCES)
 class Estimate(NamedTuple):
     """A rank correlation with its interval.
 
@@ -84,10 +81,7 @@ class Estimate(NamedTuple):
     per_example: np.ndarray
     status: np.ndarray
 
-    def raise_if_failed(self) -> "Estimate":
-        """Return the result, or raise a ``ValueError`` with the reason where the status is not OK."""
-        _raise_if_failed("scores", self.status)
-        return self
+    raise_if_failed = raise_if_failed
 
 
 @result()
@@ -150,9 +144,3 @@ def top(influence: Influence, k: int) -> Ranking:
     harmful = np.argsort(scores, axis=1, kind="stable")[:, :k]
     taken = np.take_along_axis
     return Ranking(helpful, harmful, taken(scores, helpful, 1), taken(scores, harmful, 1))
-
-
-def _raise_if_failed(name: str, status: Any) -> None:
-    found = Status(int(np.max(status)))
-    if found != Status.OK:
-        fail(name, f"status {found.name}", f"a result without failures ({_SENTENCES[found]})")
