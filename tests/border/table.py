@@ -46,7 +46,8 @@ features: got 2 non-finite entries of 600 (the first at [17, 3]); need finite va
 
 The table is what the functions did, one valid call each, with one argument changed: **=** the same result as for the
 NumPy array, **ok** a result that is finite or has a status, **!** a `ValueError` that names the argument, **\\***
-another answer, which the function documents. A dot stands where the change does not apply.
+another answer, which the function documents, **?** an answer that it should not give and that is to be mended. A
+dot stands where the change does not apply.
 `python tests/border/table.py` measures the table anew.
 """
 
