@@ -30,7 +30,7 @@ templates_path = ["_templates"]
 
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
-html_title = "Verax"
+html_title = f"Verax {release}"
 html_theme_options = {
     "show_toc_level": 2,
     "max_navbar_depth": 2,  # the sidebar lists pages of packages, not every object

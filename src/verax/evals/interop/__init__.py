@@ -2,3 +2,7 @@
 
 The public names are those of :mod:`verax.evals`.
 """
+
+from verax import _deprecated
+
+__getattr__ = _deprecated.moved(__name__, "verax.evals")  # names of version 0.1; removed in 0.3
