@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from verax.online import scheduling, ski_rental
+from verax.online import learning, scheduling, ski_rental
 
 pytestmark = pytest.mark.double
 
@@ -37,6 +38,31 @@ def test_a_price_between_whole_days(prediction, day):
     np.testing.assert_allclose(ski_rental.buy_distribution_cost(days, prediction, 10.5, 0.5), cost, rtol=1e-5)
     worst = ski_rental.worst_case(policy, 10.5, prediction=max(1, int(min(prediction, 100))))
     np.testing.assert_allclose(worst.robustness, (np.array(by_hand) / np.minimum(days, 10.5)).max(), rtol=1e-5)
+
+
+@pytest.mark.bad_input  # values that no annotation of arrays names: without the run-time type checker
+@pytest.mark.parametrize(
+    "far", [np.array([1e300, -1e300]), np.array([np.inf, -np.inf]), np.array([2**40, -(2**40)]), [2**40, -1], [10, 9.5]]
+)
+def test_a_prediction_counts_by_its_side_of_the_price_alone(far):
+    days, near = np.array([30, 2]), np.array([10, 9])
+    with jax.enable_x64(False):
+        assert ski_rental.buy_day(far, 10, 0.5).tolist() == [5, 20]
+        for function in (
+            lambda y: ski_rental.buy_distribution_cost(days, y, 10, 0.5),
+            lambda y: learning.empirical_risk_trade_off(days, y, 10).ratios,
+        ):
+            np.testing.assert_array_equal(function(far), function(near))
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("season", [2**32 + 5, 2**31 + 7])
+def test_a_season_that_single_precision_cannot_hold_is_refused(season):
+    with (
+        jax.enable_x64(False),
+        pytest.raises(ValueError, match=r"^num_days: got integers from 3 to \d+"),
+    ):
+        learning.empirical_risk_trade_off(np.array([3, season]), np.array([3, 20]), 10)
 
 
 def test_a_price_below_one_day_is_paid_at_once():

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
-from verax._arrays import to_host
+from verax._arrays import to_array
 from verax._errors import check, is_traced
 from verax._results import result
 from verax._types import AnyArray
 from verax.online._arguments import check_buy_cost, check_range
 from verax.online.ski_rental import buy_distribution_cost
-from verax.online.ski_rental._predicted import largest_robustness
+from verax.online.ski_rental._predicted import any_length, largest_robustness
 
 
 @result()
@@ -46,7 +46,7 @@ class TradeOff(NamedTuple):
 
 def empirical_risk_trade_off(
     num_days: Int[AnyArray, "n"],
-    prediction: Int[AnyArray, "n"],
+    prediction: Real[AnyArray, "n"],
     buy_cost: int,
     *,
     robustness: float = math.inf,
@@ -60,8 +60,10 @@ def empirical_risk_trade_off(
 
     Parameters
     ----------
-    num_days, prediction : [n], int
-        Past seasons and what was predicted of each, pairs independent and alike, all at least 1.
+    num_days : [n], int
+        Past seasons, independent and alike, all at least 1.
+    prediction : [n]
+        What was predicted of each: any numbers but NaN, since only the comparison with the price counts.
     buy_cost
         Price ``b`` in days of rent.
     robustness
@@ -77,8 +79,8 @@ def empirical_risk_trade_off(
     Raises
     ------
     ValueError
-        For seasons or predictions below one day or not as many, a level outside (0, 1), or a robustness that no
-        trade-off attains.
+        For seasons below one day, predictions that are NaN or not as many, a level outside (0, 1), or a robustness that
+        no trade-off attains.
 
     Notes
     -----
@@ -104,15 +106,15 @@ def empirical_risk_trade_off(
     buy_cost = check_buy_cost(buy_cost)
     concrete = not is_traced((num_days, prediction))
     check(concrete, "num_days", "a traced value", "concrete seasons: the range of their ratios is checked")
-    days = to_host("num_days", num_days, shape=("n",), dtype="integer")
-    predicted = to_host("prediction", prediction, shape=("n",))
+    days = to_array("num_days", num_days, shape=("n",), dtype="integer")
+    predicted = any_length(prediction, buy_cost, ("n",))
     check(int(days.min()) >= 1, "num_days", f"{days.min()} days", "at least one day")
     check(len(predicted) == len(days), "prediction", f"{len(predicted)} predictions", f"one of each of {len(days)}")
     lams, worst = _allowed(buy_cost, robustness)
     error = (worst.max() - 1) * math.sqrt(_log_failures(len(lams), level) / (2 * len(days)))
     dtype = jnp.result_type(float)
     grid = jnp.asarray(lams, dtype)
-    ratios = _mean_ratios(jnp.asarray(days), jnp.asarray(predicted), grid, buy_cost)
+    ratios = _mean_ratios(days, predicted, grid, buy_cost)
     best = int(jnp.argmin(ratios))
     return TradeOff(grid[best], ratios[best], grid, ratios, jnp.asarray(error, dtype), jnp.asarray(worst[best], dtype))
 

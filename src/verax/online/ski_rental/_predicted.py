@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Real, Shaped
 
-from verax._arrays import to_array, to_number
+from verax._arrays import Shape, to_array, to_host, to_number
 from verax._errors import check, is_traced
 from verax._types import AnyArray
 from verax.online._arguments import check_broadcast, check_lam, check_price, check_range, floating
@@ -56,7 +56,7 @@ def buy_day(
     Purohit, Svitkina, Kumar (2018), Improving online algorithms via ML predictions, Algorithm 2.
     """
     buy_cost = check_price(buy_cost)
-    predicted = _any_length(prediction)
+    predicted = any_length(prediction, buy_cost)
     check_lam(lam, np.nextafter(0.0, 1.0), 1.0, "a trade-off in (0, 1]")
     trade_off = floating("lam", lam)
     check_broadcast(prediction=predicted, lam=trade_off)
@@ -131,7 +131,7 @@ def buy_distribution(
     if prediction is None:
         support = early
     else:
-        predicted = _any_length(prediction)
+        predicted = any_length(prediction, buy_cost)
         check(predicted.ndim == 0, "prediction", f"shape {predicted.shape}", "one number, or None")
         traced = is_traced(predicted)
         support = (
@@ -195,7 +195,7 @@ def buy_distribution_cost(
     buy_cost = check_price(buy_cost)
     _check_trade_off(buy_cost, lam)
     check_range("num_days", num_days, 1, np.inf, "at least one day")
-    dtype, predicted = jnp.result_type(float), _any_length(prediction)
+    dtype, predicted = jnp.result_type(float), any_length(prediction, buy_cost)
     trade_off, days = floating("lam", lam).astype(dtype), floating("num_days", num_days).astype(dtype)
     check_broadcast(num_days=days, prediction=predicted, lam=trade_off)
     if buy_cost <= 1:
@@ -217,12 +217,17 @@ def largest_robustness(buy_cost: float, lam: float) -> float:
     return max(-1 / math.expm1(early * decay), -(late / buy_cost) / math.expm1(late * decay))
 
 
-def _any_length(prediction: Any) -> Array:
-    """A predicted length, of which only the comparison with the price counts: any sign, and infinite ones too."""
+def any_length(prediction: Any, price: float, shape: Shape | None = None) -> Array:
+    """A predicted length, of which only the comparison with the price counts: any sign, any size, infinite ones too."""
     check_range("prediction", prediction, -np.inf, np.inf, "numbers, not NaN")
-    if isinstance(prediction, int | float):
-        prediction = np.float32(np.clip(prediction, -1e30, 1e30)) if np.isinf(prediction) else prediction
-    return to_array("prediction", prediction, dtype="any", finite=False)
+    if not is_traced(prediction):
+        host = to_host("prediction", prediction, shape=shape, dtype="any", finite=False)
+        if host.dtype.itemsize == 8:  # beyond single precision too, where all on one side of the price are alike
+            most = math.ceil(price) + 1
+            if host.dtype.kind in "iu":
+                most = min(most, np.iinfo(host.dtype).max)
+            prediction = np.clip(host, 0 if host.dtype.kind == "u" else -1, most)
+    return to_array("prediction", prediction, shape=shape, dtype="any", finite=False)
 
 
 def _is_long(predicted: Array, price: float) -> Array:
