@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import pathlib
+import re
 import types
 
 import jax
@@ -101,3 +102,26 @@ def run(package, name, num):
                 wrong.append(f"{first} and {second} swapped: {found}")
     if wrong:
         pytest.fail(f"{len(wrong)} of the trials of {name}:\n" + "\n".join(wrong), pytrace=False)
+
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "inputs.md"
+ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \|(.*)\|$", re.M)
+
+
+def test_the_page_of_inputs_has_every_array_argument():
+    names = {
+        (name.removeprefix("verax."), argument): call.needs
+        for calls in CALLS.values()
+        for name, call in (calls or {}).items()
+        for argument in call.arrays
+    }
+    found = {(name, argument) for name, argument, _ in ROW.findall(PAGE.read_text(encoding="utf-8"))}
+    missing = {place for place, needs in names.items() if needs is None} - found
+    assert not missing, "python tests/border/table.py measures the page anew"
+    assert not found - names.keys(), "rows of functions or arguments that are gone"
+
+
+def test_every_outcome_on_the_page_of_inputs_is_allowed():
+    for name, argument, cells in ROW.findall(PAGE.read_text(encoding="utf-8")):
+        outcomes = {cell.strip() for cell in cells.split("|")}
+        assert outcomes <= {"=", "ok", "!", r"\*", "."}, (name, argument)
