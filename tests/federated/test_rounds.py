@@ -163,6 +163,26 @@ def test_an_interrupted_run_resumes_to_the_same_result(ragged, uninterrupted, tm
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
+def test_two_runs_with_one_checkpoint_end_with_the_same_result(ragged, uninterrupted, tmp_path):
+    """The second one begins after the first one's second round, ends, and is overwritten by the first one."""
+    options = {"rounds": 5, "key": jax.random.key(1), "checkpoint": tmp_path / "run.npz"}
+    calls, ended = [], []
+
+    def joined_by_another(params):
+        calls.append(1)
+        if len(calls) == 3:
+            ended.append(vf.run(ALGORITHM, *ragged, evaluate=evaluate, **options))
+        return evaluate(params)
+
+    ended.append(vf.run(ALGORITHM, *ragged, evaluate=joined_by_another, **options))
+    ended.append(vf.run(ALGORITHM, *ragged, evaluate=lambda _: pytest.fail("run again"), **options))
+    assert len(ended) == 3
+    for params, history in ended:
+        jax.tree.map(np.testing.assert_array_equal, params, uninterrupted[0])
+        assert_same_history(history, uninterrupted[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
+
+
 @pytest.mark.costly
 def test_scanned_rounds_are_the_same(ragged, uninterrupted):
     params, history = vf.run(

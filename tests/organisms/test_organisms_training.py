@@ -64,6 +64,25 @@ def test_an_interrupted_run_ends_at_identical_parameters(trained, tmp_path, monk
         pretrain(PARAMS, WORLD, steps=100, batch_size=32, checkpoint=path, key=KEYS[::-1])
 
 
+def test_two_trainings_with_one_checkpoint_end_at_identical_parameters(trained, tmp_path, monkeypatch):
+    """The second one begins when the first has written its first state, and ends before it."""
+    options = {"steps": 100, "batch_size": 32, "checkpoint": tmp_path / "state.npz", "key": KEYS}
+    write, ended = train.write_checkpoint, []
+
+    def joined_by_another(*arguments):
+        monkeypatch.setattr(train, "write_checkpoint", write)
+        write(*arguments)
+        ended.append(pretrain(PARAMS, WORLD, **options))
+
+    monkeypatch.setattr(train, "write_checkpoint", joined_by_another)
+    ended.append(pretrain(PARAMS, WORLD, **options))
+    ended.append(pretrain(PARAMS, WORLD, **options))
+    assert len(ended) == 3
+    for params, log in ended:
+        jax.tree.map(np.testing.assert_array_equal, params, trained[0])
+        np.testing.assert_array_equal(log.loss, trained[1].loss)
+
+
 def test_seeds_at_once_are_seeds_one_by_one(trained):
     many, _ = trained
     one, _ = pretrain(jax.tree.map(lambda leaf: leaf[1], PARAMS), WORLD, steps=100, batch_size=32, key=KEYS[1])

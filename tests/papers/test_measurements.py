@@ -75,3 +75,16 @@ def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "rows.json").write_text('{"format": 2, "rows": []}')
     with pytest.raises(ValueError, match=r"rows\.json of format 2; need format 1"):
         Measurements(tmp_path / "rows")
+
+
+def test_two_runs_on_one_cache_end_with_the_same_arrays(tmp_path):
+    first, second, started = Cache(tmp_path), Cache(tmp_path), []
+
+    def while_another_runs():
+        started.append(second.get("draw", [1], lambda: {"x": np.arange(3.0)}))
+        return {"x": np.arange(3.0)}
+
+    kept = [first.get("draw", [1], while_another_runs), *started]
+    kept.append(Cache(tmp_path).get("draw", [1], lambda: pytest.fail("computed again")))
+    assert [arrays["x"].tolist() for arrays in kept] == 3 * [[0.0, 1.0, 2.0]]
+    assert len(list(tmp_path.iterdir())) == 1
