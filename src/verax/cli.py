@@ -190,9 +190,22 @@ def evals(
     from verax.commands import run_evals
 
     return run_evals(
-        action, logs, scorer=scorer, metric=metric, filter=filter, mapping=mapping, good=good, bad=bad, cluster=cluster,
-        outcome=outcome, level=level, paired=paired, unpaired=unpaired, folder=folder, out=out,
-    )  # fmt: skip
+        action,
+        logs,
+        scorer=scorer,
+        metric=metric,
+        filter=filter,
+        mapping=mapping,
+        good=good,
+        bad=bad,
+        cluster=cluster,
+        outcome=outcome,
+        level=level,
+        paired=paired,
+        unpaired=unpaired,
+        folder=folder,
+        out=out,
+    )
 
 
 @_app.command

@@ -88,31 +88,55 @@ def _paired(table: Any, outcome: Any, level: float, left_out: list[str]) -> Answ
         c = ve.compare_models(table, outcome=outcome, attack=number, level=level)
         head = f"{attack}: " if len(attacks) > 1 else ""
         sentences += [head + sentence for sentence in c.sentences()]
-        models.append({
-            "attack": attack, "ranking": [c.model_names[i] for i in c.order],
-            "may_be_best": [name for name, best in zip(c.model_names, c.may_be_best, strict=True) if best],
-            "rates": [
-                {"model": name, "estimate": c.estimate[i], "lower": c.lower[i], "upper": c.upper[i]}
-                for i, name in enumerate(c.model_names)
-            ],
-        })  # fmt: skip
+        models.append(
+            {
+                "attack": attack,
+                "ranking": [c.model_names[i] for i in c.order],
+                "may_be_best": [name for name, best in zip(c.model_names, c.may_be_best, strict=True) if best],
+                "rates": [
+                    {"model": name, "estimate": c.estimate[i], "lower": c.lower[i], "upper": c.upper[i]}
+                    for i, name in enumerate(c.model_names)
+                ],
+            }
+        )
         for i in range(len(c.model_names)):
             for j in range(i + 1, len(c.model_names)):
                 # The later model less the earlier one: what changed.
                 values = (-c.difference[i, j], -c.difference_upper[i, j], -c.difference_lower[i, j])
                 pair = f"{c.model_names[j]} - {c.model_names[i]}"
-                row = (attack, pair, *map(float, values), float(c.p_value[i, j]), int(c.num_units[i, j]),
-                       int(c.discordant[j, i]), int(c.discordant[i, j]), float(c.minimum_detectable[i, j]))  # fmt: skip
+                row = (
+                    attack,
+                    pair,
+                    *map(float, values),
+                    float(c.p_value[i, j]),
+                    int(c.num_units[i, j]),
+                    int(c.discordant[j, i]),
+                    int(c.discordant[i, j]),
+                    float(c.minimum_detectable[i, j]),
+                )
                 rows.append(row)
                 forest.append((head + pair, *map(float, values)))
-                found.append({
-                    "attack": attack, "model_a": c.model_names[i], "model_b": c.model_names[j],
-                    "rate_a": c.estimate[i], "rate_b": c.estimate[j], "difference": values[0], "lower": values[1],
-                    "upper": values[2], "p_value": c.p_value[i, j], "test": _test(table, outcome),
-                    "adjusted": "holm over pairs", "num_units": c.num_units[i, j],
-                    "num_excluded": c.num_excluded[i, j], "only_b": c.discordant[j, i], "only_a": c.discordant[i, j],
-                    "minimum_detectable": c.minimum_detectable[i, j], "status": ve.Status(int(c.status[i, j])).name,
-                })  # fmt: skip
+                found.append(
+                    {
+                        "attack": attack,
+                        "model_a": c.model_names[i],
+                        "model_b": c.model_names[j],
+                        "rate_a": c.estimate[i],
+                        "rate_b": c.estimate[j],
+                        "difference": values[0],
+                        "lower": values[1],
+                        "upper": values[2],
+                        "p_value": c.p_value[i, j],
+                        "test": _test(table, outcome),
+                        "adjusted": "holm over pairs",
+                        "num_units": c.num_units[i, j],
+                        "num_excluded": c.num_excluded[i, j],
+                        "only_b": c.discordant[j, i],
+                        "only_a": c.discordant[i, j],
+                        "minimum_detectable": c.minimum_detectable[i, j],
+                        "status": ve.Status(int(c.status[i, j])).name,
+                    }
+                )
     if left_out:
         more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         sentences.append(f"left out, not in all logs: {len(left_out)} prompts ({', '.join(left_out[:5])}{more})")
@@ -146,12 +170,22 @@ def _unpaired(first: Any, second: Any, outcome: Any, level: float) -> Answer:
         pair = f"{names[1]} - {names[0]}"
         rows.append((attack, pair, *limits, float(found.p_value[a]), units[1], units[0]))
         forest.append((pair if len(found.attack_names) == 1 else f"{attack}: {pair}", *limits))
-        data.append({
-            "attack": attack, "model_a": names[0], "model_b": names[1], "rate_a": own[0], "rate_b": own[1],
-            "difference": limits[0], "lower": limits[1], "upper": limits[2], "p_value": found.p_value[a],
-            "test": "square-and-add of independent limits", "num_units": [units[1], units[0]],
-            "status": ve.Status(int(found.status[a])).name,
-        })  # fmt: skip
+        data.append(
+            {
+                "attack": attack,
+                "model_a": names[0],
+                "model_b": names[1],
+                "rate_a": own[0],
+                "rate_b": own[1],
+                "difference": limits[0],
+                "lower": limits[1],
+                "upper": limits[2],
+                "p_value": found.p_value[a],
+                "test": "square-and-add of independent limits",
+                "num_units": [units[1], units[0]],
+                "status": ve.Status(int(found.status[a])).name,
+            }
+        )
     columns = ("attack", "models", "difference", "lower", "upper", "p", "prompts of a", "prompts of b")
     return Answer(
         found.sentences(), columns, rows, forest, {"paired": False, "differences": data, "excluded_prompts": []}

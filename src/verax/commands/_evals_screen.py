@@ -45,7 +45,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
             padded = (
                 cell.rjust(size) if to_right else cell.ljust(size)
                 for cell, size, to_right in zip(cells, widths, right, strict=True)
-            )  # fmt: skip
+            )
             return "  ".join(padded).rstrip()
 
         return [*lines, line(columns), line(["-" * size for size in widths]), *map(line, texts)]
@@ -115,6 +115,12 @@ def write_page(
     from verax.report import write_card
 
     return write_card(
-        path, title=title, lead=lead, facts=[], notices=[("open", note) for note in notes], figures=figures,
-        tables=tables, captions={},
-    )  # fmt: skip
+        path,
+        title=title,
+        lead=lead,
+        facts=[],
+        notices=[("open", note) for note in notes],
+        figures=figures,
+        tables=tables,
+        captions={},
+    )

@@ -78,9 +78,14 @@ def _mapping(path: pathlib.Path | None, good: str | None, bad: str | None) -> An
 
 
 def _write(
-    out: pathlib.Path, action: str, title: str, sentences: list[str], tables: dict[str, Any], forest: dict[str, Any],
+    out: pathlib.Path,
+    action: str,
+    title: str,
+    sentences: list[str],
+    tables: dict[str, Any],
+    forest: dict[str, Any],
     found: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     text = json.dumps(plain(found), indent=2, ensure_ascii=False)
     (out / f"{action}.json").write_text(text + "\n", encoding="utf-8")
     lead = sentences[0] if sentences else "Rates with limits; see verax.evals for what they cover."
@@ -190,12 +195,30 @@ def _scorecard(
         thresholds[name] = one["thresholds"]
     card = ve.scorecard(indicators, thresholds=thresholds)
     rows = [
-        (n, i.category, "yes" if i.mitigated else "no", float(np.asarray(i.rate.estimate)),
-         float(np.asarray(i.rate.upper)), card.level[n].name, card.conservative[n].name, *card.probability[n])
+        (
+            n,
+            i.category,
+            "yes" if i.mitigated else "no",
+            float(np.asarray(i.rate.estimate)),
+            float(np.asarray(i.rate.upper)),
+            card.level[n].name,
+            card.conservative[n].name,
+            *card.probability[n],
+        )
         for n, i in indicators.items()
-    ]  # fmt: skip
-    columns = ("indicator", "category", "mitigated", "rate", "upper", "level", "not ruled out", "P(>= MEDIUM)",
-               "P(>= HIGH)", "P(>= CRITICAL)")  # fmt: skip
+    ]
+    columns = (
+        "indicator",
+        "category",
+        "mitigated",
+        "rate",
+        "upper",
+        "level",
+        "not ruled out",
+        "P(>= MEDIUM)",
+        "P(>= HIGH)",
+        "P(>= CRITICAL)",
+    )
     gates = [
         ("deployable", str(card.deployable)),
         ("developable", str(card.developable)),

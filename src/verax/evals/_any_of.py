@@ -136,14 +136,16 @@ def _held_out(table: OutcomeTable, chosen: np.ndarray, key: Array) -> tuple[Nume
     values, weights = [], []
     for chosen_on, scored_on in (parts, parts[::-1]):
         best = bad[..., chosen_on].mean(-1).argmax(1)  # [model, prompt], the first of equals
-        cells = [jnp.take_along_axis(part[..., scored_on].sum(-1), best[:, None], 1)[:, 0] for part in
-                 (bad, known, unknown)]  # fmt: skip
+        cells = [
+            jnp.take_along_axis(part[..., scored_on].sum(-1), best[:, None], 1)[:, 0] for part in (bad, known, unknown)
+        ]
         hits, verdicts, rest = cells
         number = verdicts + rest
         seen, run = verdicts > 0, number > 0
         number = jnp.maximum(number, 1)
-        values.append(jnp.stack([jnp.where(seen, hits / jnp.maximum(verdicts, 1), 0), hits / number,
-                                 (hits + rest) / number]))  # fmt: skip
+        values.append(
+            jnp.stack([jnp.where(seen, hits / jnp.maximum(verdicts, 1), 0), hits / number, (hits + rest) / number])
+        )
         weights.append(jnp.stack([part.astype(dtype) for part in (seen, run, run)]))
     total = weights[0] + weights[1]
     x = (values[0] * weights[0] + values[1] * weights[1]) / jnp.maximum(total, 1)

@@ -80,11 +80,15 @@ class Comparison(NamedTuple):
         if self._gain(i, j) < 0:
             i, j = j, i
         return pair_sentence(
-            (self.model_names[i], self.model_names[j]), (self.estimate[i], self.estimate[j]),
-            (self.difference[i, j], self.difference_lower[i, j], self.difference_upper[i, j]), self.p_value[i, j],
-            outcome=self.outcome, level=self.level, basis=f"{self.num_units[i, j]} prompts, paired",
+            (self.model_names[i], self.model_names[j]),
+            (self.estimate[i], self.estimate[j]),
+            (self.difference[i, j], self.difference_lower[i, j], self.difference_upper[i, j]),
+            self.p_value[i, j],
+            outcome=self.outcome,
+            level=self.level,
+            basis=f"{self.num_units[i, j]} prompts, paired",
             detectable=self.minimum_detectable[i, j],
-        )  # fmt: skip
+        )
 
     def sentences(self) -> list[str]:
         """Each pair in one sentence, the best models first; before them, for three models or more, who may be best."""

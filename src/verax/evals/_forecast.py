@@ -135,6 +135,12 @@ def _solve(matrix: Array, vector: Array) -> Array:
     """Two by two, by Cramer's rule: a batched factorisation would cost more than all the rest."""
     determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
     safe = jnp.where(jnp.abs(determinant) > 0, determinant, 1)
-    return jnp.stack([
-        matrix[1, 1] * vector[0] - matrix[0, 1] * vector[1], matrix[0, 0] * vector[1] - matrix[1, 0] * vector[0],
-    ]) / safe  # fmt: skip
+    return (
+        jnp.stack(
+            [
+                matrix[1, 1] * vector[0] - matrix[0, 1] * vector[1],
+                matrix[0, 0] * vector[1] - matrix[1, 0] * vector[0],
+            ]
+        )
+        / safe
+    )

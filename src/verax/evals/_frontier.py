@@ -103,9 +103,16 @@ def refusal_frontier(unsafe: Float[AnyArray, "n"], benign: Float[AnyArray, "m"],
     pairs = np.asarray(float(min(len(high), len(low))))
     lower, upper = few_limits(auc, pairs, np.clip(auc - half, 0, 1), np.clip(auc + half, 0, 1), level)
     return Frontier(
-        threshold, not_unsafe, not_overrefuse, unsafe_margin, benign_margin, auc, error,
-        np.asarray(max(lower, 0.0)), np.asarray(min(upper, 1.0)),
-    )  # fmt: skip
+        threshold,
+        not_unsafe,
+        not_overrefuse,
+        unsafe_margin,
+        benign_margin,
+        auc,
+        error,
+        np.asarray(max(lower, 0.0)),
+        np.asarray(min(upper, 1.0)),
+    )
 
 
 def dominates(first: Float[AnyArray, "... k"], second: Float[AnyArray, "... k"]) -> Bool[AnyArray, "..."]:

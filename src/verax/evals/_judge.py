@@ -209,8 +209,10 @@ def ppi_rate(
     Angelopoulos, Duchi, Zrnic (2023), PPI++: efficient prediction-powered inference.
     """
     level = take_level(level)
-    f, y, more = (take(name, value, judged, labelled, unlabelled, shape=("n",), within="[0, 1]") for name, value in
-                  (("judged", judged), ("labelled", labelled), ("unlabelled", unlabelled)))  # fmt: skip
+    f, y, more = (
+        take(name, value, judged, labelled, unlabelled, shape=("n",), within="[0, 1]")
+        for name, value in (("judged", judged), ("labelled", labelled), ("unlabelled", unlabelled))
+    )
     check(f.shape == y.shape, "labelled", f"{y.shape[0]} labels", f"one for each of {f.shape[0]} verdicts")
     check(y.shape[0] >= 2, "labelled", f"{y.shape[0]} labels", "at least two")
     xp, n, num, tail = module_for(f, y, more), y.shape[0], more.shape[0], (1 - level) / 2

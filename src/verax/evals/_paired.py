@@ -159,9 +159,11 @@ def paired_difference(
         p = _t_test(mean)
     equivalence = xp.full(p.shape, xp.nan, p.dtype)
     if margin is not None:
-        found = equivalence_p(discordant[..., 0], discordant[..., 1], mean.num_units, margin) if simple else (
-            _equivalence_t(mean, margin)
-        )  # fmt: skip
+        found = (
+            equivalence_p(discordant[..., 0], discordant[..., 1], mean.num_units, margin)
+            if simple
+            else (_equivalence_t(mean, margin))
+        )
         equivalence = adjusted(xp.where(several, found, 1), adjust)
     return PairedResult(
         difference=mean.value,

@@ -143,9 +143,16 @@ def scorecard(
     post, pre = by_category(True), by_category(False)
     overall = max(post.values())
     return Scorecard(
-        level, conservative, probability, post, pre, overall, max(pre.values()), overall <= Level.MEDIUM,
+        level,
+        conservative,
+        probability,
+        post,
+        pre,
+        overall,
+        max(pre.values()),
+        overall <= Level.MEDIUM,
         overall <= Level.HIGH,
-    )  # fmt: skip
+    )
 
 
 def _probabilities(rate: Interval, edges: np.ndarray) -> tuple[float, float, float]:

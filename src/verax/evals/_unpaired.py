@@ -65,11 +65,19 @@ class UnpairedResult(NamedTuple):
             limits = (self.difference[a], self.lower[a], self.upper[a])
             (i, j), limits = ((1, 0), (-limits[0], -limits[2], -limits[1])) if worse else ((0, 1), limits)
             head = f"{attack}: " if len(self.attack_names) > 1 else ""
-            found.append(head + pair_sentence(
-                (self.model_names[i], self.model_names[j]), (self.estimate[a, i], self.estimate[a, j]), limits,
-                self.p_value[a], outcome=self.outcome, level=self.level, detectable=None,
-                basis=f"{self.num_units[a, i]} and {self.num_units[a, j]} prompts, unpaired",
-            ))  # fmt: skip
+            found.append(
+                head
+                + pair_sentence(
+                    (self.model_names[i], self.model_names[j]),
+                    (self.estimate[a, i], self.estimate[a, j]),
+                    limits,
+                    self.p_value[a],
+                    outcome=self.outcome,
+                    level=self.level,
+                    detectable=None,
+                    basis=f"{self.num_units[a, i]} and {self.num_units[a, j]} prompts, unpaired",
+                )
+            )
         return found
 
 

@@ -178,8 +178,9 @@ class FederatedAlgorithm:
         """
         clients = check_client_data(clients, self)
         compiled = is_traced((state, clients, key))
-        backend = resolve_backend(self, state.params, clients, backend, chunk_size, mesh, compiled=compiled,
-                                  network=state.network)  # fmt: skip
+        backend = resolve_backend(
+            self, state.params, clients, backend, chunk_size, mesh, compiled=compiled, network=state.network
+        )
         if backend == "loop":
             return round_body(self, state, clients, key, backend, chunk_size, mesh)
         return _jitted_round(self, state, clients, key, backend, chunk_size, mesh)

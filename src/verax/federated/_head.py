@@ -284,8 +284,15 @@ def fit_head(
             fit = conjugate_gradient_linear(phi, targets, keep, **shared)
             ledger.append(LedgerEntry("right-hand side", message, 0))
         else:
-            fit = scaffold_linear(phi, targets, keep, local_steps=local_steps, step_size=step_size,
-                                  control_variates=stage2 == "scaffold", **shared)  # fmt: skip
+            fit = scaffold_linear(
+                phi,
+                targets,
+                keep,
+                local_steps=local_steps,
+                step_size=step_size,
+                control_variates=stage2 == "scaffold",
+                **shared,
+            )
             if step_size is None:
                 ledger.append(LedgerEntry("step size", num_clients * 8, num_clients * 8))
         ledger.append(LedgerEntry("stage 2", rounds2 * message, rounds2 * message))

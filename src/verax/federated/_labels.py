@@ -77,7 +77,12 @@ def _read(argument: str, labels: Any) -> EncodedLabels:
     check(missing == 0, argument, f"{missing} missing entries", "a label for each example")
     if classes.dtype.kind == "f":
         whole = bool((np.abs(classes) < 2**63).all() and (classes == np.round(classes)).all())
-        check(whole, argument, "real numbers", "classes; for regression cut the targets into ranges first, such as "
-              "np.digitize(y, np.quantile(y, [0.25, 0.5, 0.75]))")  # fmt: skip
+        check(
+            whole,
+            argument,
+            "real numbers",
+            "classes; for regression cut the targets into ranges first, such as "
+            "np.digitize(y, np.quantile(y, [0.25, 0.5, 0.75]))",
+        )
         classes = classes.astype(np.int64)
     return EncodedLabels(codes.astype(np.int64), classes)

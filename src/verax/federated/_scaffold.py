@@ -104,10 +104,15 @@ def scaffold(
     name = describe("scaffold", local, aggregation, form=form, server_learning_rate=server_learning_rate)
     if form == "delta":
         check(rate == 1, "server_learning_rate", server_learning_rate, "1 for form='delta'")
-        check(aggregation.clients_per_round is None, "clients_per_round", aggregation.clients_per_round,
-              "None for form='delta'")  # fmt: skip
-        check(aggregation.non_finite == "refuse", "non_finite", repr(aggregation.non_finite),
-              "'refuse' for form='delta'")  # fmt: skip
+        check(
+            aggregation.clients_per_round is None,
+            "clients_per_round",
+            aggregation.clients_per_round,
+            "None for form='delta'",
+        )
+        check(
+            aggregation.non_finite == "refuse", "non_finite", repr(aggregation.non_finite), "'refuse' for form='delta'"
+        )
         return FederatedAlgorithm(
             name,
             local,

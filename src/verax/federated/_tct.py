@@ -309,9 +309,18 @@ def tct(
     judge = None if test is None else evaluator(apply_fn, *test)
     if rounds1:
         params, history = run(
-            algorithm, params, clients, rounds=rounds1, key=key1, evaluate=judge, evaluate_every=evaluate_every,
-            mesh=mesh, backend=backend, checkpoint=checkpoint, progress=progress,
-        )  # fmt: skip
+            algorithm,
+            params,
+            clients,
+            rounds=rounds1,
+            key=key1,
+            evaluate=judge,
+            evaluate_every=evaluate_every,
+            mesh=mesh,
+            backend=backend,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
     else:
         history = empty_history(num_clients)
     ledger = [LedgerEntry("stage 1", int(history.bytes_up.sum()), int(history.bytes_down.sum()))]
@@ -323,15 +332,31 @@ def tct(
     phi = _scatter(tangent_features(network, params, head, one, sketch, sketch_key, batch_size, progress), keep)
     blank = Standardizer(np.zeros(phi.shape[2]), np.ones(phi.shape[2]))
     model = TCT(
-        params, head, blank, np.zeros((phi.shape[2], num_classes)), 0.0, sketch,
-        np.asarray(jax.random.key_data(sketch_key)), history, (), network=network,
-    )  # fmt: skip
+        params,
+        head,
+        blank,
+        np.zeros((phi.shape[2], num_classes)),
+        0.0,
+        sketch,
+        np.asarray(jax.random.key_data(sketch_key)),
+        history,
+        (),
+        network=network,
+    )
     fit = fit_head(
-        ClientData(phi, labels, keep), stage2=stage2, rounds2=rounds2, local_steps=local_steps, ridge=ridge,
-        step_size=step_size, weights=weights, standardize=standardize, num_classes=num_classes,
+        ClientData(phi, labels, keep),
+        stage2=stage2,
+        rounds2=rounds2,
+        local_steps=local_steps,
+        ridge=ridge,
+        step_size=step_size,
+        weights=weights,
+        standardize=standardize,
+        num_classes=num_classes,
         test=None if test is None else (model.features(test[0], batch_size=batch_size), test[1]),
-        evaluate_every=evaluate_every, progress=progress,
-    )  # fmt: skip
+        evaluate_every=evaluate_every,
+        progress=progress,
+    )
     ledger += fit.ledger
     model = dataclasses.replace(model, standardizer=fit.standardizer)
     risk = None

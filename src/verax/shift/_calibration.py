@@ -248,8 +248,12 @@ class ErrorCalibration:
         if np.isfinite(self.label_threshold):
             return _distance(self.reference_counts, labels) > self.label_threshold
         width = max(len(self.reference_counts), int(labels.max()) + 1)
-        table = np.stack([np.pad(self.reference_counts, (0, width - len(self.reference_counts))),
-                          np.bincount(labels, minlength=width)])  # fmt: skip
+        table = np.stack(
+            [
+                np.pad(self.reference_counts, (0, width - len(self.reference_counts))),
+                np.bincount(labels, minlength=width),
+            ]
+        )
         table = table[:, table.sum(0) > 0]
         return bool(table.shape[1] > 1 and cast(Any, stats.chi2_contingency(table)).pvalue < 1 - self.level)
 

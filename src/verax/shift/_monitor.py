@@ -220,8 +220,12 @@ class ShiftMonitor:
         check(
             period is None or isinstance(period, int | float), "period", repr(period), "a number, in a monitor to save"
         )
-        options = {"chunk_size": self._size, "period": period, "alpha": self._alpha,
-                   "num_resamples": self._num_resamples}  # fmt: skip
+        options = {
+            "chunk_size": self._size,
+            "period": period,
+            "alpha": self._alpha,
+            "num_resamples": self._num_resamples,
+        }
         key = np.asarray(jax.random.key_data(self._key))
         saved = _SavedMonitor(_name(self._score_fn), options, key, self._calibration, self._reference, self._stream)
         save(saved, path)
@@ -353,10 +357,17 @@ class ShiftMonitor:
         threshold = float(np.log10(2 / self._alpha))
         alert = (columns[4] >= threshold) | (columns[5] >= threshold) | (codes == int(Status.NON_FINITE))
         return MonitorTable(
-            np.array(start, np.int64), np.array(stop, np.int64), *columns, threshold=threshold, alert=alert,
-            realized=np.full(len(codes), np.nan), num_labelled=np.zeros(len(codes), np.int64), status=codes,
-            begin=np.array(begin) if with_times else None, end=np.array(end) if with_times else None,
-        )  # fmt: skip
+            np.array(start, np.int64),
+            np.array(stop, np.int64),
+            *columns,
+            threshold=threshold,
+            alert=alert,
+            realized=np.full(len(codes), np.nan),
+            num_labelled=np.zeros(len(codes), np.int64),
+            status=codes,
+            begin=np.array(begin) if with_times else None,
+            end=np.array(end) if with_times else None,
+        )
 
 
 def _parts(stream: Any) -> list[Any]:

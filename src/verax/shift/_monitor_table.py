@@ -10,8 +10,23 @@ from verax._results import raise_if_failed, result
 
 from ._scores import SENTENCES, Status
 
-_COLUMNS = ("chunk", "start", "stop", "begin", "end", "score", "estimate", "lower", "upper", "evidence",
-            "label_evidence", "alert", "realized", "num_labelled", "status")  # fmt: skip
+_COLUMNS = (
+    "chunk",
+    "start",
+    "stop",
+    "begin",
+    "end",
+    "score",
+    "estimate",
+    "lower",
+    "upper",
+    "evidence",
+    "label_evidence",
+    "alert",
+    "realized",
+    "num_labelled",
+    "status",
+)
 _SHOWN = ("chunk", "start", "stop", "score", "estimate", "lower", "upper", "evidence", "alert", "realized", "status")
 
 

@@ -83,18 +83,20 @@ def from_frame(frame: Any, *, mapping: Verdicts | None = None, missing: str = "e
             _name(cell["attack"], where, "attack") if "attack" in cell else "none",
             _name(cell[prompt], where, "prompt"),
         )
-        read.append((
-            Record(
-                *key,
-                sample=_whole(cell["sample"], where) if "sample" in cell else seen[key],
-                outcome=Outcome.MISSING,
-                where=where,
-                score=_number(cell.get("score"), where, "score"),
-                cluster=None if is_missing(cell.get("cluster")) else as_name(cell["cluster"]),
-                weight=_number(cell.get("weight"), where, "weight"),
-            ),
-            cell[verdict],
-        ))  # fmt: skip
+        read.append(
+            (
+                Record(
+                    *key,
+                    sample=_whole(cell["sample"], where) if "sample" in cell else seen[key],
+                    outcome=Outcome.MISSING,
+                    where=where,
+                    score=_number(cell.get("score"), where, "score"),
+                    cluster=None if is_missing(cell.get("cluster")) else as_name(cell["cluster"]),
+                    weight=_number(cell.get("weight"), where, "weight"),
+                ),
+                cell[verdict],
+            )
+        )
         seen[key] += 1
     return build_table(_judged(read, mapping), argument="frame", provenance=source, missing=missing)
 

@@ -93,9 +93,14 @@ def from_inspect(
             value = _score(sample["scores"], scorer, where) if sample.get("scores") else None
             group = metadata.get(cluster)
             record = Record(
-                log.model, attack, prompt, epoch, Outcome.MISSING, where,
+                log.model,
+                attack,
+                prompt,
+                epoch,
+                Outcome.MISSING,
+                where,
                 cluster=None if group is None else as_name(group),
-            )  # fmt: skip
+            )
             read.append((record, value))
             if keep_text:
                 texts[log.model, attack, prompt, epoch] = _completion(sample)

@@ -127,6 +127,10 @@ def _of_group(mean: float, parts: list[Interval], where: str, level: float) -> I
     down, up = (np.sqrt(((estimates - side) ** 2).sum()) / num for side in (lower, upper))
     error = np.sqrt((errors**2).sum()) / num
     return Interval(
-        np.asarray(by_task), np.asarray(by_task - down), np.asarray(by_task + up), error, np.asarray(total),
+        np.asarray(by_task),
+        np.asarray(by_task - down),
+        np.asarray(by_task + up),
+        error,
+        np.asarray(total),
         np.asarray(Status.OK, np.int32),
-    )  # fmt: skip
+    )

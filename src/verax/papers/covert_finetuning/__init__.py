@@ -53,9 +53,14 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     del data
     keys = jax.random.split(key, 5)
     size = Size(
-        config.num_symbols, config.length, config.width, config.pretraining, config.safety, config.tuning,
+        config.num_symbols,
+        config.length,
+        config.width,
+        config.pretraining,
+        config.safety,
+        config.tuning,
         config.tuned_job_size,
-    )  # fmt: skip
+    )
     cache = Cache(config.cache or None)
     with Steps(_TITLE, 7, show=progress) as steps:
         steps("language, filter and base model")

@@ -89,14 +89,23 @@ class Config:
     def laptop(cls) -> "Config":
         """Return a thousand benign jobs, and organisms."""
         return cls(
-            planned_seconds=2700.0, num_benign=1000, num_covert=25, num_organisms=3,
+            planned_seconds=2700.0,
+            num_benign=1000,
+            num_covert=25,
+            num_organisms=3,
             cache="build/cache/covert_finetuning",
-        )  # fmt: skip
+        )
 
     @classmethod
     def full(cls) -> "Config":
         """Return the whole language, more organisms, and a hundred benign jobs to fine-tune on."""
         return dataclasses.replace(
-            cls.laptop(), planned_seconds=10 * 3600.0, num_organisms=20, num_tuned_benign=100, num_tuned_covert=25,
-            num_symbols=24, width=64, tuned_job_size=4000,
-        )  # fmt: skip
+            cls.laptop(),
+            planned_seconds=10 * 3600.0,
+            num_organisms=20,
+            num_tuned_benign=100,
+            num_tuned_covert=25,
+            num_symbols=24,
+            width=64,
+            tuned_job_size=4000,
+        )

@@ -32,8 +32,9 @@ def make_tables(
             measured = zip((0.01, 0.05), intervals, found.realised_fpr, found.resolved, strict=True)
             rows += [
                 (f"all three, {method}", "covert", family, rate, *interval, *false)
-                for rate, interval, false, resolved in measured if resolved
-            ]  # fmt: skip
+                for rate, interval, false, resolved in measured
+                if resolved
+            ]
     columns = ("detector", "jobs", "family", "tolerated", "TPR", "lower", "upper", "FPR", "FPR lower", "FPR upper")
     tables = {
         "detection": (

@@ -216,11 +216,13 @@ def screen_tuned(
     def fitted(without: str) -> ActivationProbe:
         training = [
             (
-                (decoder_apply, learned[place]), job.tokens[:300],
+                (decoder_apply, learned[place]),
+                job.tokens[:300],
                 world.complies_with_restricted(job.tokens[:300], encoding=job.encoding),
             )
-            for place, job in models.items() if place[0] != without
-        ]  # fmt: skip
+            for place, job in models.items()
+            if place[0] != without
+        ]
         return ActivationProbe(_activations(separator), training)
 
     learned: dict[tuple[str, str], PyTree] = {}

@@ -56,9 +56,15 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
     logs = None if data is None else pathlib.Path(data) / LOGS
     brought = None if logs is None or not logs.is_file() else from_frame(logs)
     size = Size(
-        config.num_symbols, config.length, config.num_dialects, config.width, config.batch_size, config.pretraining,
-        config.safety, config.num_prompts,
-    )  # fmt: skip
+        config.num_symbols,
+        config.length,
+        config.num_dialects,
+        config.width,
+        config.batch_size,
+        config.pretraining,
+        config.safety,
+        config.num_prompts,
+    )
     cache = Cache(config.cache or None)
     scaled = tuple(name for name in ("standard", "safety as wide as capability") if name in config.recipes)
     total = config.num_seeds * (len(config.recipes) + len(config.widths) * len(scaled)) + 1

@@ -27,9 +27,13 @@ def make_figures(found: dict[str, Answers], by_width: dict[int, dict[str, Answer
             for line, pair in (("-", ("standard", "wider safety")), ("--", ("less capability", "both"))):
                 estimates = [over_seeds(found[recipe].share(name)) for recipe in pair]
                 axes[1].errorbar(
-                    (0, 1), [e.value for e in estimates], yerr=[2 * (e.standard_error or 0) for e in estimates],
-                    fmt=f"o{line}", color=f"C{color}", label=f"{name}, {'full' if line == '-' else 'less'} capability",
-                )  # fmt: skip
+                    (0, 1),
+                    [e.value for e in estimates],
+                    yerr=[2 * (e.standard_error or 0) for e in estimates],
+                    fmt=f"o{line}",
+                    color=f"C{color}",
+                    label=f"{name}, {'full' if line == '-' else 'less'} capability",
+                )
         axes[1].set(xticks=(0, 1), xlim=(-0.3, 1.3), ylim=(-0.05, 1.05), ylabel="BAD", title="Two by two")
         axes[1].set_xticklabels(("plain safety data", "with a dialect"))
         legend_under(axes[1])
@@ -38,9 +42,13 @@ def make_figures(found: dict[str, Answers], by_width: dict[int, dict[str, Answer
             for color, name in enumerate(by_width[widths[0]]):
                 estimates = [over_seeds(by_width[width][name].adaptive()) for width in widths]
                 axes[2].errorbar(
-                    widths, [e.value for e in estimates], yerr=[2 * (e.standard_error or 0) for e in estimates],
-                    fmt="o-", color=f"C{color}", label=name,
-                )  # fmt: skip
+                    widths,
+                    [e.value for e in estimates],
+                    yerr=[2 * (e.standard_error or 0) for e in estimates],
+                    fmt="o-",
+                    color=f"C{color}",
+                    label=name,
+                )
             axes[2].set(ylim=(-0.05, 1.05), xlabel="width", ylabel="adaptive rate", title="Scale")
             legend_under(axes[2])
     return {"failure modes": (figure, f"Means over organisms, two standard errors; {len(ATTACKS)} rewritings.")}

@@ -167,11 +167,17 @@ def _ask(
 ) -> dict[str, np.ndarray]:
     restricted, allowed, meta = (
         evaluate(
-            decoder_apply, params, world, restricted=bad, operation=what, transforms=asked, num_prompts=num_prompts,
+            decoder_apply,
+            params,
+            world,
+            restricted=bad,
+            operation=what,
+            transforms=asked,
+            num_prompts=num_prompts,
             key=key,
         )
         for bad, what, asked in ((True, None, ways), (False, None, ways), (True, "meta", ways[:1]))
-    )  # fmt: skip
+    )
     labels, answered, named = (np.asarray(table.labels)[0, :, :, 0] for table in (restricted, allowed, meta))
     requests = world.sample(num_prompts, restricted=True, key=key)
     prompts = [way.prompts(world, way.apply(world, requests, key=key)) for way in ways]

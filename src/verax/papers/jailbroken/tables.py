@@ -18,23 +18,44 @@ def make_tables(found: dict[str, Answers], by_width: dict[int, dict[str, Answers
     """All tables with their captions."""
     standard = found["standard"]
     attacks = [
-        (name, *over_seeds(standard.share(name))[:2],
-         *(float(standard.share(name, verdict).mean()) for verdict in (0, 2)),
-         *(float(standard.mean_of(field, name).mean()) for field in ("done", "margin", "forced")))
+        (
+            name,
+            *over_seeds(standard.share(name))[:2],
+            *(float(standard.share(name, verdict).mean()) for verdict in (0, 2)),
+            *(float(standard.mean_of(field, name).mean()) for field in ("done", "margin", "forced")),
+        )
         for name in standard.names
-    ]  # fmt: skip
+    ]
     recipes = [
-        (name, *(float(part.mean()) for part in (
-            answers.share("none", 0), answers.share("affirm"), answers.share("split"), answers.share("dialect"))),
-         *over_seeds(answers.adaptive())[:2], float(answers.mean_of("done", "none").mean()), float(answers.meta.mean()))
+        (
+            name,
+            *(
+                float(part.mean())
+                for part in (
+                    answers.share("none", 0),
+                    answers.share("affirm"),
+                    answers.share("split"),
+                    answers.share("dialect"),
+                )
+            ),
+            *over_seeds(answers.adaptive())[:2],
+            float(answers.mean_of("done", "none").mean()),
+            float(answers.meta.mean()),
+        )
         for name, answers in found.items()
-    ]  # fmt: skip
+    ]
     interaction = [
-        (name, *over_seeds(interaction_of(found, name))[:2], *(
-            part for recipe in ("less capability", "wider safety", "both")
-            for part in over_seeds(found[recipe].share(name) - standard.share(name))[:2]))
+        (
+            name,
+            *over_seeds(interaction_of(found, name))[:2],
+            *(
+                part
+                for recipe in ("less capability", "wider safety", "both")
+                for part in over_seeds(found[recipe].share(name) - standard.share(name))[:2]
+            ),
+        )
         for name in ("affirm", "dialect")
-    ]  # fmt: skip
+    ]
     tables = {
         "attacks": (
             Table(
@@ -45,8 +66,18 @@ def make_tables(found: dict[str, Answers], by_width: dict[int, dict[str, Answers
         ),
         "recipes": (
             Table(
-                ("recipe", "plain: refused", "affirm: BAD", "split: BAD", "dialect: BAD", "adaptive", "± se",
-                 "allowed: done", "about restricted: answered"), recipes,
+                (
+                    "recipe",
+                    "plain: refused",
+                    "affirm: BAD",
+                    "split: BAD",
+                    "dialect: BAD",
+                    "adaptive",
+                    "± se",
+                    "allowed: done",
+                    "about restricted: answered",
+                ),
+                recipes,
             ),
             "Means over organisms; adaptive is the share of requests that some rewriting gets an answer to.",
         ),
@@ -61,13 +92,19 @@ def make_tables(found: dict[str, Answers], by_width: dict[int, dict[str, Answers
             Table(("family", "failure mode", "what succeeds if it does"), [tuple(f) for f in ve.ATTACK_FAMILIES]),
             "The attack families of such evaluations as labels.",
         ),
-    }  # fmt: skip
+    }
     if len(by_width) > 1:
         rows = [
-            (width, name, float(a.mean_of("done", "dialect").mean()), float(a.share("dialect").mean()),
-             *over_seeds(a.adaptive())[:2])
-            for width, each in sorted(by_width.items()) for name, a in each.items()
-        ]  # fmt: skip
+            (
+                width,
+                name,
+                float(a.mean_of("done", "dialect").mean()),
+                float(a.share("dialect").mean()),
+                *over_seeds(a.adaptive())[:2],
+            )
+            for width, each in sorted(by_width.items())
+            for name, a in each.items()
+        ]
         columns = ("width", "recipe", "dialect, allowed: done", "dialect: BAD", "adaptive", "± se")
         tables["widths"] = (Table(columns, rows), "The same recipe at other widths of the organism.")
     return tables

@@ -22,10 +22,17 @@ def make_tables(
         late = over_seeds(measure.late_slope(curve.regret()))
         regret = over_seeds(curve.regret()[:, -1])
         rows.append(
-            (name, regret.value, regret.standard_error, late.value, late.standard_error,
-             float((curve.instability[:, quarter:] <= 1e-4).mean()), float(curve.instability[:, quarter:].mean()),
-             float(curve.utility_gap[:, quarter:].mean()))
-        )  # fmt: skip
+            (
+                name,
+                regret.value,
+                regret.standard_error,
+                late.value,
+                late.standard_error,
+                float((curve.instability[:, quarter:] <= 1e-4).mean()),
+                float(curve.instability[:, quarter:].mean()),
+                float(curve.utility_gap[:, quarter:].mean()),
+            )
+        )
     columns = ("policy", "regret", "± se", "late slope", "± se", "stable rounds", "late instability", "late gap")
     caption = (
         f"Markets of {config.size} agents per side, a new one for each of {config.num_seeds} runs, {config.horizon:,} "

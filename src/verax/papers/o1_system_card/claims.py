@@ -50,8 +50,16 @@ def make_claims(
         return Claim(statement, here, None, *over_seeds(values), "synthetic", criterion)
 
     return [
-        Claim("o1-preview's completions flagged as deceptive", "September card", 0.0079, flagged, None, 0, "real data",
-              SAME),
+        Claim(
+            "o1-preview's completions flagged as deceptive",
+            "September card",
+            0.0079,
+            flagged,
+            None,
+            0,
+            "real data",
+            SAME,
+        ),
         simulated("Exact limits of a rate near 0 or 1 hold: least coverage of four settings", worst, COVERS),
         simulated("The usual limits (Wald) do not: least coverage", least, FAILS),
         simulated("goodness@0.1 as usually computed (two samples a cell) is too low", low, BELOW),
@@ -61,6 +69,15 @@ def make_claims(
         simulated("Pairing by prompt finds a difference of 4 points more often", found[0] - found[1], MORE),
         simulated("A confidence sequence looked at 480 times rarely misses", looked[1], RARELY),
         simulated("Wilson limits looked at as often miss", looked[0], OFTEN),
-        Claim("o1 refuses and complies as the card says", "card", None, None, None, 0, "real data", DEPLOYED,
-              "not testable here"),
-    ]  # fmt: skip
+        Claim(
+            "o1 refuses and complies as the card says",
+            "card",
+            None,
+            None,
+            None,
+            0,
+            "real data",
+            DEPLOYED,
+            "not testable here",
+        ),
+    ]

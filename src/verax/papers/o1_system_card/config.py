@@ -61,14 +61,25 @@ class Config:
     def laptop(cls) -> "Config":
         """Return more repetitions, and five organisms that deliberate."""
         return cls(
-            planned_seconds=3000.0, num_repeats=2000, num_organisms=5, lengths=(2, 4, 6),
+            planned_seconds=3000.0,
+            num_repeats=2000,
+            num_organisms=5,
+            lengths=(2, 4, 6),
             cache="build/cache/o1_system_card",
-        )  # fmt: skip
+        )
 
     @classmethod
     def full(cls) -> "Config":
         """Return more repetitions, and twenty organisms of the whole language."""
         return dataclasses.replace(
-            cls.laptop(), planned_seconds=10 * 3600.0, num_repeats=10_000, num_organisms=20, lengths=(2, 4, 6, 8),
-            num_symbols=24, length=6, num_dialects=2, width=64, pretraining=3000,
-        )  # fmt: skip
+            cls.laptop(),
+            planned_seconds=10 * 3600.0,
+            num_repeats=10_000,
+            num_organisms=20,
+            lengths=(2, 4, 6, 8),
+            num_symbols=24,
+            length=6,
+            num_dialects=2,
+            width=64,
+            pretraining=3000,
+        )

@@ -27,9 +27,13 @@ from verax.organisms import (
 from verax.papers._cache import Cache
 
 ARMS = (
-    "none", "policy in the prompt", "distilled", "distilled and reinforced", "chains written by program",
+    "none",
+    "policy in the prompt",
+    "distilled",
+    "distilled and reinforced",
+    "chains written by program",
     "refusals without chains",
-)  # fmt: skip
+)
 """Deliberating organisms by what they were taught; the last one was taught to refuse and does not deliberate."""
 
 
@@ -134,9 +138,12 @@ def _organism(world: PolicyWorld, size: Size, key: jax.Array) -> dict[str, np.nd
 
 def _capable(world: PolicyWorld, size: Size, key: jax.Array) -> PyTree:
     config = DecoderConfig(
-        world.vocabulary.size_with_thoughts, world.deliberating_context, width=size.width, num_layers=2,
+        world.vocabulary.size_with_thoughts,
+        world.deliberating_context,
+        width=size.width,
+        num_layers=2,
         num_heads=max(1, size.width // 16),
-    )  # fmt: skip
+    )
     start, train = jax.random.split(key)
     params = init_decoder(config, key=start)
     return pretrain(params, world, steps=size.pretraining, batch_size=size.batch_size, key=train)[0]
@@ -147,12 +154,18 @@ def _ask(params: PyTree, world: PolicyWorld, size: Size, key: jax.Array, **how: 
     labels = [
         np.asarray(
             evaluate(
-                decoder_apply, params, world, restricted=restricted, transforms=transforms(world),
-                num_prompts=size.num_prompts, key=key, **how,
+                decoder_apply,
+                params,
+                world,
+                restricted=restricted,
+                transforms=transforms(world),
+                num_prompts=size.num_prompts,
+                key=key,
+                **how,
             ).labels
         )[0, :, :, 0]
         for restricted in (True, False)
-    ]  # fmt: skip
+    ]
     shares = [(labels[0] == verdict).mean(1) for verdict in (1, 0, 2)] + [(labels[1] == v).mean(1) for v in (0, 1)]
     return np.stack(shares, axis=1)
 

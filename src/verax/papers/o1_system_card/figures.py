@@ -20,8 +20,11 @@ def make_figures(cells: tuple[Cell, ...], harm: Goodness) -> dict[str, tuple]:
         axes[0].set_yticks(np.arange(len(rows)), labels, fontsize=5)
         axes[0].set(xscale="log", xlabel="items needed", title="To tell a model from GPT-4o")
         axes[0].invert_yaxis()
-        for side, label, color in ((harm.lower, "plug-in", "C1"), (harm.estimate, "shrunk", "C0"),
-                                   (harm.upper, "cross-fitted", "C2")):  # fmt: skip
+        for side, label, color in (
+            (harm.lower, "plug-in", "C1"),
+            (harm.estimate, "shrunk", "C0"),
+            (harm.upper, "cross-fitted", "C2"),
+        ):
             known = slice(1, None) if label == "cross-fitted" else slice(None)
             axes[1].plot(np.array(harm.samples)[known], side.mean(1)[known], "o-", color=color, label=label)
         axes[1].axhline(harm.truth, color="black", linewidth=0.8, label="truth")

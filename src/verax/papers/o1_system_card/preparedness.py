@@ -49,10 +49,16 @@ def preparedness_tables(path: pathlib.Path) -> dict[str, tuple[Table, str]]:
     indicators, thresholds = read_indicators(path)
     card = ve.scorecard(indicators, thresholds=thresholds)
     rows = [
-        (i.category, name, *(float(x) for x in (i.rate.estimate, i.rate.lower, i.rate.upper)), card.level[name].name,
-         card.conservative[name].name, card.probability[name][1])
+        (
+            i.category,
+            name,
+            *(float(x) for x in (i.rate.estimate, i.rate.lower, i.rate.upper)),
+            card.level[name].name,
+            card.conservative[name].name,
+            card.probability[name][1],
+        )
         for name, i in indicators.items()
-    ]  # fmt: skip
+    ]
     levels = [
         (category, card.category_pre_mitigation[category].name, card.category[category].name)
         for category in card.category

@@ -88,9 +88,11 @@ def run(config: Config, *, key: jax.Array, data: str | pathlib.Path | None = Non
             for seed in range(config.num_seeds):
                 steps(f"{network}, seed {seed + 1}")
                 extent = Extent(
-                    seed < config.retrain_seeds[place], seed < config.adversarial_seeds[place],
-                    seed < config.tangent_seeds[place], initial=config.retrain_seeds[place] > 0,
-                )  # fmt: skip
+                    seed < config.retrain_seeds[place],
+                    seed < config.adversarial_seeds[place],
+                    seed < config.tangent_seeds[place],
+                    initial=config.retrain_seeds[place] > 0,
+                )
                 if loaded is None or not loaded[1].stored:
                     own = jax.random.fold_in(key, seed)
                     setting = load_setting(network, data, config, own)

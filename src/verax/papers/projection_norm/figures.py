@@ -71,9 +71,14 @@ def _calibration(summary: Summary, network: str) -> tuple[Any, str]:
         bars = np.maximum([found.predicted - found.lower, found.upper - found.predicted], 0)
         for group, color in ((covered, "C0"), (~covered, "C3")):
             panel.errorbar(
-                error[group], found.predicted[group], yerr=bars[:, group], fmt="o", markersize=2.5, linewidth=0.5,
+                error[group],
+                found.predicted[group],
+                yerr=bars[:, group],
+                fmt="o",
+                markersize=2.5,
+                linewidth=0.5,
                 color=color,
-            )  # fmt: skip
+            )
         panel.plot([0, 1], [0, 1], color="C5", linewidth=0.8)
         panel.set(title=name, xlabel="true error", xlim=(0, 1), ylim=(0, 1))
     np.ravel(axes)[0].set_ylabel("predicted, family left out")

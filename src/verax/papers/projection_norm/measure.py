@@ -66,9 +66,15 @@ class Extent(NamedTuple):
 
 
 def measure_draw(
-    setting: Setting, anchors: Anchors, config: Config, key: jax.Array, number: int, extent: Extent,
-    labels: dict[str, Any], kept: Measurements,
-) -> Measurement:  # fmt: skip
+    setting: Setting,
+    anchors: Anchors,
+    config: Config,
+    key: jax.Array,
+    number: int,
+    extent: Extent,
+    labels: dict[str, Any],
+    kept: Measurements,
+) -> Measurement:
     """Build and score the sets of the setting's draw of this number, or read what an earlier run kept."""
     plan, scoring = config.target_sets, config.scoring
     cache = Cache(config.cache or None)
@@ -78,8 +84,9 @@ def measure_draw(
     corrupted = functools.lru_cache(maxsize=1)(lambda number: corrupted_sets(setting, plan, key, number))
     shifted = label_shifted_sets(setting, plan, rng)
     draws: dict[str, Callable[[], Draw]] = {
-        "corrupted": functools.partial(corrupted, number), "label-shifted": lambda: shifted,
-    }  # fmt: skip
+        "corrupted": functools.partial(corrupted, number),
+        "label-shifted": lambda: shifted,
+    }
     if extent.adversarial:
         rows = rng.permutation(len(setting.pool))[: plan.size]
         draws["adversarial"] = functools.cache(lambda: adversarial_sets(setting, plan, rows))
@@ -117,9 +124,15 @@ def measure_draw(
 
 
 def _add_retrained(
-    setting: Setting, config: Config, key: jax.Array, identity: list[Any], draws: dict[str, Callable[[], Draw]],
-    parts: dict[str, dict[str, np.ndarray]], labels: dict[str, Any], kept: Measurements,
-) -> None:  # fmt: skip
+    setting: Setting,
+    config: Config,
+    key: jax.Array,
+    identity: list[Any],
+    draws: dict[str, Callable[[], Draw]],
+    parts: dict[str, dict[str, np.ndarray]],
+    labels: dict[str, Any],
+    kept: Measurements,
+) -> None:
     """Add scores by retraining: the recipe that fits the held-out corruptions best, then all sets by that recipe."""
 
     def distances(kind: str, families: list[str], retraining: Retraining, *, nulls: bool) -> dict[str, np.ndarray]:
@@ -225,9 +238,14 @@ def _outputs(setting: Setting, identity: list[Any], draw: Callable[[], Draw], ca
 
 
 def _sized(
-    setting: Setting, plan: TargetSets, anchors: Anchors, corrupted: Callable[[int], Draw],
-    numbers: list[int], size: int, cache: Cache,
-) -> tuple[Draw, Passes]:  # fmt: skip
+    setting: Setting,
+    plan: TargetSets,
+    anchors: Anchors,
+    corrupted: Callable[[int], Draw],
+    numbers: list[int],
+    size: int,
+    cache: Cache,
+) -> tuple[Draw, Passes]:
     """Put together the first examples of the corrupted sets of these draws, and the outputs on them."""
     initial = anchors.holdout.initial is not None
     draws, outputs = [], []

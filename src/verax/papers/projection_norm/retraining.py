@@ -28,13 +28,21 @@ def retrained(
     """Distances "value" [norms, S] of sets of images, and their mean over null draws, "null" [norms]."""
     size, apart = len(images[0]), function_rows(setting)
     result = vs.projection_norm(
-        setting.network, setting.init_params, setting.params, setting.normalise(setting.reference),
-        np.stack([setting.normalise(x) for x in images]), steps=retraining.steps,
+        setting.network,
+        setting.init_params,
+        setting.params,
+        setting.normalise(setting.reference),
+        np.stack([setting.normalise(x) for x in images]),
+        steps=retraining.steps,
         batch_size=min(retraining.batch_size, size),
         optimizer=_optimizer(retraining.schedule, retraining.learning_rate, retraining.steps),
-        train_apply_fn=setting.train_network, holdout_x=setting.normalise(setting.holdout[apart][:500]),
-        null_x=setting.normalise(setting.holdout[~apart]), norm=NORMS,
+        train_apply_fn=setting.train_network,
+        holdout_x=setting.normalise(setting.holdout[apart][:500]),
+        null_x=setting.normalise(setting.holdout[~apart]),
+        norm=NORMS,
         num_references=retraining.num_references if setting.is_small else 1,
-        num_nulls=retraining.num_nulls if nulls else 0, set_chunk=16 if setting.is_small else None, key=key,
-    )  # fmt: skip
+        num_nulls=retraining.num_nulls if nulls else 0,
+        set_chunk=16 if setting.is_small else None,
+        key=key,
+    )
     return {"value": np.asarray(result.value), "null": np.asarray(result.null_mean)}

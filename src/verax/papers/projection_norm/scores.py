@@ -34,9 +34,16 @@ LOGIT_SCORES = {
 
 
 def score(
-    setting: Setting, anchors: Anchors, scoring: Scoring, key: jax.Array, sets: Draw, outputs: Passes | None = None, *,
-    brief: bool = False, tangents: bool = False,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    setting: Setting,
+    anchors: Anchors,
+    scoring: Scoring,
+    key: jax.Array,
+    sets: Draw,
+    outputs: Passes | None = None,
+    *,
+    brief: bool = False,
+    tangents: bool = False,
+) -> dict[str, np.ndarray]:
     """Every score but retraining, those of the closed form at every budget; in brief, closed forms and confidence."""
     if outputs is None:
         outputs = stacked(setting, sets.images, anchors.holdout.initial is not None)
@@ -68,15 +75,19 @@ def _feature_scores(
     z, f = outputs.logits, outputs.features
     scores = {
         "Frechet distance": np.array(
-            [float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b))
-             for a, b in zip(z, f, strict=True)]
+            [
+                float(vs.frechet(val_z, val_y, a, val_features=val_f, target_features=b))
+                for a, b in zip(z, f, strict=True)
+            ]
         ),
         # A constant prediction has no dispersion: the score is then missing, and shown as such.
         "dispersion": np.array(
-            [float(vs.dispersion(val_z, val_y, a, target_features=b)) if np.ptp(a.argmax(1)) else np.nan
-             for a, b in zip(z, f, strict=True)]
+            [
+                float(vs.dispersion(val_z, val_y, a, target_features=b)) if np.ptp(a.argmax(1)) else np.nan
+                for a, b in zip(z, f, strict=True)
+            ]
         ),
-    }  # fmt: skip
+    }
     if setting.others:
         other_val = np.stack([forward(network, other, normalise(setting.holdout))[0] for other in setting.others])
         other_z = [np.stack([forward(network, other, normalise(x))[0] for other in setting.others]) for x in images]
@@ -111,17 +122,25 @@ def _closed_forms(
             setting.normalise,
         )
         found["kernel, deployed tangents"] = (
-            reference.logits[rows], features(normalise(setting.reference[rows])),
-            np.stack([features(normalise(x)) for x in images]), features(normalise(setting.holdout)),
-        )  # fmt: skip
+            reference.logits[rows],
+            features(normalise(setting.reference[rows])),
+            np.stack([features(normalise(x)) for x in images]),
+            features(normalise(setting.holdout)),
+        )
     scores: dict[str, np.ndarray] = {}
     for name, (labels, features, sets, held) in found.items():
         # Null draws are new to the network, as target sets are; where the holdout is too small, of the reference.
         nulls: dict[str, Any] = {"null_features": held[~apart], "null_logits": holdout.logits[~apart]}
         result = vs.kernel_projection_norm(
-            features, labels, sets, outputs.logits, budget=list(scoring.budgets), holdout_features=held[apart],
-            key=key, **(nulls if sets.shape[1] <= np.sum(~apart) else {}),
-        )  # fmt: skip
+            features,
+            labels,
+            sets,
+            outputs.logits,
+            budget=list(scoring.budgets),
+            holdout_features=held[apart],
+            key=key,
+            **(nulls if sets.shape[1] <= np.sum(~apart) else {}),
+        )
         scores[name] = np.asarray(result.excess)
         scores[f"{name}, p-value"] = np.asarray(result.p_value)
     return scores

@@ -93,9 +93,19 @@ def _digits(config: Config, rng: np.random.Generator, key: jax.Array) -> Setting
         _, init = mlp([64, 64, 10], key=jax.random.fold_in(key, index))
         fitted.append((init, fit_network(network, init, train_x, train_y, jax.random.fold_in(key, 100 + index))))
     return Setting(
-        network, fitted[0][1], fitted[0][0], network, [params for _, params in fitted[1:]], normalise,
-        images[:num_train], images[num_train:first], labels[num_train:first], images[first:], labels[first:], 10,
-    )  # fmt: skip
+        network,
+        fitted[0][1],
+        fitted[0][0],
+        network,
+        [params for _, params in fitted[1:]],
+        normalise,
+        images[:num_train],
+        images[num_train:first],
+        labels[num_train:first],
+        images[first:],
+        labels[first:],
+        10,
+    )
 
 
 def _fashion(data: str | pathlib.Path | None, config: Config, rng: np.random.Generator, key: jax.Array) -> Setting:
@@ -110,9 +120,19 @@ def _fashion(data: str | pathlib.Path | None, config: Config, rng: np.random.Gen
     network, (_, init) = _convolutional(), small_cnn(10, key=key)
     params = fit_network(network, init, normalise(seen), seen_labels, jax.random.fold_in(key, 100))
     return Setting(
-        network, params, init, network, [], normalise, seen, source.x_test[held], source.y_test[held],
-        source.x_test[rest], source.y_test[rest], 10,
-    )  # fmt: skip
+        network,
+        params,
+        init,
+        network,
+        [],
+        normalise,
+        seen,
+        source.x_test[held],
+        source.y_test[held],
+        source.x_test[rest],
+        source.y_test[rest],
+        10,
+    )
 
 
 @functools.cache
@@ -173,9 +193,20 @@ def _cifar(
 
     init = _fresh(params, key)
     return Setting(
-        network, params, init, train_network, [], normalise, rng.permutation(source.x_train)[:_MOST_REFERENCES],
-        images[held], labels[held], images[rest], labels[rest], 10, stored=True,
-    )  # fmt: skip
+        network,
+        params,
+        init,
+        train_network,
+        [],
+        normalise,
+        rng.permutation(source.x_train)[:_MOST_REFERENCES],
+        images[held],
+        labels[held],
+        images[rest],
+        labels[rest],
+        10,
+        stored=True,
+    )
 
 
 def _fresh(params: PyTree, key: jax.Array) -> PyTree:

@@ -64,9 +64,13 @@ def judge(config: Config, measurement: Measurement, name: str, sets: Sets | None
         return Judged(values, None, None, budget)
     predicted = [labels for labels, inside in zip(sets.predicted(), calibrating, strict=True) if inside]
     calibration = ErrorCalibration.fit(
-        values[calibrating], sets.error[calibrating], sets.family[calibrating], level=LEVEL,
-        reference_labels=measurement.holdout_predicted, calibration_labels=predicted,
-    )  # fmt: skip
+        values[calibrating],
+        sets.error[calibrating],
+        sets.family[calibrating],
+        level=LEVEL,
+        reference_labels=measurement.holdout_predicted,
+        calibration_labels=predicted,
+    )
     return Judged(values, calibration, calibration.validate(), budget)
 
 

@@ -42,9 +42,19 @@ def make_experiment(texts: Texts, name: str, key: jax.Array) -> TextExperiment:
     order = rng.permutation(len(held))
     holdout, pool = order[:HOLDOUT], order[HOLDOUT:]
     setting = Setting(
-        network, params, init, network, [], lambda tokens: tokens, train, texts.encode([held[i] for i in holdout]),
-        labels[holdout], texts.encode([held[i] for i in pool]), labels[pool], 2,
-    )  # fmt: skip
+        network,
+        params,
+        init,
+        network,
+        [],
+        lambda tokens: tokens,
+        train,
+        texts.encode([held[i] for i in holdout]),
+        labels[holdout],
+        texts.encode([held[i] for i in pool]),
+        labels[pool],
+        2,
+    )
     family, strength, sets, truths = [], [], [], []
 
     def add(name: str, share: float, words: list[list[str]], labels: np.ndarray) -> None:

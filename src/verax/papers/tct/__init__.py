@@ -116,8 +116,12 @@ class _Experiment:
         self._training, self._stage2, self._table_steps = config.training, config.second_stage, config.table_steps
         self._key, self._kept = key, kept
         self._labels = {
-            "data": config.dataset, "network": config.network, "pool": config.pool, "setting": setting, "seed": seed,
-        }  # fmt: skip
+            "data": config.dataset,
+            "network": config.network,
+            "pool": config.pool,
+            "setting": setting,
+            "seed": seed,
+        }
         self._inputs = [content, config.division, setting, key]
         # Built when it is first needed: a run that resumes may need none.
         self._problem = functools.cache(lambda: make_problem(source, config.division, setting, key=key))

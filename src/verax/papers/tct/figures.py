@@ -89,9 +89,14 @@ def _skew(results: Results) -> tuple[Any, str]:
         spread = values.std(1) / np.sqrt(max(values.shape[1] - 1, 1))
         black = method in ("tct", "one-shot TCT")
         ax.errorbar(
-            x, values.mean(1), yerr=spread, marker="*" if method == "one-shot TCT" else "o", label=label(method),
-            color="black" if black else f"C{index}", linestyle="--" if method == "one-shot TCT" else "-",
-        )  # fmt: skip
+            x,
+            values.mean(1),
+            yerr=spread,
+            marker="*" if method == "one-shot TCT" else "o",
+            label=label(method),
+            color="black" if black else f"C{index}",
+            linestyle="--" if method == "one-shot TCT" else "-",
+        )
     ax.set_xticks(x, config.settings)
     ax.set(ylabel="test accuracy", title="Sensitivity to skew", ylim=(0, 1))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right center")

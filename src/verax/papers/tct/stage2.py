@@ -140,10 +140,16 @@ def run_second_stage(
     for number in local_steps:
         for name, control in (("scaffold", True), ("fedavg", False)):
             fitted = vf.scaffold_linear(
-                boot.features, boot.targets, boot.keep, rounds=stage2.long_rounds, local_steps=number,
-                ridge=boot.fit.ridge, control_variates=control, spectra=spectra,
+                boot.features,
+                boot.targets,
+                boot.keep,
+                rounds=stage2.long_rounds,
+                local_steps=number,
+                ridge=boot.fit.ridge,
+                control_variates=control,
+                spectra=spectra,
                 evaluate=lambda theta: _judged("all", boot.test_features @ np.asarray(theta), problem),
-            )  # fmt: skip
+            )
             reached = _objective(np.asarray(fitted.coefficients, np.float64), boot.total, boot.fit.ridge)
             found[f"gap_{name}"].append(np.array((reached - optimum) / (start - optimum)))
             if control:
