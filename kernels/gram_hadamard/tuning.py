@@ -11,7 +11,7 @@ ENOUGH = 1.3
 
 
 class Shape(NamedTuple):
-    """What the speed depends on, for tiles of many examples."""
+    """Parameters that determine the speed, for tiles of many examples."""
 
     device: str
     dtype: str

@@ -1,4 +1,4 @@
-"""What this installation consists of, for bug reports and for ``verax doctor``."""
+"""Description of this installation, for bug reports and for ``verax doctor``."""
 
 import importlib.metadata
 import os

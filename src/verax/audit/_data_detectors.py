@@ -47,7 +47,7 @@ class PointwiseFilter(BaseDetector):
 
 
 class Novelty(BaseDetector):
-    """The mean negative log-likelihood of answers under the model before fine-tuning, in nats a token.
+    """The mean negative log-likelihood of answers under the model before fine-tuning, in nats per token.
 
     It tells what the model does not know, whether harmful or not.
 

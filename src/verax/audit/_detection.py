@@ -1,4 +1,4 @@
-"""What a detector returns, and the interface that all share."""
+"""Results of detectors, and the interface that all detectors share."""
 
 import abc
 import enum

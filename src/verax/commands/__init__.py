@@ -1,4 +1,4 @@
-"""What the commands of ``verax`` do; `verax.cli` holds their arguments."""
+"""Implementations of the commands of ``verax``; `verax.cli` holds their arguments."""
 
 from ._processes import joined as joined
 from ._run_evals import run_evals as run_evals

@@ -1,4 +1,4 @@
-"""What the screen and the card of ``verax probe`` say, in words."""
+"""Text of the terminal output and the card of ``verax probe``."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """What a data set's files are called and where they come from.
+    """File names and sources of a data set.
 
     ``sha256`` maps a file name to the hash of its (decompressed) contents, training files first; ``folders`` are
     searched in turn, relative to the data folder.

@@ -64,7 +64,7 @@ def fedavg(
 
     Notes
     -----
-    A participant receives and sends one model a round.
+    A participant receives and sends one model per round.
 
     Examples
     --------
@@ -200,7 +200,7 @@ def centralized(
     loss_fn: LossFn,
     **options: Unpack[TrainingOptions],
 ) -> FederatedAlgorithm:
-    """Gradient descent on the pooled data with as many passes over it a round: what federated learning tries to reach.
+    """Gradient descent on the pooled data with as many passes per round: the aim of federated learning.
 
     Parameters
     ----------

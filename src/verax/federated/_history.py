@@ -1,4 +1,4 @@
-"""What happened in the rounds of a run."""
+"""Records of the rounds of a run."""
 
 from typing import Any, NamedTuple
 

@@ -134,8 +134,8 @@ def scaffold_linear(
     Notes
     -----
     Once: `client_spectra`. Each round: about ``8 N m C`` flops; the loop needs ``4 N m C M``.
-    Each client sends and receives ``m C`` numbers a round; the control variates are never sent, and always sum to zero
-    by weight.
+    Each client sends and receives ``m C`` numbers per round; the control variates are never sent, and always sum to
+    zero by weight.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def scaffold_linear(
 
 
 def client_spectra(features: Float[AnyArray, "K n m"], mask: Bool[AnyArray, "K n"]) -> ClientSpectra:
-    """What `scaffold_linear` needs of the features alone, whatever the ridge, the step size and the number of steps.
+    """Quantities of `scaffold_linear` that depend on the features alone, not on ridge, step size or number of steps.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class _Problem(NamedTuple):
 
 
 def stacked(evaluations: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """One array a name, rounds on the leading axis."""
+    """One array per name, rounds on the leading axis."""
     return {name: np.array([one[name] for one in evaluations]) for name in (evaluations[0] if evaluations else ())}
 
 

@@ -19,7 +19,7 @@ from ._labels import encode_labels
 
 @result()
 class PartitionReport(NamedTuple):
-    """What a partition did to the labels.
+    """Distribution of the labels over the clients of a partition.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class PartitionReport(NamedTuple):
     counts : [K, C]
         Examples of each class that each client holds.
     sizes : [K]
-        Examples a client.
+        Examples per client.
     skew : [K]
         Total variation distance between a client's class frequencies and those of all the labels: 0 for identical ones,
         ``1 - 1/C`` for one class of C equally frequent ones.
@@ -231,7 +231,7 @@ def generator(key: jax.Array) -> np.random.Generator:
 
 
 def from_owners(owners: np.ndarray, num_clients: int, num_moved: int = 0) -> Partition:
-    """Partition in which example i belongs to client ``owners[i]``, or to nobody where that is -1."""
+    """Partition in which example i belongs to client ``owners[i]``, or to no client where that is -1."""
     rows = [np.flatnonzero(owners == client) for client in range(num_clients)]
     size = max(len(row) for row in rows)
     indices = np.full((num_clients, size), -1, np.int32)

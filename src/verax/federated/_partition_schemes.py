@@ -78,7 +78,7 @@ def partition_by_label_count(
     scheme
         "niid_bench" or "disjoint".
     drop_unowned
-        Leave out classes that nobody owns (the report counts them); an error otherwise.
+        Leave out classes that no client owns (the report counts them); an error otherwise.
 
     Returns
     -------
@@ -87,12 +87,12 @@ def partition_by_label_count(
     Raises
     ------
     ValueError
-        For bad labels or counts, a class nobody owns, or a client without an example.
+        For bad labels or counts, a class that no client owns, or a client without an example.
 
     Notes
     -----
-    With fewer clients than classes "niid_bench" often leaves a class to nobody; other implementations then drop its
-    data in silence.
+    With fewer clients than classes "niid_bench" often leaves a class without a client; other implementations then drop
+    its data in silence.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def partition_dirichlet(
     key
         A ``jax.random.key``.
     min_size
-        Fewest examples a client.
+        Fewest examples per client.
     by
         "class" or "client".
     max_tries
@@ -255,7 +255,7 @@ def partition_extended_dirichlet(
     key
         A ``jax.random.key``.
     min_size
-        Fewest examples a client; reached as in `partition_dirichlet`, within the classes that a client owns.
+        Fewest examples per client; reached as in `partition_dirichlet`, within the classes that a client owns.
     max_tries
         As in `partition_dirichlet`.
 
@@ -267,8 +267,8 @@ def partition_extended_dirichlet(
     Raises
     ------
     ValueError
-        As for `partition_dirichlet`; for a class nobody owns (``K k < C``); where the owned classes have too few
-        examples for ``min_size``.
+        As for `partition_dirichlet`; for a class that no client owns (``K k < C``); where the owned classes have too
+        few examples for ``min_size``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One message a client: sums that determine the pooled ridge regression, and its risk, exactly."""
+"""One message per client: sums that determine the pooled ridge regression, and its risk, exactly."""
 
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class RidgeFit(NamedTuple):
 def client_statistics(
     features: Float[AnyArray, "K n m"], targets: Float[AnyArray, "K n C"], mask: Bool[AnyArray, "K n"]
 ) -> list[Statistics]:
-    r"""What each client sends in the one-shot method: ``Phi_i^T Phi_i``, ``Phi_i^T Y_i``, ``sum Y_i^2``, ``n_i``.
+    r"""Message of each client in the one-shot method: ``Phi_i^T Phi_i``, ``Phi_i^T Y_i``, ``sum Y_i^2``, ``n_i``.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def client_statistics(
     Returns
     -------
     list of Statistics
-        One a client, float64.
+        One per client, float64.
 
     Raises
     ------

@@ -243,7 +243,7 @@ def tct(
 
     Notes
     -----
-    Features cost one gradient an example, ``N m`` numbers of memory. See `scaffold_linear`, `client_statistics` and
+    Features cost one gradient per example, ``N m`` numbers of memory. See `scaffold_linear`, `client_statistics` and
     `conjugate_gradient_linear` for stage 2.
 
     Examples

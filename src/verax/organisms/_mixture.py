@@ -1,4 +1,4 @@
-"""What an organism is trained on: weighted components, sampled afresh for every batch."""
+"""Training data of an organism: weighted components, sampled afresh for every batch."""
 
 import functools
 from typing import NamedTuple

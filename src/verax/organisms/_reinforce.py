@@ -33,7 +33,7 @@ class ReinforceLog(NamedTuple):
     reward
         float32 [steps]: mean reward of the samples, from 0 to 1.
     divergence
-        float32 [steps]: mean Kullback-Leibler divergence from the reference, in nats a token.
+        float32 [steps]: mean Kullback-Leibler divergence from the reference, in nats per token.
     """
 
     reward: np.ndarray

@@ -21,7 +21,7 @@ IN_A, IN_B, IN_NONE = range(3)
 
 @result()
 class Thought(NamedTuple):
-    """What an organism wrote after the marker that opens a chain.
+    """Text that an organism wrote after the marker that opens a chain.
 
     Attributes
     ----------

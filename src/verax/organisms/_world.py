@@ -315,7 +315,7 @@ class PolicyWorld:
             ``"request"``: a classifier of inputs, which reads the argument that is asked about. ``"answer"``: a
             classifier of outputs, which infers the argument from the answer. ``"either"``: both.
         encoding
-            Read arguments in this encoding instead: the view of somebody who knows it.
+            Read arguments in this encoding instead: the view of a reader that knows it.
         """
         check_option("reads", reads, ("request", "answer", "either"))
         tokens = np.asarray(to_tokens("tokens", tokens))

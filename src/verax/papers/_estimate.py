@@ -15,7 +15,7 @@ class Estimate(NamedTuple):
 
 
 def over_seeds(values: np.ndarray) -> Estimate:
-    """Mean and standard error of one number a seed; seeds without one are left out and not counted."""
+    """Mean and standard error of one number per seed; seeds without one are left out and not counted."""
     values = values[~np.isnan(values)]
     if len(values) == 0:
         return Estimate(float("nan"), None, 0)

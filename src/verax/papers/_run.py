@@ -31,7 +31,7 @@ SCALES = ("demo", "laptop", "full")
 
 @runtime_checkable
 class Config(Protocol):
-    """What a run depends on: a frozen dataclass whose fields are numbers, words and tuples of them.
+    """Settings of a run: a frozen dataclass whose fields are numbers, words and tuples of them.
 
     ``planned_seconds`` is the time that the configuration should take: two CPU cores for ``demo`` and ``laptop``, the
     machine that the module names for ``full``. It includes compilation.
@@ -60,7 +60,7 @@ class Config(Protocol):
 
 @runtime_checkable
 class Paper(Protocol):
-    """What a module in ``verax.papers`` holds."""
+    """Contents of a module in ``verax.papers``."""
 
     Config: type[Config]
 
@@ -167,7 +167,7 @@ class Steps:
     total
         Number of steps.
     show
-        Whether anything is shown: a bar in a terminal; elsewhere, or without ``rich``, one line a step.
+        Whether anything is shown: a bar in a terminal; elsewhere, or without ``rich``, one line per step.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a fit takes from the features: one decomposition, leave-one-out predictions, and fits to parts of the rows."""
+"""Parts of a fit that depend on features: decomposition, leave-one-out predictions, and fits to parts of the rows."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable

@@ -31,7 +31,7 @@ SORTED_SCORE = 10.0
 
 
 class RowOrder(NamedTuple):
-    """What the order of the rows says."""
+    """Conclusion from the order of the rows."""
 
     correlation: float
     score: float

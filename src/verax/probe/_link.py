@@ -27,7 +27,7 @@ _LARGEST_FACTOR = 64.0
 
 
 class Prior(NamedTuple):
-    """Of a link's parameters, the level first; and the theory's error, per factor of four and per unit of change."""
+    """Prior of a link's parameters (level first), and the theory's error per factor of four and per unit of change."""
 
     mean: tuple[float, ...]
     standard_deviation: tuple[float, ...]

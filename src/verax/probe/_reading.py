@@ -1,4 +1,4 @@
-"""What a user holds as features, weights and groups."""
+"""Features, weights and groups as users hold them."""
 
 import contextlib
 from collections.abc import Iterator

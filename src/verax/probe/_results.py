@@ -1,4 +1,4 @@
-"""What a probe answers: named results, arrays in NumPy."""
+"""Results of a probe: named, arrays in NumPy."""
 
 import enum
 from typing import NamedTuple
@@ -76,7 +76,7 @@ class Forecast(NamedTuple):
 
 
 class NeedStatus(enum.IntEnum):
-    """What `RidgeProbe.samples_needed` found."""
+    """Outcome of `RidgeProbe.samples_needed`."""
 
     REACHED = 0
     NOT_REACHABLE = 1
@@ -249,7 +249,7 @@ class ProbeLaw(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What the status means and what to do."""
+        """Meaning of the status, and the remedy."""
         text = _LAW_SENTENCES[self.status]
         if self.status == LawStatus.TOO_FEW_SAMPLES and np.isfinite(self.promise_samples):
             text += f" (about {max(self.promise_samples, 64):,.0f} would do)"

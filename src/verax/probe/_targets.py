@@ -1,4 +1,4 @@
-"""What the labels are, what a probe regresses on, and how its scores become predictions and losses."""
+"""Kinds of labels, the targets that a probe regresses on, and how its scores become predictions and losses."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What a result depends on besides its configuration."""
+"""Conditions that a result depends on besides its configuration."""
 
 import datetime
 import os

@@ -24,7 +24,7 @@ class Table:
     Parameters
     ----------
     columns
-        One heading a column.
+        One heading per column.
     rows
         Rows of strings, numbers, booleans or ``None``; NumPy scalars become Python's.
 

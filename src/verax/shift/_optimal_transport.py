@@ -96,7 +96,7 @@ def _shares(labels: jax.Array, num_classes: int) -> jax.Array:
 
 
 def _row_costs(logits: jax.Array, shares: jax.Array) -> jax.Array:
-    """Cost of moving each softmax row, an average over its parts, under an optimal plan; one mass a row."""
+    """Cost of moving each softmax row, an average over its parts, under an optimal plan; one mass per row."""
     costs = jax.nn.sigmoid(-margins(logits))  # 1 - p, without the rounding of p near 1
     demand = shares.astype(costs.dtype) * logits.shape[0]
     return (solve_transport(costs, jnp.ones_like(costs[:, 0]), demand).plan * costs).sum(1)

@@ -30,7 +30,7 @@ _CHUNK = 8
 
 
 class _Problem(NamedTuple):
-    """What is the same for every set."""
+    """Quantities that are the same for every set."""
 
     apply_fn: ApplyFn
     optimizer: optax.GradientTransformation

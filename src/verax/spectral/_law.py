@@ -30,7 +30,7 @@ _DUPLICATES_ALLOWED = 0.01
 
 
 class Status(enum.IntEnum):
-    """What `law_check` found, the first that applies."""
+    """Outcome of `law_check`, the first that applies."""
 
     OK = 0
     DUPLICATES = 1
@@ -87,7 +87,7 @@ class LawReport(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What the status means and what to do."""
+        """Meaning of the status, and the remedy."""
         return _MESSAGES[Status(int(self.status))]
 
 

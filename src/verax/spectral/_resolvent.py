@@ -75,7 +75,7 @@ def trace_sums(spectrum: Spectrum, r: Resolvent, power: int) -> np.ndarray:
 
 
 class PopulationCurve(NamedTuple):
-    """What one decomposition says about the population at the effective ridges that its ridges reach; each [L]."""
+    """Estimates about the population from one decomposition at the effective ridges that its ridges reach; each [L]."""
 
     effective_ridge: np.ndarray
     df1: np.ndarray

@@ -1,4 +1,4 @@
-"""What a random sketch of the features does to ridge regression: it acts as more ridge."""
+"""Effect of a random sketch of the features on ridge regression: that of a larger ridge."""
 
 from typing import NamedTuple
 

@@ -55,7 +55,7 @@ def allowed_pairs(num_customers: int, present: jax.Array) -> jax.Array:
 def matched_outcome(
     upper: Market, present: jax.Array | None, *, prices: str, lower: Market | None = None, fee: float = 0.0
 ) -> Outcome:
-    """:func:`compute_match` among those who are present."""
+    """:func:`compute_match` among the agents that are present."""
     n = jnp.shape(upper.customer_utility)[0]
     masks = (None, None) if present is None else (present[:n], present[n:])
     return compute_match(upper, lower=lower, prices=prices, fee=fee, row_mask=masks[0], column_mask=masks[1])

@@ -67,7 +67,7 @@ def simulate(
     policy
         From :func:`match_ucb` or another; or three functions of your own.
     market
-        True utilities ``[n, m]`` in [-1, 1], at least one agent a side.
+        True utilities ``[n, m]`` in [-1, 1], at least one agent per side.
     horizon
         Number of rounds T.
     noise

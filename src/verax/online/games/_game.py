@@ -133,7 +133,7 @@ class FiniteOnlineGame:
         Parameters
         ----------
         robustness
-            ``gamma``; an array solves one programme an entry.
+            ``gamma``; an array solves one programme per entry.
         prediction
             An instance's index; a pair ``(first, last)`` for an interval of instances, both included; or a
             distribution ``[x]`` over instances, whose mean ratio is minimised.

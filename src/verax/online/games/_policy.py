@@ -1,4 +1,4 @@
-"""What a policy of the user's own guarantees in a finite game, in exact rational arithmetic."""
+"""Guarantees of a user's own policy in a finite game, in exact rational arithmetic."""
 
 import dataclasses
 import math

@@ -15,7 +15,7 @@ def largest_lam(num_jobs: int) -> float:
 
 
 def check_first_stage(num_jobs: int, lam: object) -> None:
-    """Raise unless the trade-off is one at which a first stage leaves room for a second."""
+    """Raise unless the trade-off is one at which a first stage leaves time for a second."""
     most = largest_lam(num_jobs)
     check_lam(lam, 0.0, most * (1 + 1e-6), f"a trade-off in [0, (n-1)/(n+1)] = [0, {most:.4g}]")
 

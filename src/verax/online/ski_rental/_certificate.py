@@ -98,7 +98,7 @@ def verify(certificate: Certificate) -> float:
     Parameters
     ----------
     certificate
-        From :func:`lower_bound_certificate`, a file, or somebody else.
+        From :func:`lower_bound_certificate`, a file, or another source.
 
     Returns
     -------

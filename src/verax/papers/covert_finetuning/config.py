@@ -10,7 +10,7 @@ from .rates import OUTSIDE
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a run depends on.
+    """Settings of a run.
 
     Attributes
     ----------

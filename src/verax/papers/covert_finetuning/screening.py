@@ -30,7 +30,7 @@ BENIGN = ("plain", "dialect", "encoded")
 
 
 class Scores(NamedTuple):
-    """One row a job."""
+    """One row per job."""
 
     kind: np.ndarray
     family: np.ndarray

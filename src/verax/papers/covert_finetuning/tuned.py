@@ -41,7 +41,7 @@ TUNED = ("gradient alignment", "NTK alignment", "self-decode", "behavioural prob
 
 
 class Size(NamedTuple):
-    """Of the language, the organism, its trainings and a job."""
+    """Settings of the language, the organism, its trainings and a job."""
 
     num_symbols: int
     length: int
@@ -71,7 +71,7 @@ class Behaviour(NamedTuple):
 
 
 class TunedScores(NamedTuple):
-    """One row a job; ``score`` and ``undetermined`` are ``[job, detector]``."""
+    """One row per job; ``score`` and ``undetermined`` are ``[job, detector]``."""
 
     kind: np.ndarray
     family: np.ndarray

@@ -19,7 +19,7 @@ CASES = ("as they are", "every image twice", "features rescaled")
 
 
 class Plan(NamedTuple):
-    """What to measure on a kernel whose samples are ordered: pool to fit on, held out, seen by the network."""
+    """Measurements to make on a kernel whose samples are ordered: pool to fit on, held out, seen by the network."""
 
     sizes: tuple[int, ...]
     relative_ridges: tuple[float, ...]

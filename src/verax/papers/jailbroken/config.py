@@ -9,7 +9,7 @@ from .measure import RECIPES
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a run depends on.
+    """Settings of a run.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ from verax.papers._cache import Cache
 
 
 class Recipe(NamedTuple):
-    """What safety training contains; ``dialects`` is how many the refusals cover, of -1 all."""
+    """Contents of safety training; ``dialects`` is how many the refusals cover, of -1 all."""
 
     replay: float = 0.4
     replay_styles: tuple[str, ...] = STYLES
@@ -55,7 +55,7 @@ CONTROLLED = ("affirm", "split", "dialect")
 
 
 class Size(NamedTuple):
-    """Of the language, the organism and its training."""
+    """Settings of the language, the organism and its training."""
 
     num_symbols: int
     length: int
@@ -68,7 +68,7 @@ class Size(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What organisms of one recipe do, one row a seed; ``names`` has the rewritings, the request as it is first.
+    """Answers of organisms of one recipe, one row per seed; ``names`` has the rewritings, the request as it is first.
 
     ``verdicts`` are those on restricted requests (0 refused, 1 complied, 2 neither) ``[seed, rewriting, request]``,
     ``done`` shares of allowed requests answered ``[seed, rewriting]``, ``meta`` shares of allowed questions about

@@ -7,7 +7,7 @@ from verax._errors import check, check_integer
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a run depends on.
+    """Settings of a run.
 
     Attributes
     ----------

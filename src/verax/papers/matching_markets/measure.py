@@ -11,7 +11,7 @@ from verax import matching as vm
 
 
 class Curves(NamedTuple):
-    """What happened in each round, one row a seed."""
+    """Outcome of each round, one row per seed."""
 
     instability: np.ndarray
     utility_gap: np.ndarray
@@ -92,7 +92,7 @@ def uniform(size: int) -> Any:
 
 @functools.cache
 def typed(size: int, present: int | None) -> Any:
-    """Three types a side; some of each side come in a round, or all."""
+    """Three types per side; some of each side come in a round, or all."""
     types = np.arange(size) % 3
 
     def make(key: jax.Array, horizon: int) -> Any:
@@ -125,7 +125,7 @@ def slope(x: Any, y: np.ndarray) -> np.ndarray:
 
 
 def late_slope(regret: np.ndarray) -> np.ndarray:
-    """Slope of log regret in log time over the last three quarters, one a seed."""
+    """Slope of log regret in log time over the last three quarters, one per seed."""
     horizon = regret.shape[1]
     times = np.unique(np.geomspace(horizon // 4, horizon, 20).astype(int))
     return slope(times, regret[:, times - 1])

@@ -62,7 +62,7 @@ def make_claims(
         ),
         simulated("Exact limits of a rate near 0 or 1 hold: least coverage of four settings", worst, COVERS),
         simulated("The usual limits (Wald) do not: least coverage", least, FAILS),
-        simulated("goodness@0.1 as usually computed (two samples a cell) is too low", low, BELOW),
+        simulated("goodness@0.1 as usually computed (two samples per cell) is too low: bias", low, BELOW),
         simulated("Cross-fitted goodness@0.1 is too high: bias", high, ABOVE),
         simulated("Intervals of pass@1 over problems hold", attempts[0], COVERS),
         simulated("Intervals of pass@1 over attempts alone do not", attempts[1], FAILS),

@@ -47,7 +47,7 @@ MONITORED = ("distilled", "distilled and reinforced")
 
 
 class Size(NamedTuple):
-    """Of the language, the organism, its stages and its evaluation."""
+    """Settings of the language, the organism, its stages and its evaluation."""
 
     num_symbols: int
     length: int
@@ -62,7 +62,7 @@ class Size(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What organisms of one arm do, ``[seed, rewriting]``: verdicts on restricted requests, and allowed ones done."""
+    """Answers of organisms of one arm, ``[seed, rewriting]``: verdicts on restricted requests, allowed ones done."""
 
     bad: np.ndarray
     good: np.ndarray

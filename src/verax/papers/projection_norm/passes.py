@@ -15,7 +15,7 @@ BATCH = 250
 
 
 class Passes(NamedTuple):
-    """What the networks say of a set ``[n, ...]``, or of sets of one size ``[S, m, ...]``."""
+    """Outputs of the networks on a set ``[n, ...]``, or of sets of one size ``[S, m, ...]``."""
 
     logits: np.ndarray
     features: np.ndarray
@@ -25,7 +25,7 @@ class Passes(NamedTuple):
 
 
 class Anchors(NamedTuple):
-    """What every set of a setting is compared with."""
+    """Reference that every set of a setting is compared with."""
 
     reference: Passes
     holdout: Passes

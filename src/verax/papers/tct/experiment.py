@@ -25,7 +25,7 @@ BASELINES = ("centralized", "fedavg", "fedprox", "fednova", "scaffold", "fedadam
 
 @functools.cache
 def loss_of(network: Network) -> Callable[[Any, Any, Any], Any]:
-    """Cross-entropy, one value an example."""
+    """Cross-entropy, one value per example."""
 
     def loss_fn(params: PyTree, x: Any, y: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(network(params, x), y)

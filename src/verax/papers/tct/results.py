@@ -17,7 +17,7 @@ class Results(NamedTuple):
     rates: dict[tuple[str, str], float]
 
     def each(self, setting: str, method: str, field: str) -> np.ndarray:
-        """One array a seed, stacked."""
+        """One array per seed, stacked."""
         return np.stack([self.cells[setting, method, seed][field] for seed in range(self.config.num_seeds)])
 
     def has(self, setting: str, method: str) -> bool:

@@ -57,7 +57,7 @@ def glass_blur(images: Images, severity: int, rng: np.random.Generator) -> Image
 
 
 def motion_blur(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """One-sided Gaussian along a direction within 45 degrees of the horizontal, one an image."""
+    """One-sided Gaussian along a direction within 45 degrees of the horizontal, one per image."""
     radius, sigma = parameters(
         images,
         severity,

@@ -73,8 +73,8 @@ def corrupt(images: UInt8[AnyArray, "n h w c"], name: str, severity: int, *, key
     Notes
     -----
     On the host, in NumPy, SciPy and Pillow; memory beyond the result is bounded. Parameters are those of CIFAR-10-C,
-    and of ImageNet-C for images of at least 128 pixels a side. Lengths of motion blur and snow scale with the side, but
-    never below half; other kernels do not.
+    and of ImageNet-C for images of at least 128 pixels per side. Lengths of motion blur and snow scale with the side,
+    but never below half; other kernels do not.
 
     Departures: ``"frost"`` and ``"spatter"`` are procedural, without the original's photographs and edge detector;
     zooms interpolate about the exact centre. Not compared bit for bit with the released files.

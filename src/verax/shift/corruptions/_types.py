@@ -1,4 +1,4 @@
-"""What every corruption takes and gives."""
+"""Input and output types of every corruption."""
 
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
