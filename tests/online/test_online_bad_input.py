@@ -101,6 +101,10 @@ CALLS = {
         lambda: learning.empirical_risk_trade_off(np.array([3, 4]), np.array([3]), 10),
         "1 predictions; need one of each of 2",
     ),
+    "probabilities for other seasons": (
+        lambda: learning.mixed_cost(np.array([0.5, 0.5]), np.array([1, 2, 3]), 10, 0.5),
+        "num_days",
+    ),
     "nan prediction of a season": (lambda: learning.empirical_risk_trade_off(np.array([3]), [NAN], 10), "prediction"),
     "trade-off robustness": (
         lambda: learning.empirical_risk_trade_off(np.array([3]), np.array([3]), 10, robustness=1.5),

@@ -11,7 +11,7 @@ from verax._arrays import to_array
 from verax._errors import check
 from verax._results import result
 from verax._types import AnyArray, PyTree
-from verax.online._arguments import check_buy_cost, check_range, floating
+from verax.online._arguments import check_broadcast, check_buy_cost, check_range, floating
 from verax.online.ski_rental._cost import optimal_cost
 from verax.online.ski_rental._predicted import buy_distribution_cost, largest_robustness
 
@@ -69,7 +69,8 @@ def mixed_cost(
     Raises
     ------
     ValueError
-        For probabilities outside [0, 1], or as :func:`verax.online.ski_rental.buy_distribution_cost`.
+        For probabilities outside [0, 1], shapes that do not broadcast, or as
+        :func:`verax.online.ski_rental.buy_distribution_cost`.
 
     Examples
     --------
@@ -82,6 +83,7 @@ def mixed_cost(
     check_range("probability", v, 0.0, 1.0, "probabilities in [0, 1]")
     buy_cost = check_buy_cost(buy_cost)
     high = buy_distribution_cost(num_days, buy_cost, buy_cost, lam).astype(v.dtype)
+    check_broadcast(probability=v, num_days=high)
     if buy_cost == 1:  # there is no shorter season to predict
         return jnp.broadcast_to(high, jnp.broadcast_shapes(high.shape, v.shape))
     low = buy_distribution_cost(num_days, buy_cost - 1, buy_cost, lam).astype(v.dtype)
