@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from verax.probe import RidgeProbe
+from verax.probe import ForecastStatus, NeedStatus, RidgeProbe
 
 pytestmark = pytest.mark.bad_input
 
@@ -35,10 +35,6 @@ CASES = {
     "one weight": (lambda: RidgeProbe().fit(X, Y, sample_weight=np.eye(40)[0]), "sample_weight: got 1 positive"),
     "one group": (lambda: RidgeProbe().fit(X, Y, groups=np.zeros(40)), "groups: got one group"),
     "missing group": (lambda: RidgeProbe().fit(X, Y, groups=[None] + ["a"] * 20 + ["b"] * 19), "groups: got 1 missing"),
-    "forecast of a weighted fit": (
-        lambda: RidgeProbe().fit(X, Y, sample_weight=np.arange(40)).learning_curve(100),
-        "sample_weight: got weights in the fit; need none, for a forecast",
-    ),
     "several numbers as labels": (lambda: RidgeProbe().fit(X, np.stack([Y, Y + 1], 1)), "zeros and ones"),
     "task": (lambda: RidgeProbe(task="ranking").fit(X, Y), "task: got 'ranking'"),
     "criterion": (lambda: RidgeProbe(criterion="aic").fit(X, Y), "criterion: got 'aic'"),
@@ -56,7 +52,10 @@ CASES = {
     "equal targets": (lambda: RidgeProbe(task="regression").fit(X, np.ones(40)), "targets that vary"),
     "nan in the targets": (lambda: RidgeProbe(task="regression").fit(X, np.full(40, np.nan)), "NaN"),
     "text as targets": (lambda: RidgeProbe(task="regression").fit(X, TEXT), "y: got"),
-    "curve of too few": (lambda: PROBE.learning_curve(100), "at least 64"),
+    "curve of too few, for those who want an exception": (
+        lambda: PROBE.learning_curve(100).raise_if_failed(),
+        "Forecast.status: got NONE",
+    ),
     "curve at one example": (lambda: PROBE.learning_curve(1), "num_samples"),
     "curve at nothing": (lambda: PROBE.learning_curve([]), "num_samples"),
     "target zero": (lambda: PROBE.samples_needed(0), "target: got 0; need a number between 0 and 1"),
@@ -96,6 +95,30 @@ def test_bad_input_says_what_came_and_what_is_needed(name):
 def test_nothing_is_answered_before_the_fit(call):
     with pytest.raises(NotFittedError):
         call(RidgeProbe())
+
+
+NO_FORECASTS = {
+    "weights": (X, Y, {"sample_weight": np.arange(40)}, "sample weights"),
+    "few rows": (X, Y, {}, "40 examples; at least 64"),
+    "few groups": (np.tile(X, (2, 1)), np.tile(Y, 2), {"groups": np.arange(80) % 15}, "15 groups; at least 16"),
+    "constant parts": (np.eye(80, 2) - np.eye(80, 2, k=-2), np.arange(80) % 2, {}, "features that do not vary"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FORECASTS)
+def test_a_fit_without_forecast_says_why(name):
+    x, y, options, reason = NO_FORECASTS[name]
+    probe = RidgeProbe(ridges=[0.1]).fit(x, y, **options)
+    curve, needed = probe.learning_curve([[100, 200]]), probe.samples_needed(0.1)
+    assert curve.status == ForecastStatus.NONE
+    assert needed.status == NeedStatus.NONE
+    assert curve.value.shape == (1, 2)
+    numbers = [curve.value, curve.lower, curve.upper, curve.risk, [needed.num_samples, needed.lower, needed.asymptote]]
+    assert all(np.isnan(values).all() for values in numbers)
+    for answer in (curve, needed):
+        assert reason in answer.message
+        with pytest.raises(ValueError, match="NONE"):
+            answer.raise_if_failed()
 
 
 def test_other_arguments_of_fit_are_unknown():

@@ -55,9 +55,10 @@ def _facts(findings: Any, classifier: bool) -> list[report.Fact]:
         for title, entry in found
     ]
     if findings.needed is not None:
-        reached = np.isfinite(findings.needed.num_samples)
-        value = f"{findings.needed.num_samples:,.0f}" if reached else "not reachable"
+        value = f"{findings.needed.num_samples:,.0f}" if np.isfinite(findings.needed.num_samples) else "not reachable"
         note = f"with these features: {amount(findings.needed.asymptote, classifier)} at best"
+        if findings.curve is None:
+            value, note = "no forecast", findings.needed.reason
         facts.append(report.Fact(f"Examples for {amount(findings.needed.target, classifier)}", value, note))
     return facts
 

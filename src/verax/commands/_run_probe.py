@@ -65,13 +65,12 @@ def _measure(
     x, y = read(data)
     probe = RidgeProbe(task=task).fit(x, y)
     other = None if compare is None else RidgeProbe(task=task).fit(*read(compare))
-    has_curve = len(x) >= 64
-    sizes = len(x) * np.geomspace(1 / 8, 16, 50)
+    curve = probe.learning_curve(probe.num_samples_ * np.geomspace(1 / 8, 16, 50))
     return Findings(
         name=shown_name(data),
         probe=probe,
-        curve=probe.learning_curve(sizes) if has_curve else None,
-        needed=None if target is None or not has_curve else probe.samples_needed(target),
+        curve=curve if curve.status == 0 else None,
+        needed=None if target is None else probe.samples_needed(target),
         independence=None if fresh is None else probe.independence_check(*read(fresh)),
         comparison=None if other is None else probe.compare(other),
         other=None if compare is None else shown_name(compare),

@@ -8,6 +8,7 @@ from ._estimator import RidgeProbe as RidgeProbe
 from ._results import Comparison as Comparison
 from ._results import Estimate as Estimate
 from ._results import Forecast as Forecast
+from ._results import ForecastStatus as ForecastStatus
 from ._results import IndependenceCheck as IndependenceCheck
 from ._results import LawStatus as LawStatus
 from ._results import NeedStatus as NeedStatus

@@ -10,9 +10,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from verax._arrays import to_host
-from verax._errors import check, check_option, fail
+from verax._errors import check, check_option
 
-from ._blocks import draw_folds, plan, row_blocks
+from ._blocks import NUM_FOLDS, draw_folds, plan, row_blocks
 from ._columns import name_columns
 from ._compare import compare
 from ._dual import Dual
@@ -31,12 +31,15 @@ from ._intervals import (
 from ._law import SORTED_SCORE, row_order
 from ._measure import backtest, choose_ridge, fit_parts, measure_law
 from ._needed import samples_needed
+from ._no_forecast import no_forecast, none_needed, why_none
 from ._primal import Primal
 from ._reading import named, read_features, read_groups, read_labels, read_weights
 from ._results import Comparison, Forecast, IndependenceCheck, PerClass, SamplesNeeded
 from ._targets import Classes, Real, errors_by_class, read_targets
 from ._tuned_risk import risk_curve
 
+_LEAST_GROUPS = 2 * NUM_FOLDS
+"""Fewer groups are not split into the parts that a forecast is made from."""
 _DEPENDENCE = 2.0
 """Standard errors between the errors with and without the row's own group that a warning reports."""
 
@@ -221,7 +224,8 @@ class RidgeProbe(BaseEstimator):
             error_of_share(share, number) if _classifies(self) else self.risk_.standard_error,
         )
         parts = None
-        if weights is None and (groups is None or groups.max() >= 2 * work.num_folds):
+        num_groups = None if groups is None else int(groups.max()) + 1
+        if weights is None and (num_groups is None or num_groups >= _LEAST_GROUPS):
             with named("X", "gram", "kernel", "features"):
                 parts = fit_parts(
                     decomposition, n, lambda spectrum: choose_ridge(spectrum, ridges), targets.losses, smooth=smooth
@@ -232,6 +236,7 @@ class RidgeProbe(BaseEstimator):
             expected = backtest(targets.link(), parts, anchor, loss_error)
             fits = list(parts.fits.values())
             self._curve = fit_curve(targets.link(), risk_curve(path), parts.curves, loss_error, anchor, fits)
+        self._why_none = why_none(n, weighted=weights is not None, num_groups=num_groups, least_groups=_LEAST_GROUPS)
         alone = float(np.average(np.sum((targets.targets - loo.predictions) ** 2, axis=1), weights=weights))
         self.law_ = measure_law(
             path=path,
@@ -296,16 +301,20 @@ class RidgeProbe(BaseEstimator):
         -------
         Forecast
             The band holds the error's own uncertainty, that of the line, the disagreement of parts of the data about
-            the risk, and the theory's own error. It is wide where the examples are fewer than the features.
+            the risk, and the theory's own error. It is wide where the examples are fewer than the features. A fit with
+            ``sample_weight``, to fewer than 64 examples or to fewer than 16 groups allows none: ``status`` is NONE, the
+            numbers are NaN, ``message`` says why, and ``raise_if_failed()`` raises.
 
         Raises
         ------
         ValueError
-            For numbers below 2, and for a probe fitted to fewer than 64 examples.
+            For numbers below 2.
         """
         check_is_fitted(self)
         sizes = to_host("num_samples", num_samples, within="[2, inf)")
-        return forecast(self._need_curve(), sizes, level=self.level, at_most=1.0 if _classifies(self) else np.inf)
+        if self._curve is None:
+            return no_forecast(sizes, self._why_none)
+        return forecast(self._curve, sizes, level=self.level, at_most=1.0 if _classifies(self) else np.inf)
 
     def samples_needed(self, target: float) -> SamplesNeeded:
         """How many examples would bring the error down to ``target``, or that these features cannot.
@@ -318,13 +327,16 @@ class RidgeProbe(BaseEstimator):
         Returns
         -------
         SamplesNeeded
-            ``.num_samples`` with ``.lower`` and ``.upper``, ``.asymptote`` and ``.message``.
+            ``.num_samples`` with ``.lower`` and ``.upper``, ``.asymptote`` and ``.message``. Where `learning_curve` has
+            no forecast, ``status`` is NONE, these are NaN, and ``message`` says why.
         """
         check_is_fitted(self)
         real = isinstance(target, int | float | np.number) and not isinstance(target, bool)
         high = 1.0 if _classifies(self) else np.inf
         check(real and 0 < float(target) < high, "target", repr(target), f"a number between 0 and {high:g}")
-        return samples_needed(self._need_curve(), float(target), level=self.level)
+        if self._curve is None:
+            return none_needed(float(target), self.num_samples_, self._why_none)
+        return samples_needed(self._curve, float(target), level=self.level)
 
     def independence_check(self, fresh_x: Any, fresh_y: Any) -> IndependenceCheck:
         """Test with fresh examples whether the features were trained on the labels of the fit.
@@ -466,17 +478,6 @@ class RidgeProbe(BaseEstimator):
     def _fitted_targets(self) -> Any:
         check_is_fitted(self)
         return self._targets
-
-    def _need_curve(self) -> Any:
-        if self._weights is not None:
-            fail("sample_weight", "weights in the fit", "none, for a forecast: the theory assumes equal weights")
-        if self._curve is None:
-            fail(
-                "X",
-                f"{self.num_samples_} examples in the fit",
-                "at least 64 that vary, and 16 groups where there are groups, for a forecast",
-            )
-        return self._curve
 
     def _labels(self) -> np.ndarray:
         targets = self._targets

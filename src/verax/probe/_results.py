@@ -47,7 +47,20 @@ class PerClass(NamedTuple):
     upper: np.ndarray
 
 
-@result()
+class ForecastStatus(enum.IntEnum):
+    """Whether `RidgeProbe.learning_curve` has a forecast."""
+
+    OK = 0
+    NONE = 1
+
+
+_NO_FORECAST = (
+    "no forecast: weights in the fit, fewer than 64 examples, fewer than 16 groups, or parts of the data that cannot "
+    "be fitted; .message says which"
+)
+
+
+@result({ForecastStatus.NONE: _NO_FORECAST})
 class Forecast(NamedTuple):
     """A learning curve; arrays of the shape of ``num_samples``.
 
@@ -65,6 +78,11 @@ class Forecast(NamedTuple):
     extrapolated : bool
         Where the best effective ridge is at or below the smallest one that this sample shows reliably: the risk there
         is an upper estimate, and the band is wide.
+    status : ForecastStatus
+        OK, or NONE where this fit allows no forecast: ``value``, ``lower``, ``upper`` and ``risk`` are NaN then, and
+        ``extrapolated`` is False.
+    reason : str
+        Why there is no forecast; empty where there is one.
     """
 
     num_samples: np.ndarray
@@ -73,6 +91,15 @@ class Forecast(NamedTuple):
     upper: np.ndarray
     risk: np.ndarray
     extrapolated: np.ndarray
+    status: ForecastStatus = ForecastStatus.OK
+    reason: str = ""
+
+    raise_if_failed = raise_if_failed
+
+    @property
+    def message(self) -> str:
+        """Whether there is a forecast, and why not."""
+        return "a forecast with its band" if self.status == ForecastStatus.OK else f"no forecast: {self.reason}"
 
 
 class NeedStatus(enum.IntEnum):
@@ -82,12 +109,14 @@ class NeedStatus(enum.IntEnum):
     NOT_REACHABLE = 1
     BEYOND_HORIZON = 2
     UNDECIDED = 3
+    NONE = 4
 
 
 _NEED_SENTENCES = {
     NeedStatus.NOT_REACHABLE: "the whole band ends above the target: other features, or another target",
     NeedStatus.BEYOND_HORIZON: "the band does not reach the target within 1,000 times the examples at hand",
     NeedStatus.UNDECIDED: "only the lower end of the band reaches the target: label more examples and ask again",
+    NeedStatus.NONE: _NO_FORECAST,
 }
 
 
@@ -100,7 +129,8 @@ class SamplesNeeded(NamedTuple):
     status : NeedStatus
         REACHED: the whole band falls below the target, between ``lower`` and ``upper`` examples. UNDECIDED: only its
         lower end does, at ``lower``. NOT_REACHABLE: not even its lower end does with unlimited examples.
-        BEYOND_HORIZON: not within 1,000 times the examples at hand.
+        BEYOND_HORIZON: not within 1,000 times the examples at hand. NONE: this fit allows no forecast, and all numbers
+        that would come from one are NaN.
     num_samples : float
         Where the forecast itself reaches the target; infinite where it does not within the horizon.
     lower, upper : float
@@ -111,6 +141,8 @@ class SamplesNeeded(NamedTuple):
         The error that was asked for.
     num_samples_now : int
         Examples of the fit.
+    reason : str
+        Why there is no forecast; empty where there is one.
     """
 
     status: NeedStatus
@@ -122,12 +154,15 @@ class SamplesNeeded(NamedTuple):
     asymptote_upper: float
     target: float
     num_samples_now: int
+    reason: str = ""
 
     raise_if_failed = raise_if_failed
 
     @property
     def message(self) -> str:
         """The answer in a sentence."""
+        if self.status == NeedStatus.NONE:
+            return f"no forecast: {self.reason}"
         target, ends = f"{self.target:.4g}", f"between {self.asymptote_lower:.3g} and {self.asymptote_upper:.3g}"
         if self.status == NeedStatus.NOT_REACHABLE:
             return f"{target} is not reachable with these features: they end {ends}"
