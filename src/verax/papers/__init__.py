@@ -13,7 +13,7 @@ from ._run import names as names
 from ._run import reproduce as reproduce
 
 
-def __getattr__(name: str) -> Paper:
+def __getattr__(name: str) -> Paper[Config]:
     if name in names():
         return load(name)
     raise AttributeError(f"module 'verax.papers' has no attribute {name!r}")

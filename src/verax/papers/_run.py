@@ -1,12 +1,13 @@
 """The list of papers, what each module must hold, and how one is run."""
 
+import dataclasses
 import importlib
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from verax._errors import check_option
 from verax.report import Claim, Report, Table, environment
@@ -37,6 +38,8 @@ class Config(Protocol):
     machine that the module names for ``full``. It includes compilation.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
     @property
     def planned_seconds(self) -> float:
         """The time that a run should take."""
@@ -58,14 +61,17 @@ class Config(Protocol):
         ...
 
 
+_C = TypeVar("_C", bound=Config)
+
+
 @runtime_checkable
-class Paper(Protocol):
+class Paper(Protocol[_C]):
     """Contents of a module in ``verax.papers``."""
 
-    Config: type[Config]
+    Config: type[_C]
 
     def run(
-        self, config: Any, *, key: "jax.Array", data: str | pathlib.Path | None = None, progress: bool = True
+        self, config: _C, *, key: "jax.Array", data: str | pathlib.Path | None = None, progress: bool = True
     ) -> Report:
         """Measure the paper's claims; ``data`` is the folder that holds the data sets the configuration names."""
         ...
@@ -82,7 +88,7 @@ def names() -> tuple[str, ...]:
     return _PAPERS
 
 
-def load(name: str) -> Paper:
+def load(name: str) -> Paper[Config]:
     """Import one paper's module.
 
     Raises
@@ -91,7 +97,7 @@ def load(name: str) -> Paper:
         If there is no such paper; the message lists those that exist.
     """
     check_option("paper", name, _PAPERS)
-    return cast(Paper, importlib.import_module(f"{__package__}.{name}"))
+    return cast(Paper[Config], importlib.import_module(f"{__package__}.{name}"))
 
 
 def reproduce(

@@ -14,7 +14,7 @@ from verax._files import write_file
 from ._claim import EVIDENCE, EVIDENCE_MEANINGS, VERDICT_MEANINGS, VERDICTS, Claim
 from ._figures import StoredFigure, render
 from ._report import Report, Table
-from ._text import duration, measured_text, number, slug
+from ._text import duration, measured_text, number, slug, to_plain
 
 # Shape and word carry the verdict as well as colour does.
 _BADGES = {
@@ -183,7 +183,7 @@ def _section(report: Report, anchor: str) -> str:
     if report.tables:
         parts.append("<h3>Tables</h3>")
         parts += [table_block(name, table, report.captions.get(name, "")) for name, table in report.tables.items()]
-    parts += ['<div class="settings">', _settings("Configuration", report.config)]
+    parts += ['<div class="settings">', _settings("Configuration", to_plain(report.config))]
     parts += [_settings("Environment", report.environment), "</div>", "</section>"]
     return "\n".join(parts)
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from verax._errors import check, fail
 from verax._files import write_file
@@ -65,6 +65,12 @@ class Table:
         return tuple(row[index] for row in self.rows)
 
 
+class DataclassLike(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
 @result()
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -110,7 +116,7 @@ class Report:
     claims: Sequence[Claim]
     tables: Mapping[str, Table]
     figures: Mapping[str, Any]
-    config: Any
+    config: "DataclassLike | Mapping[str, object]"
     environment: Mapping[str, Any]
     seconds: float | int
     planned_seconds: float | int | None = None
