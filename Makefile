@@ -23,7 +23,7 @@ $(VENV)/.python:
 # The build reads the XLA FFI headers of the jax that will run it, so jax comes first and no isolated build fetches another.
 $(READY): $(VENV)/.python $(BUILD)
 	$(PIP) "scikit-build-core>=1.1" "cmake>=3.20" ninja "jax>=0.10" jaxlib
-	$(PIP) --no-build-isolation --editable .
+	$(PIP) --no-build-isolation --editable ".[papers]"
 	rm -f $(VENV)/.ready-*
 	touch $@
 

@@ -9,7 +9,10 @@ import sys
 import traceback
 from typing import Annotated, Literal
 
-import tyro
+from verax._extras import extra
+
+with extra("cli"):
+    import tyro
 
 _app = tyro.extras.SubcommandApp()
 

@@ -38,7 +38,7 @@ import importlib.abc, sys
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {absent!r}:
-            raise ImportError(f"{{name}} is not installed here")
+            raise ModuleNotFoundError(f"{{name}} is not installed here", name=name)
 
 sys.meta_path.insert(0, Absent())
 """
@@ -87,6 +87,51 @@ def test_the_backend_check_above_can_fail():
         """)
 
 
+EXTRAS = (
+    "sklearn",
+    "threadpoolctl",
+    "flax",
+    "matplotlib",
+    "PIL",
+    "tyro",
+    "rich",
+    "pandas",
+    "pyarrow",
+    "torch",
+    "beartype",
+)
+
+
+def test_the_core_is_enough_to_import_and_an_extra_is_named_where_it_is_missing():
+    """One process for all, since each costs the import of JAX."""
+    needs = {
+        "import verax.probe": "probe",
+        "import verax.cli": "cli",
+        "verax.data.load('digits')": "probe",
+        "verax.models.resnet18(2, key=key)": None,
+        "verax.ntk.from_nnx(None)": "flax",
+        "verax.report.subplots()": "plots",
+        "verax.shift.corruptions.corrupt(images, 'jpeg_compression', 1, key=key)": "plots",
+        "verax.shift.corruptions.corrupt(images, 'brightness', 1, key=key)": None,
+    }
+    rooms = ", ".join(f"verax.{name}" for name in CALLS if name not in ("probe", "commands"))
+    python(
+        f"""
+        import {rooms}
+        import jax, numpy as np
+        key, images = jax.random.key(0), np.zeros((1, 32, 32, 3), np.uint8)
+        for code, extra in {needs!r}.items():
+            try:
+                exec(code)
+            except ModuleNotFoundError as error:
+                assert extra and str(error).endswith(f'pip install "verax[{{extra}}]"'), (code, error)
+            else:
+                assert extra is None, code
+        """,
+        absent=EXTRAS,
+    )
+
+
 def test_every_room_works_without_the_optional_packages():
     calls = "\n".join(f"import verax.{name}\n{call}" for name, call in CALLS.items())
     setup = "import jax, numpy as np\nkey = jax.random.key(0)\nx = np.arange(6, dtype=np.float32).reshape(3, 2)\n"
@@ -94,7 +139,7 @@ def test_every_room_works_without_the_optional_packages():
 
 
 def test_the_block_on_optional_packages_can_fail():
-    with pytest.raises(AssertionError, match="matplotlib is not installed here"):
+    with pytest.raises(AssertionError, match=r'matplotlib, which is not installed: pip install "verax\[plots\]"'):
         python("import verax.report\nverax.report.subplots()", absent=("matplotlib",))
 
 

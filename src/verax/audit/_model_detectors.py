@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from verax._arrays import to_host
 from verax._errors import check
+from verax._extras import extra
 from verax._numpy_random import numpy_generator
 from verax._types import AnyArray
 
@@ -224,9 +225,10 @@ class ActivationProbe(BaseDetector):
         check(len(training) > 0, "training", "none", "at least one tuned model with its examples")
         labels = np.concatenate([np.asarray(harmful, bool) for _, _, harmful in training])
         check(0 < labels.sum() < len(labels), "training", f"{int(labels.sum())} harmful of {len(labels)}", "both kinds")
-        from sklearn.linear_model import LogisticRegression  # it takes a second to import
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        with extra("probe"):
+            from sklearn.linear_model import LogisticRegression  # it takes a second to import
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
 
         rows = [
             np.asarray(activations_fn(model, to_job("training", tokens)), np.float64) for model, tokens, _ in training

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from verax._errors import check
+from verax._extras import extra
 from verax._files import write_file
 
 
@@ -55,7 +56,8 @@ def show(*parts: Any) -> int:
     Names in the data are only text: "[/m]" and ":smile:" are shown as they are. Characters that the terminal's encoding
     lacks become question marks. Results are on disk by now, so a full disk or a closed pipe costs only the screen.
     """
-    import rich.console
+    with extra("cli"):
+        import rich.console
 
     try:
         for stream in (sys.stdout, sys.stderr):

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from verax._extras import extra
+
 from ._probe_text import amount, headline, lead, notices
 
 _COLOURS = {"good": "green", "bad": "red", "partial": "yellow", "open": "cyan"}
@@ -13,10 +15,11 @@ _MOST_CLASSES = 5
 
 def screen(findings: Any) -> Any:
     """Return all that the command prints, for a rich console."""
-    import rich.console
-    import rich.panel
-    import rich.table
-    import rich.text
+    with extra("cli"):
+        import rich.console
+        import rich.panel
+        import rich.table
+        import rich.text
 
     probe, classifier = findings.probe, findings.probe.task == "classification"
     name, estimate = headline(findings)

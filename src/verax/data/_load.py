@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from verax._errors import check
+from verax._extras import extra
 from verax._files import read_bytes
 
 from ._cifar import parse_cifar
@@ -195,7 +196,8 @@ def _check_consistent(data: Dataset) -> Dataset:
 
 
 def _digits() -> Dataset:
-    from sklearn.datasets import load_digits  # takes a second to import; only the digits need it
+    with extra("probe"):
+        from sklearn.datasets import load_digits  # takes a second to import; only the digits need it
 
     images, labels = load_digits(return_X_y=True)
     images, labels = np.asarray(images), np.asarray(labels)

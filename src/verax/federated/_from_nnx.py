@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from verax._errors import fail
+from verax._extras import extra
 from verax._types import ApplyFn, PyTree
 
 from ._state import Variables
@@ -67,7 +68,8 @@ def from_nnx(model: "nnx.Module") -> "tuple[Callable[..., Any], ApplyFn, Variabl
     >>> apply_fn(variables, clients.x[0]).shape, history.status.tolist()
     ((4, 2), [0, 0])
     """
-    from flax import nnx
+    with extra("flax"):
+        from flax import nnx
 
     if not isinstance(model, nnx.Module):
         fail("model", type(model).__name__, "a flax.nnx.Module")

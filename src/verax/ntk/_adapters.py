@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from verax._errors import fail
+from verax._extras import extra
 from verax._frozen_state import tell
 from verax._tree import leaf_paths
 from verax._types import ApplyFn, PyTree
@@ -59,7 +60,8 @@ def from_nnx(model: "nnx.Module") -> tuple[ApplyFn, PyTree]:
      [2. 4. 2.]
      [2. 2. 4.]]
     """
-    from flax import nnx
+    with extra("flax"):
+        from flax import nnx
 
     if not isinstance(model, nnx.Module):
         fail("model", type(model).__name__, "a flax.nnx.Module")
@@ -121,7 +123,8 @@ def from_linen(module: "linen.Module", variables: Mapping[str, Any]) -> tuple[Ap
      [2. 4. 2.]
      [2. 2. 4.]]
     """
-    from flax import linen
+    with extra("flax"):
+        from flax import linen
 
     if not isinstance(module, linen.Module):
         fail("module", type(module).__name__, "a flax.linen.Module")

@@ -18,7 +18,7 @@ import jax
 
 _DROPPED = re.compile("[Dd]imname|names")
 _TELEMETRY = "ENABLE_RUNTIME_UPTIME_TELEMETRY"
-_INSTALL = "pip install 'torch==2.13.0' 'torchax==0.0.13'"
+_INSTALL = 'pip install "verax[torch]"'
 
 
 @functools.cache

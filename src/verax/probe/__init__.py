@@ -4,6 +4,7 @@ Features and labels come as NumPy arrays from anywhere; `RidgeProbe` is a scikit
 ``verax.spectral``, and the ridge is 1/n-normalised here as there.
 """
 
+from . import _requires as _requires  # first, since it says what is missing
 from ._estimator import RidgeProbe as RidgeProbe
 from ._results import Comparison as Comparison
 from ._results import Estimate as Estimate

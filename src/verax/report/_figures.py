@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from verax._extras import extra
 from verax._results import result
 
 # Of middling lightness, so that every colour reads on a white page and on a dark one.
@@ -62,8 +63,9 @@ def style() -> Iterator[None]:
     >>> legend.get_frame_on()
     False
     """
-    import cycler
-    import matplotlib
+    with extra("plots"):
+        import cycler
+        import matplotlib
 
     with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": cycler.cycler(color=PALETTE)}):
         yield
@@ -90,7 +92,8 @@ def subplots(num_rows: int = 1, num_columns: int = 1, *, width: float = 6.4, hei
     >>> axes.shape
     (2,)
     """
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     with style():
         figure = Figure(figsize=(width, height))
@@ -101,7 +104,8 @@ def render(figure: Any) -> StoredFigure:
     """Draw a matplotlib figure as PNG and SVG; a stored figure is returned as it is."""
     if isinstance(figure, StoredFigure):
         return figure
-    import matplotlib
+    with extra("plots"):
+        import matplotlib
 
     png, svg = io.BytesIO(), io.StringIO()
     # Text as outlines looks the same where the fonts are missing; a fixed salt and no date make the file reproducible.

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from verax._extras import extra
+
 from ._report import Report
 from ._text import duration, measured_text, number
 
@@ -26,9 +28,10 @@ def terminal_table(report: Report) -> "rich.table.Table":
     >>> [column.header for column in terminal_table(report).columns]
     ['Verdict', 'Claim', 'Published', 'Measured']
     """
-    import rich.box
-    import rich.table
-    import rich.text
+    with extra("cli"):
+        import rich.box
+        import rich.table
+        import rich.text
 
     planned = "" if report.planned_seconds is None else f"planned {duration(report.planned_seconds)}, "
     table = rich.table.Table(

@@ -6,6 +6,7 @@ import numpy as np
 
 from verax._arrays import to_labels
 from verax._errors import check
+from verax._extras import extra
 from verax._results import raise_if_failed, result
 
 from ._scores import SENTENCES, Status
@@ -113,7 +114,8 @@ class MonitorTable(NamedTuple):
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame; pandas is imported here only."""
-        import pandas  # pyright: ignore[reportMissingImports] (an optional package)
+        with extra("frames"):
+            import pandas  # pyright: ignore[reportMissingImports] (an optional package)
 
         frame = pandas.DataFrame(self.rows())
         return frame.assign(status=[Status(code).name for code in self.status])
@@ -130,7 +132,8 @@ class MonitorTable(NamedTuple):
     def plot(self, axes: Any = None) -> Any:
         """Draw estimates with limits, alerts and realized errors; return the matplotlib axes."""
         if axes is None:
-            from matplotlib.figure import Figure
+            with extra("plots"):
+                from matplotlib.figure import Figure
 
             axes = Figure(figsize=(7, 3)).subplots()
         x = np.arange(len(self.start)) if self.begin is None else self.begin

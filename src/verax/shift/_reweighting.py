@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from verax._errors import check_integer, fail, is_traced
+from verax._extras import extra
 from verax._types import AnyArray
 
 from ._checks import check_inputs
@@ -124,7 +125,8 @@ def cbpe(
         if is_traced(value):
             fail(argument, "a traced array", "a concrete one: isotonic regression runs on the host")
     val, labels, target = check_inputs(val_logits, val_labels, target_logits)
-    from sklearn.isotonic import IsotonicRegression  # a second to import; only this score needs it
+    with extra("probe"):
+        from sklearn.isotonic import IsotonicRegression  # a second to import; only this score needs it
 
     val_p, target_p = (np.asarray(jax.jit(jax.nn.softmax)(logits), np.float64) for logits in (val, target))
     calibrated = np.empty_like(target_p)

@@ -2,9 +2,13 @@
 
 import contextlib
 
-import threadpoolctl
+from verax._extras import extra
 
 
 def few_threads(size: int) -> contextlib.AbstractContextManager:
     """One thread for decompositions of small matrices, on which BLAS threads mostly wait for each other."""
-    return threadpoolctl.threadpool_limits(1) if size <= 600 else contextlib.nullcontext()
+    if size > 600:
+        return contextlib.nullcontext()
+    with extra("probe"):
+        import threadpoolctl
+    return threadpoolctl.threadpool_limits(1)

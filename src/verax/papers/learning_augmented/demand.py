@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from verax._extras import extra
 from verax.online import caching, learning, ski_rental
 
 
 def ink_series() -> dict[str, np.ndarray]:
     """The embedded series: ink of scikit-learn's digits in file order, a stand-in for demand."""
-    from sklearn.datasets import load_digits
+    with extra("probe"):
+        from sklearn.datasets import load_digits
 
     images, _ = load_digits(return_X_y=True)
     return {"ink of digits": np.asarray(images).sum(1)}

@@ -1,13 +1,19 @@
 """Digital: brightness, contrast, elastic transform, pixelate, JPEG, saturate."""
 
 import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
+
+from verax._extras import extra
 
 from ._resample import bilinear
 from ._types import Images, parameters
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def brightness(images: Images, severity: int, _: np.random.Generator) -> Images:
@@ -75,8 +81,8 @@ def pixelate(images: Images, severity: int, _: np.random.Generator) -> Images:
     height, width = images.shape[1:3]
     small = max(int(width * share), 1), max(int(height * share), 1)
 
-    def one(picture: Image.Image) -> Image.Image:
-        return picture.resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)
+    def one(picture: "Image.Image", library: Any) -> "Image.Image":
+        return picture.resize(small, library.Resampling.BOX).resize((width, height), library.Resampling.BOX)
 
     return _by_pillow(images, one)
 
@@ -85,16 +91,18 @@ def jpeg_compression(images: Images, severity: int, _: np.random.Generator) -> I
     """Encode as JPEG and decode."""
     quality = parameters(images, severity, (80, 65, 58, 50, 40), (25, 18, 15, 10, 7))
 
-    def one(picture: Image.Image) -> Image.Image:
+    def one(picture: "Image.Image", library: Any) -> "Image.Image":
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=quality)
-        return Image.open(buffer)
+        return library.open(buffer)
 
     return _by_pillow(images, one)
 
 
-def _by_pillow(images: Images, one) -> Images:
+def _by_pillow(images: Images, one: "Callable[[Image.Image, Any], Image.Image]") -> Images:
+    with extra("plots"):
+        from PIL import Image
     pixels = np.round(images * 255).astype(np.uint8)
     squeezed = pixels[..., 0] if pixels.shape[3] == 1 else pixels
-    done = np.stack([np.asarray(one(Image.fromarray(picture))) for picture in squeezed])
+    done = np.stack([np.asarray(one(Image.fromarray(picture), Image)) for picture in squeezed])
     return done.reshape(images.shape).astype(np.float32) / 255
