@@ -117,6 +117,9 @@ def probe(
     compare: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DATA")] = None,
     fresh: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DATA")] = None,
     task: Literal["classification", "regression"] = "classification",
+    groups: str | None = None,
+    weights: str | None = None,
+    metric: Literal["error", "balanced", "auc"] = "error",
     out: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR")] = pathlib.Path("build/probe"),
 ) -> int:
     """Say how good a representation is, how many labels would be enough, and whether to believe it.
@@ -134,12 +137,26 @@ def probe(
         compare: Another representation of the same examples, in the same order.
         fresh: Examples that nothing has seen, to test whether the features were trained on the labels of the fit.
         task: What the labels are.
+        groups: Name of the array or column (for npy the file) with the group of each row, such as a person or a video:
+            every error is then one on new groups.
+        weights: Name of the array or column (for npy the file) with the weight of each row; there is no forecast then.
+        metric: What stands first: the error, the mean of the classes' errors, or the area under the ROC curve.
         out: Folder to write.
     """
     from verax.commands import run_probe
 
     return run_probe(
-        data, features=features, labels=labels, target=target, compare=compare, fresh=fresh, task=task, out=out
+        data,
+        features=features,
+        labels=labels,
+        target=target,
+        compare=compare,
+        fresh=fresh,
+        task=task,
+        groups=groups,
+        weights=weights,
+        metric=metric,
+        out=out,
     )
 
 

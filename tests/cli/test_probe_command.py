@@ -69,6 +69,37 @@ def test_regression_and_few_examples(folder, tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "probe.json").read_text())["learning_curve"] is None
 
 
+def test_groups_weights_and_metric(folder, tmp_path, capsys):
+    (head, *rows) = (folder / "data.csv").read_text(encoding="utf-8").split()
+    lines = [head + ",person,weight"] + [f"{row},{i % 20},{1 + i % 3}" for i, row in enumerate(rows)]
+    (tmp_path / "more.csv").write_text("\n".join(lines), encoding="utf-8")
+    for metric, title in (("auc", "Area under the ROC curve on new data"), ("balanced", "Balanced error on new data")):
+        options = ("--groups", "person", "--weights", "weight", "--metric", metric)
+        assert run(tmp_path / "more.csv", *options, "--out", tmp_path / "out") == 0
+        screen = " ".join(capsys.readouterr().out.split())
+        assert "200 examples of 3 features" in screen
+        assert title in screen
+        numbers = json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
+        assert numbers["metric"] == metric
+        assert 0.5 < numbers["roc_auc"]["value"] <= 1
+        assert numbers["learning_curve"] is None
+    assert run(tmp_path / "more.csv", "--groups", "video", "--weights", "weight", "--out", tmp_path / "none") == 2
+    assert "groups: got 'video'; need one of a, b, label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_text_has_to_be_embedded_first(tmp_path, capsys, kind):
+    path = tmp_path / f"reviews.{kind}"
+    np.savez(tmp_path / "reviews.npz", review=["good film", "bad film"], label=[1, 0])
+    (tmp_path / "reviews.csv").write_text("review,label\ngood film,1\nbad film,0\n", encoding="utf-8")
+    assert run(path, "--out", tmp_path / "out") == 2
+    first, *code = capsys.readouterr().err.splitlines()
+    assert "no numeric two-dimensional array, but text (review); need features to embed the text first" in first
+    compile("\n".join(line.strip() for line in code), "code", "exec")
+    assert "data['review']" in code[1]
+    assert "y=data['label']" in code[2]
+
+
 @pytest.mark.parametrize(
     ("name", "features", "labels", "columns"),
     [

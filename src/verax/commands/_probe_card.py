@@ -43,7 +43,8 @@ def _facts(findings: Any, classifier: bool) -> list[report.Fact]:
     probe = findings.probe
     found = [(name, estimate)]
     if classifier:
-        found.append(("Balanced over classes", probe.balanced_error_))
+        by_metric = findings.metric == "error"
+        found.append(("Balanced over classes", probe.balanced_error_) if by_metric else ("Error", probe.error_))
     if findings.curve is not None:
         found.append((f"From {4 * probe.num_samples_:,} examples", probe.learning_curve(4 * probe.num_samples_)))
     facts = [
@@ -76,7 +77,7 @@ def _curve(findings: Any, classifier: bool) -> Any:
             x, y = findings.comparison.num_samples[shown], findings.comparison.other_curve[shown]
             axes.plot(x, scale * y, color="C1", label=findings.other)
             axes.legend()
-        _, now = headline(findings)
+        now = findings.probe.error_ if classifier else findings.probe.risk_
         bars = [[scale * (now.value - now.lower)], [scale * (now.upper - now.value)]]
         axes.errorbar([findings.probe.num_samples_], [scale * now.value], yerr=bars, color="C3", fmt="o")
         if findings.needed is not None:

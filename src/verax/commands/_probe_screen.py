@@ -28,11 +28,11 @@ def screen(findings: Any) -> Any:
     value = rich.text.Text(amount(estimate.value, classifier), style="bold")
     numbers.add_row(name, value, f"{low} to {high}")
     if classifier:
-        balanced = probe.balanced_error_
+        title, second = "Balanced over classes", probe.balanced_error_
+        if findings.metric != "error":
+            title, second = "Error", probe.error_
         numbers.add_row(
-            "Balanced over classes",
-            amount(balanced.value, True),
-            f"{amount(balanced.lower, True)} to {amount(balanced.upper, True)}",
+            title, amount(second.value, True), f"{amount(second.lower, True)} to {amount(second.upper, True)}"
         )
     if findings.curve is not None:
         for factor in (2, 4, 16):

@@ -18,6 +18,10 @@ def amount(value: float, classifier: bool) -> str:
 def headline(findings: Any) -> tuple[str, Any]:
     """Return the name and the estimate that stand first."""
     probe = findings.probe
+    if findings.metric == "auc":
+        return "Area under the ROC curve on new data", probe.roc_auc_
+    if findings.metric == "balanced":
+        return "Balanced error on new data", probe.balanced_error_
     if probe.task == "classification":
         return "Error on new data", probe.error_
     return "Mean squared error on new data", probe.risk_

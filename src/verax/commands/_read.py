@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,19 +12,28 @@ from verax._files import read_archive, read_csv, read_npy, read_parquet
 _LABEL_NAMES = ("label", "labels", "y", "target")
 _INDEX = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # columns that pandas writes for the numbers of the rows
 
+_EMBED = """features to embed the text first:
+    import numpy, pandas, sentence_transformers; data = {reader}
+    x = sentence_transformers.SentenceTransformer("all-MiniLM-L6-v2").encode(list(data[{text!r}]))
+    numpy.savez("embedded.npz", x=x, y=data[{label!r}])"""
+
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def read_examples(path: pathlib.Path, *, features: str | None, labels: str | None, task: str) -> Pair:
+def read_examples(
+    path: pathlib.Path, *, features: str | None, labels: str | None, task: str, apart: Sequence[str] = ()
+) -> Pair:
     """Read features [n, p] and labels [n] of one file; ``features`` and ``labels`` name arrays or columns.
+
+    Those named in ``apart`` are neither unless they are asked for.
 
     An npy file is memory-mapped; the others are read whole.
     """
     readers: dict[str, Callable[[pathlib.Path, str | None, str | None], Pair]] = {
-        ".npz": _read_npz,
+        ".npz": lambda path, *names: _read_npz(path, *names, apart),
         ".npy": _read_npy,
-        ".csv": lambda path, *names: _from_columns(read_csv("data", path), *names),
-        ".parquet": lambda path, *names: _from_columns(read_parquet("data", path), *names),
+        ".csv": lambda path, *names: _from_columns(path, read_csv("data", path), *names, apart),
+        ".parquet": lambda path, *names: _from_columns(path, read_parquet("data", path), *names, apart),
     }
     check(path.is_file(), "data", f"no file {path}", "an npz, npy, CSV or Parquet file")
     kind = path.suffix.lower()
@@ -36,10 +45,38 @@ def read_examples(path: pathlib.Path, *, features: str | None, labels: str | Non
     return x, _check_labels(y, task)
 
 
-def _read_npz(path: pathlib.Path, features: str | None, labels: str | None) -> Pair:
+def read_beside(path: pathlib.Path, argument: str, name: str) -> np.ndarray:
+    """Read groups or weights: an array (npz) or column (CSV, Parquet) of the file; for npy another npy file."""
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        return read_npy(argument, name)
+    read = {".npz": read_archive, ".csv": read_csv, ".parquet": read_parquet}[kind]
+    found = read("data", path)
+    return found[_choose(argument, name, [], found)]
+
+
+def _embed_first(path: pathlib.Path, columns: dict[str, np.ndarray], label: str | None, apart: Sequence[str]) -> None:
+    """Raise for a file of text alone, with what to do."""
+    texts = [name for name, a in columns.items() if a.dtype.kind in "OUS" and name != label and name not in apart]
+    if texts:
+        kind = path.suffix.lower()
+        module = "numpy.load" if kind == ".npz" else f"pandas.read_{kind[1:]}"
+        # The longest entries are the text, where ids or names stand beside it.
+        text = max(texts, key=lambda name: sum(len(str(entry)) for entry in columns[name].ravel()[:100]))
+        need = _EMBED.format(reader=f"{module}({str(path)!r})", text=text, label=label or "label")
+        fail("features", f"no numeric two-dimensional array, but text ({', '.join(texts)})", need)
+
+
+def _read_npz(path: pathlib.Path, features: str | None, labels: str | None, apart: Sequence[str]) -> Pair:
     arrays = read_archive("data", path)
-    x = arrays[_choose("features", features, [name for name, a in arrays.items() if a.ndim >= 2], arrays)]
-    y = arrays[_choose("labels", labels, [name for name, a in arrays.items() if a.ndim == 1], arrays)]
+    if features is None and not any(a.ndim >= 2 and a.dtype.kind not in "OUS" for a in arrays.values()):
+        known = [name for name in arrays if name.lower() in _LABEL_NAMES]
+        _embed_first(path, arrays, labels or (known[0] if known else None), apart)
+    x = arrays[
+        _choose("features", features, [name for name, a in arrays.items() if a.ndim >= 2 and name not in apart], arrays)
+    ]
+    flat = [name for name, a in arrays.items() if a.ndim == 1 and name not in apart]
+    y = arrays[_choose("labels", labels, flat, arrays)]
     return x, y
 
 
@@ -50,11 +87,19 @@ def _read_npy(path: pathlib.Path, features: str | None, labels: str | None) -> P
     return read_npy("data", path, mapped=True), read_npy("labels", labels)
 
 
-def _from_columns(columns: dict[str, np.ndarray], features: str | None, labels: str | None) -> Pair:
+def _from_columns(
+    path: pathlib.Path,
+    columns: dict[str, np.ndarray],
+    features: str | None,
+    labels: str | None,
+    apart: Sequence[str],
+) -> Pair:
     label = _choose("labels", labels, [name for name in columns if name.lower() in _LABEL_NAMES], columns)
     if features is None:
         numeric = [name for name, values in columns.items() if name != label and values.dtype.kind in "fiub"]
-        names = [name for name in numeric if not _INDEX.fullmatch(name)]
+        names = [name for name in numeric if not _INDEX.fullmatch(name) and name not in apart]
+        if not names:
+            _embed_first(path, columns, label, apart)
     else:
         names = [_choose("features", name.strip(), [], columns) for name in features.split(",")]
     check(len(names) > 0, "features", "no column of numbers", "at least one besides the labels")

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from verax._errors import check
+
 from ._output import check_output, show, shown_name, write_json
-from ._read import read_examples
+from ._read import read_beside, read_examples
 
 
 class Findings(NamedTuple):
@@ -20,6 +22,8 @@ class Findings(NamedTuple):
     independence: Any
     comparison: Any
     other: Any
+    metric: str
+    """What stands first: "error", "balanced" or "auc"."""
 
 
 def run_probe(
@@ -31,6 +35,9 @@ def run_probe(
     compare: pathlib.Path | None,
     fresh: pathlib.Path | None,
     task: str,
+    groups: str | None,
+    weights: str | None,
+    metric: str,
     out: pathlib.Path,
 ) -> int:
     """Run the command; see ``verax probe --help``."""
@@ -39,7 +46,7 @@ def run_probe(
 
     try:
         check_output("out", out)
-        findings = _measure(data, features, labels, target, compare, fresh, task)
+        findings = _measure(data, features, labels, target, compare, fresh, task, groups, weights, metric)
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"verax probe: {error}", file=sys.stderr)
         return 2
@@ -56,15 +63,26 @@ def _measure(
     compare: pathlib.Path | None,
     fresh: pathlib.Path | None,
     task: str,
+    groups: str | None,
+    weights: str | None,
+    metric: str,
 ) -> Findings:
     from verax.probe import RidgeProbe
 
+    check(task == "classification" or metric == "error", "metric", repr(metric), "error for a regression")
+    check(weights is None or compare is None, "compare", "weights beside it", "no --weights: pairs count alike")
+    apart = [name for name in (groups, weights) if name is not None]
+
     def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-        return read_examples(path, features=features, labels=labels, task=task)
+        return read_examples(path, features=features, labels=labels, task=task, apart=apart)
 
     x, y = read(data)
-    probe = RidgeProbe(task=task).fit(x, y)
-    other = None if compare is None else RidgeProbe(task=task).fit(*read(compare))
+    beside = {
+        "groups": None if groups is None else read_beside(data, "groups", groups),
+        "sample_weight": None if weights is None else read_beside(data, "weights", weights),
+    }
+    probe = RidgeProbe(task=task).fit(x, y, **beside)
+    other = None if compare is None else RidgeProbe(task=task).fit(*read(compare), **beside)
     curve = probe.learning_curve(probe.num_samples_ * np.geomspace(1 / 8, 16, 50))
     return Findings(
         name=shown_name(data),
@@ -74,6 +92,7 @@ def _measure(
         independence=None if fresh is None else probe.independence_check(*read(fresh)),
         comparison=None if other is None else probe.compare(other),
         other=None if compare is None else shown_name(compare),
+        metric=metric,
     )
 
 
@@ -87,6 +106,7 @@ def all_numbers(findings: Findings) -> dict[str, Any]:
         "num_features": probe.n_features_in_,
         "ridge": probe.ridge_,
         "level": probe.level,
+        "metric": findings.metric,
         "risk": probe.risk_,
         "law": {**probe.law_._asdict(), "status": probe.law_.status.name, "message": probe.law_.message},
         "warnings": probe.warnings_,
@@ -97,6 +117,7 @@ def all_numbers(findings: Findings) -> dict[str, Any]:
     }
     if probe.task == "classification":
         found.update(error=probe.error_, balanced_error=probe.balanced_error_, per_class=probe.per_class_)
+        found["roc_auc"] = probe.roc_auc_
     if findings.needed is not None:
         found["samples_needed"] = {
             **findings.needed._asdict(),
