@@ -30,10 +30,10 @@ def read_examples(
     An npy file is memory-mapped; the others are read whole.
     """
     readers: dict[str, Callable[[pathlib.Path, str | None, str | None], Pair]] = {
-        ".npz": lambda path, *names: _read_npz(path, *names, apart),
+        ".npz": lambda path, x, y: _read_npz(path, x, y, apart),
         ".npy": _read_npy,
-        ".csv": lambda path, *names: _from_columns(path, read_csv("data", path), *names, apart),
-        ".parquet": lambda path, *names: _from_columns(path, read_parquet("data", path), *names, apart),
+        ".csv": lambda path, x, y: _from_columns(path, read_csv("data", path), x, y, apart),
+        ".parquet": lambda path, x, y: _from_columns(path, read_parquet("data", path), x, y, apart),
     }
     check(path.is_file(), "data", f"no file {path}", "an npz, npy, CSV or Parquet file")
     kind = path.suffix.lower()

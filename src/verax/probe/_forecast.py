@@ -116,8 +116,15 @@ def forecast(curve: Curve, num_samples: np.ndarray, *, level: float, at_most: fl
     # More examples do no harm, so that what bounds the error now bounds it ahead, and the reverse.
     upper = np.where(sizes.ravel() > now, np.minimum(upper[:-1], upper[-1]), upper[:-1])
     lower = np.where(sizes.ravel() < now, np.maximum(lower[:-1], lower[-1]), lower[:-1])
-    fields = (sizes.ravel(), value[:-1], lower, upper, found.risk[:-1], found.extrapolated[:-1])
-    return Forecast(*(field.reshape(sizes.shape) for field in fields))
+    shape = sizes.shape
+    return Forecast(
+        num_samples=sizes,
+        value=value[:-1].reshape(shape),
+        lower=lower.reshape(shape),
+        upper=upper.reshape(shape),
+        risk=found.risk[:-1].reshape(shape),
+        extrapolated=found.extrapolated[:-1].reshape(shape),
+    )
 
 
 def error_ahead(curve: Curve) -> tuple[float, float, float]:

@@ -27,4 +27,5 @@ def no_forecast(num_samples: np.ndarray, reason: str) -> Forecast:
 
 def none_needed(target: float, num_samples_now: int, reason: str) -> SamplesNeeded:
     """NaN for every number that would come from a forecast."""
-    return SamplesNeeded(NeedStatus.NONE, *[float("nan")] * 6, target, num_samples_now, reason)
+    nan = float("nan")
+    return SamplesNeeded(NeedStatus.NONE, nan, nan, nan, nan, nan, nan, target, num_samples_now, reason)
