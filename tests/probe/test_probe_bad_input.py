@@ -101,6 +101,7 @@ NO_FORECASTS = {
     "weights": (X, Y, {"sample_weight": np.arange(40)}, "sample weights"),
     "few rows": (X, Y, {}, "40 examples; at least 64"),
     "few groups": (np.tile(X, (2, 1)), np.tile(Y, 2), {"groups": np.arange(80) % 15}, "15 groups; at least 16"),
+    "constant parts about another mean": (np.eye(80, 2), np.arange(80) % 2, {}, "features that do not vary"),
     "constant parts": (np.eye(80, 2) - np.eye(80, 2, k=-2), np.arange(80) % 2, {}, "features that do not vary"),
 }
 

@@ -94,3 +94,8 @@ def draw_folds(num_samples: int, num_folds: int, groups: np.ndarray | None = Non
     folds = np.empty(count, np.int8)
     folds[order] = np.arange(count) % num_folds
     return folds if groups is None else folds[groups]
+
+
+def varies(centred: np.ndarray, total: np.ndarray) -> bool:
+    """Whether any sum of squares about the mean is more than rounding of the sum about zero that it was taken from."""
+    return bool(np.any(centred > 1e-12 * total))

@@ -8,7 +8,7 @@ import numpy as np
 from verax._errors import check
 from verax.spectral import Spectrum, feature_spectrum, kernel_spectrum, risk_path
 
-from ._blocks import Work, check_block, column_blocks, dense
+from ._blocks import Work, check_block, column_blocks, dense, varies
 from ._decomposition import FittedPart, LeaveOneOut, PartPrediction, Predictor, SelectRidge, group_residuals
 
 _SAME_SCALE = 1e3
@@ -92,7 +92,7 @@ class Dual:
         """Fit to the rows in these folds at their own ridge; None where they hold nothing to fit."""
         rows = np.flatnonzero(np.isin(self._folds, folds))
         part = self._kernel[np.ix_(rows, rows)]
-        if not np.trace(part) - part.sum() / len(rows) > 0:
+        if not varies(np.trace(part) - part.sum() / len(rows), np.trace(part)):
             return None
         found = kernel_spectrum(part, self._y[rows], method="eigh")
         path, ridge = select(found.without_eigenvectors())

@@ -8,7 +8,7 @@ import numpy as np
 from verax._errors import check
 from verax.spectral import moment_spectrum
 
-from ._blocks import Work, check_block, dense, row_blocks
+from ._blocks import Work, check_block, dense, row_blocks, varies
 from ._decomposition import FittedPart, LeaveOneOut, PartPrediction, Predictor, SelectRidge, group_residuals
 
 
@@ -47,7 +47,7 @@ class Primal:
                 self._cross[fold] += rows.T @ targets
         every = tuple(range(work.num_folds))
         self._mean, gram, self._target_mean, cross = self._moments(every)
-        check(bool(np.trace(gram) > 0), "X", "constant columns only", "a column that varies")
+        check(self._varies(every, gram), "X", "constant columns only", "a column that varies")
         self.spectrum, self._vectors = moment_spectrum(gram, cross, self._energy(every), num_samples=len(y))
         self._values = self.spectrum.eigenvalues
         self._rotated_cross = self._vectors.T @ cross
@@ -104,7 +104,7 @@ class Primal:
     def fit_part(self, folds: tuple[int, ...], select: SelectRidge) -> FittedPart | None:
         """Fit to the rows in these folds at their own ridge; None where they hold nothing to fit."""
         mean, gram, target_mean, cross = self._moments(folds)
-        if not np.trace(gram) > 0:
+        if not self._varies(folds, gram):
             return None
         size = self._size(folds)
         spectrum, vectors = moment_spectrum(gram, cross, self._energy(folds), num_samples=size)
@@ -138,3 +138,6 @@ class Primal:
         gram = self._gram[chosen].sum(0) - count * np.outer(mean, mean)
         cross = self._cross[chosen].sum(0) - count * np.outer(mean, target_mean)
         return mean + self._shift, (gram + gram.T) / 2, target_mean, cross
+
+    def _varies(self, folds: tuple[int, ...], gram: np.ndarray) -> bool:
+        return varies(np.diag(gram), np.diag(self._gram[list(folds)].sum(0)))
