@@ -1,5 +1,8 @@
 """Valid calls of verax.online."""
 
+import pathlib
+import tempfile
+
 import jax
 import numpy as np
 
@@ -17,6 +20,8 @@ PREDICTED = np.array([3.0, 4, 5, 5, 5], np.float32)
 PMF = np.array([0.5, 0.25, 0.25], np.float32)
 DAYS = np.array([2, 3, 12])
 COST, OPT = np.array([[1.0, 2], [2, 1]], np.float32), np.array([1.0, 1], np.float32)
+TRACE = pathlib.Path(tempfile.mkdtemp()) / "trace.csv"
+TRACE.write_text("time,id,size\n0,a,10\n1,b,10\n2,a,10\n")
 # Pages are labels: any kind will do.
 PAGES = {
     "requests": dict.fromkeys(
@@ -84,6 +89,7 @@ CALLS = {
     "verax.online.caching.combine": call(
         lambda first: c.combine(REQUESTS, c.belady(REQUESTS, 2), c.belady(REQUESTS, 2), 2), None
     ),
+    "verax.online.caching.read_trace": call(lambda first: c.read_trace(TRACE), None),
     "verax.online.caching.cache_contents": call(lambda run: c.cache_contents(REQUESTS, c.belady(REQUESTS, 2)), None),
     **of(le, "mixed_cost", np.array([0.5, 0.25, 1], np.float32), DAYS, 10, 0.5, traceable=True),
     "verax.online.learning.evaluate_predictor": call(

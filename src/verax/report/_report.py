@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from verax._errors import check, fail
 from verax._files import write_file
@@ -65,6 +65,7 @@ class Table:
         return tuple(row[index] for row in self.rows)
 
 
+@runtime_checkable
 class DataclassLike(Protocol):
     """An instance of any dataclass."""
 

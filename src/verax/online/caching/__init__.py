@@ -13,3 +13,5 @@ from ._marker import predictive_marker as predictive_marker
 from ._requests import Run as Run
 from ._requests import cache_contents as cache_contents
 from ._requests import next_requests as next_requests
+from ._trace import Trace as Trace
+from ._trace import read_trace as read_trace
