@@ -96,6 +96,6 @@ def draw_folds(num_samples: int, num_folds: int, groups: np.ndarray | None = Non
     return folds if groups is None else folds[groups]
 
 
-def varies(centred: np.ndarray, total: np.ndarray) -> bool:
+def varies(centred: Any, total: Any) -> bool:
     """Whether any sum of squares about the mean is more than rounding of the sum about zero that it was taken from."""
     return bool(np.any(centred > 1e-12 * total))
