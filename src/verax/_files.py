@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import check, fail
+from ._extras import extra
 from ._memory import available_memory
 
 _RATIO, _SMALL = 100, 64 << 20
@@ -177,10 +178,8 @@ def read_csv(argument: str, path: str | os.PathLike[str]) -> Columns:
 
 def read_parquet(argument: str, path: str | os.PathLike[str]) -> Columns:
     """Return the columns of a Parquet file; a column of lists of numbers of one length is a matrix."""
-    try:
+    with extra("frames"):
         import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install 'verax[frames]'") from error
     path = _file(argument, path)
     columns: Columns = {}
     with _guarded(argument, path, "a Parquet file"), parquet.ParquetFile(path) as file:

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from verax._errors import check_option
-from verax._extras import extra
 from verax.report import Claim, Report, Table, environment
 
 if TYPE_CHECKING:
@@ -227,9 +226,7 @@ class Steps:
 def _rich_bar() -> Any:
     try:
         import rich.console
-
-        with extra("cli"):
-            import rich.progress
+        import rich.progress
     except ImportError:
         return None
     console = rich.console.Console(stderr=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from verax._errors import check, fail
+from verax._extras import extra
 from verax._files import parse_json, read_json
 
 _ZSTANDARD = 93
@@ -104,10 +105,8 @@ def _member(archive: zipfile.ZipFile, name: str, path: pathlib.Path, argument: s
 
 def _decompress(entry: zipfile.ZipInfo, path: pathlib.Path, argument: str) -> bytes:
     """A member compressed by Zstandard, which the standard library reads from Python 3.14 on alone."""
-    try:
+    with extra("inspect"):
         import zstandard  # pyright: ignore[reportMissingImports] (an optional package)
-    except ImportError as error:
-        raise ImportError("reading Inspect's .eval files needs zstandard: pip install 'verax[inspect]'") from error
     with path.open("rb") as file:
         file.seek(entry.header_offset + 26)  # the lengths of the name and of the extra field in the local header
         lengths = file.read(4)
