@@ -140,7 +140,8 @@ def probe(
         groups: Name of the array or column (for npy the file) with the group of each row, such as a person or a video:
             every error is then one on new groups.
         weights: Name of the array or column (for npy the file) with the weight of each row; there is no forecast then.
-        metric: What stands first: the error, the mean of the classes' errors, or the area under the ROC curve.
+        metric: Number that the report leads with: the error, the mean of the classes' errors, or the area under the
+            ROC curve.
         out: Folder to write.
     """
     from verax.commands import run_probe

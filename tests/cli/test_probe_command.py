@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from verax import cli
-from verax.commands._read import read_examples
+from verax.commands._read import choose_examples, read_columns
 
 NAMES = np.array(["ant", "bee"])
 
@@ -114,7 +114,8 @@ def test_text_has_to_be_embedded_first(tmp_path, capsys, kind):
 )
 def test_files(folder, name, features, labels, columns):
     labels = str(folder / labels) if name == "x.npy" else labels
-    x, y = read_examples(folder / name, features=features, labels=labels, task="classification")
+    path = folder / name
+    x, y = choose_examples(path, read_columns(path), features=features, labels=labels, task="classification")
     assert x.shape == (200, columns)
     assert set(y) == {"ant", "bee"}
     first = np.load(folder / "x.npy")[:, 0]

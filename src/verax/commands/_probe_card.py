@@ -7,7 +7,7 @@ import numpy as np
 
 from verax import report
 
-from ._probe_text import amount, headline, lead, notices
+from ._probe_text import amount, headline, lead, notices, second
 
 _MOST_BARS = 30
 
@@ -43,8 +43,7 @@ def _facts(findings: Any, classifier: bool) -> list[report.Fact]:
     probe = findings.probe
     found = [(name, estimate)]
     if classifier:
-        by_metric = findings.metric == "error"
-        found.append(("Balanced over classes", probe.balanced_error_) if by_metric else ("Error", probe.error_))
+        found.append(second(findings))
     if findings.curve is not None:
         found.append((f"From {4 * probe.num_samples_:,} examples", probe.learning_curve(4 * probe.num_samples_)))
     facts = [

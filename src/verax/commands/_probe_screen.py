@@ -6,7 +6,7 @@ import numpy as np
 
 from verax._extras import extra
 
-from ._probe_text import amount, headline, lead, notices
+from ._probe_text import amount, headline, lead, notices, second
 
 _COLOURS = {"good": "green", "bad": "red", "partial": "yellow", "open": "cyan"}
 _SIGNS = {"good": "✓", "bad": "✕", "partial": "!", "open": "i"}
@@ -28,12 +28,8 @@ def screen(findings: Any) -> Any:
     value = rich.text.Text(amount(estimate.value, classifier), style="bold")
     numbers.add_row(name, value, f"{low} to {high}")
     if classifier:
-        title, second = "Balanced over classes", probe.balanced_error_
-        if findings.metric != "error":
-            title, second = "Error", probe.error_
-        numbers.add_row(
-            title, amount(second.value, True), f"{amount(second.lower, True)} to {amount(second.upper, True)}"
-        )
+        title, other = second(findings)
+        numbers.add_row(title, amount(other.value, True), f"{amount(other.lower, True)} to {amount(other.upper, True)}")
     if findings.curve is not None:
         for factor in (2, 4, 16):
             point = probe.learning_curve(factor * probe.num_samples_)

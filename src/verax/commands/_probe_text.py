@@ -27,6 +27,13 @@ def headline(findings: Any) -> tuple[str, Any]:
     return "Mean squared error on new data", probe.risk_
 
 
+def second(findings: Any) -> tuple[str, Any]:
+    """Return the name and the estimate that follow, for a classifier."""
+    if findings.metric == "error":
+        return "Balanced over classes", findings.probe.balanced_error_
+    return "Error", findings.probe.error_
+
+
 def lead(findings: Any) -> str:
     """Return what was fitted, in a sentence."""
     probe = findings.probe

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,44 +18,59 @@ _EMBED = """features to embed the text first:
     numpy.savez("embedded.npz", x=x, y=data[{label!r}])"""
 
 Pair = tuple[np.ndarray, np.ndarray]
+Columns = Mapping[str, np.ndarray]
+
+_READERS: dict[str, Callable[[pathlib.Path], Columns]] = {
+    ".npz": lambda path: read_archive("data", path),
+    ".npy": lambda path: {"": read_npy("data", path, mapped=True)},
+    ".csv": lambda path: read_csv("data", path),
+    ".parquet": lambda path: read_parquet("data", path),
+}
 
 
-def read_examples(
-    path: pathlib.Path, *, features: str | None, labels: str | None, task: str, apart: Sequence[str] = ()
-) -> Pair:
-    """Read features [n, p] and labels [n] of one file; ``features`` and ``labels`` name arrays or columns.
-
-    Those named in ``apart`` are neither unless they are asked for.
-
-    An npy file is memory-mapped; the others are read whole.
-    """
-    readers: dict[str, Callable[[pathlib.Path, str | None, str | None], Pair]] = {
-        ".npz": lambda path, x, y: _read_npz(path, x, y, apart),
-        ".npy": _read_npy,
-        ".csv": lambda path, x, y: _from_columns(path, read_csv("data", path), x, y, apart),
-        ".parquet": lambda path, x, y: _from_columns(path, read_parquet("data", path), x, y, apart),
-    }
+def read_columns(path: pathlib.Path) -> Columns:
+    """Read arrays or columns by name. An npy file is memory-mapped, its array nameless; the others are read whole."""
     check(path.is_file(), "data", f"no file {path}", "an npz, npy, CSV or Parquet file")
     kind = path.suffix.lower()
-    check(kind in readers, "data", f"{path.name}", "a name that ends in " + ", ".join(readers))
-    x, y = readers[kind](path, features, labels)
+    check(kind in _READERS, "data", f"{path.name}", "a name that ends in " + ", ".join(_READERS))
+    return _READERS[kind](path)
+
+
+def choose_examples(
+    path: pathlib.Path,
+    columns: Columns,
+    *,
+    features: str | None,
+    labels: str | None,
+    task: str,
+    apart: Sequence[str] = (),
+) -> Pair:
+    """Return features [n, p] and labels [n] among the columns of a file; ``features`` and ``labels`` name them.
+
+    Those named in ``apart`` are neither unless they are asked for. Labels of an npy file are another npy file.
+    """
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        x, y = _from_npy(columns, features, labels)
+    else:
+        choose = _from_arrays if kind == ".npz" else _from_columns
+        x, y = choose(path, columns, features, labels, apart)
     x = x.reshape(len(x), -1) if x.ndim > 2 else x
     check(x.ndim == 2, "features", f"shape {x.shape}", "one row per example")
     check(len(x) == len(y), "labels", f"{len(y)} labels for {len(x)} rows of features", "one label per row")
     return x, _check_labels(y, task)
 
 
-def read_beside(path: pathlib.Path, argument: str, name: str) -> np.ndarray:
-    """Read groups or weights: an array (npz) or column (CSV, Parquet) of the file; for npy another npy file."""
-    kind = path.suffix.lower()
-    if kind == ".npy":
+def choose_beside(path: pathlib.Path, columns: Columns, argument: str, name: str | None) -> np.ndarray | None:
+    """Return groups or weights: an array (npz) or column (CSV, Parquet) of the file; for npy another npy file."""
+    if name is None:
+        return None
+    if path.suffix.lower() == ".npy":
         return read_npy(argument, name)
-    read = {".npz": read_archive, ".csv": read_csv, ".parquet": read_parquet}[kind]
-    found = read("data", path)
-    return found[_choose(argument, name, [], found)]
+    return columns[_choose(argument, name, [], columns)]
 
 
-def _embed_first(path: pathlib.Path, columns: dict[str, np.ndarray], label: str | None, apart: Sequence[str]) -> None:
+def _embed_first(path: pathlib.Path, columns: Columns, label: str | None, apart: Sequence[str]) -> None:
     """Raise for a file of text alone, with what to do."""
     texts = [name for name, a in columns.items() if a.dtype.kind in "OUS" and name != label and name not in apart]
     if texts:
@@ -67,32 +82,28 @@ def _embed_first(path: pathlib.Path, columns: dict[str, np.ndarray], label: str 
         fail("features", f"no numeric two-dimensional array, but text ({', '.join(texts)})", need)
 
 
-def _read_npz(path: pathlib.Path, features: str | None, labels: str | None, apart: Sequence[str]) -> Pair:
-    arrays = read_archive("data", path)
+def _from_arrays(
+    path: pathlib.Path, arrays: Columns, features: str | None, labels: str | None, apart: Sequence[str]
+) -> Pair:
     if features is None and not any(a.ndim >= 2 and a.dtype.kind not in "OUS" for a in arrays.values()):
         known = [name for name in arrays if name.lower() in _LABEL_NAMES]
         _embed_first(path, arrays, labels or (known[0] if known else None), apart)
-    x = arrays[
-        _choose("features", features, [name for name, a in arrays.items() if a.ndim >= 2 and name not in apart], arrays)
-    ]
+    deep = [name for name, a in arrays.items() if a.ndim >= 2 and name not in apart]
+    x = arrays[_choose("features", features, deep, arrays)]
     flat = [name for name, a in arrays.items() if a.ndim == 1 and name not in apart]
     y = arrays[_choose("labels", labels, flat, arrays)]
     return x, y
 
 
-def _read_npy(path: pathlib.Path, features: str | None, labels: str | None) -> Pair:
+def _from_npy(columns: Columns, features: str | None, labels: str | None) -> Pair:
     check(features is None, "features", repr(features), "none for an npy file, which holds one array")
     if labels is None:
         fail("labels", "none", "--labels FILE.npy for an npy file of features")
-    return read_npy("data", path, mapped=True), read_npy("labels", labels)
+    return columns[""], read_npy("labels", labels)
 
 
 def _from_columns(
-    path: pathlib.Path,
-    columns: dict[str, np.ndarray],
-    features: str | None,
-    labels: str | None,
-    apart: Sequence[str],
+    path: pathlib.Path, columns: Columns, features: str | None, labels: str | None, apart: Sequence[str]
 ) -> Pair:
     label = _choose("labels", labels, [name for name in columns if name.lower() in _LABEL_NAMES], columns)
     if features is None:
@@ -130,7 +141,7 @@ def _check_labels(labels: np.ndarray, task: str) -> np.ndarray:
     return labels.astype(np.float64)
 
 
-def _choose(argument: str, name: str | None, candidates: list[str], present: dict[str, np.ndarray]) -> str:
+def _choose(argument: str, name: str | None, candidates: list[str], present: Columns) -> str:
     if name is not None:
         check(name in present, argument, repr(name), "one of " + ", ".join(present))
         return name

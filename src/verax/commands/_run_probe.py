@@ -9,7 +9,7 @@ import numpy as np
 from verax._errors import check
 
 from ._output import check_output, show, shown_name, write_json
-from ._read import read_beside, read_examples
+from ._read import Columns, choose_beside, choose_examples, read_columns
 
 
 class Findings(NamedTuple):
@@ -23,7 +23,7 @@ class Findings(NamedTuple):
     comparison: Any
     other: Any
     metric: str
-    """What stands first: "error", "balanced" or "auc"."""
+    """Number that the report leads with: "error", "balanced" or "auc"."""
 
 
 def run_probe(
@@ -73,13 +73,17 @@ def _measure(
     check(weights is None or compare is None, "compare", "weights beside it", "no --weights: pairs count alike")
     apart = [name for name in (groups, weights) if name is not None]
 
-    def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-        return read_examples(path, features=features, labels=labels, task=task, apart=apart)
+    def examples(path: pathlib.Path, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+        return choose_examples(path, columns, features=features, labels=labels, task=task, apart=apart)
 
-    x, y = read(data)
+    def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+        return examples(path, read_columns(path))
+
+    columns = read_columns(data)
+    x, y = examples(data, columns)
     beside = {
-        "groups": None if groups is None else read_beside(data, "groups", groups),
-        "sample_weight": None if weights is None else read_beside(data, "weights", weights),
+        "groups": choose_beside(data, columns, "groups", groups),
+        "sample_weight": choose_beside(data, columns, "weights", weights),
     }
     probe = RidgeProbe(task=task).fit(x, y, **beside)
     other = None if compare is None else RidgeProbe(task=task).fit(*read(compare), **beside)
