@@ -1,10 +1,15 @@
-"""Claims that a scale does not test, gathered into one line per subject."""
+"""Claims without a measurement: those that a scale does not test, and those that nothing public can test."""
 
 from collections.abc import Sequence
 
 from verax.report import Claim, Criterion
 
 _VERDICT = "not tested at this scale"
+
+
+def not_testable(statement: str, source: str, criterion: Criterion) -> Claim:
+    """Return a claim about recorded data that are not public."""
+    return Claim(statement, source, None, None, None, 0, "real data", criterion, "not testable here")
 
 
 def gather_untested(claims: Sequence[Claim], subject: str) -> list[Claim]:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from verax.papers._estimate import over_seeds
+from verax.papers._untested import not_testable
 from verax.report import Claim, Criterion
 
 from .measure import CONTROLLED, Answers
@@ -133,15 +134,5 @@ def make_claims(found: dict[str, Answers], by_width: dict[int, dict[str, Answers
             None if strict is None else strict.meta - standard.meta,
             LESS,
         ),
-        Claim(
-            "GPT-4 and Claude fall to these attacks as the paper says",
-            "abstract",
-            None,
-            None,
-            None,
-            0,
-            "real data",
-            DEPLOYED,
-            "not testable here",
-        ),
+        not_testable("GPT-4 and Claude fall to these attacks as the paper says", "abstract", DEPLOYED),
     ]

@@ -4,6 +4,7 @@ import numpy as np
 
 import verax.evals as ve
 from verax.papers._estimate import over_seeds
+from verax.papers._untested import not_testable
 from verax.report import Claim, Criterion
 
 from .published import FLAGGED
@@ -69,15 +70,5 @@ def make_claims(
         simulated("Pairing by prompt finds a difference of 4 points more often", found[0] - found[1], MORE),
         simulated("A confidence sequence looked at 480 times rarely misses", looked[1], RARELY),
         simulated("Wilson limits looked at as often miss", looked[0], OFTEN),
-        Claim(
-            "o1 refuses and complies as the card says",
-            "card",
-            None,
-            None,
-            None,
-            0,
-            "real data",
-            DEPLOYED,
-            "not testable here",
-        ),
+        not_testable("o1 refuses and complies as the card says", "card", DEPLOYED),
     ]
