@@ -5,7 +5,6 @@ import importlib.util
 import inspect
 import pathlib
 import re
-import types
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 import verax
 from support.border import attempt, chosen, misnamed, trial, under_jit
+from support.public import public_modules
 
 # Not part of the border: programs, reproductions of papers, and kernels that are called through other packages.
 OUTSIDE = {"cli", "papers", "kernels", "report"}
@@ -43,15 +43,9 @@ def load_calls(package):
 
 def public_functions(package):
     """Names of the functions that a package and its public modules export."""
-    modules = [importlib.import_module(f"verax.{package}")]
-    modules += [
-        value
-        for name, value in vars(modules[0]).items()
-        if isinstance(value, types.ModuleType) and value.__name__ == f"verax.{package}.{name}" and name[0] != "_"
-    ]
     return {
         f"{module.__name__}.{name}"
-        for module in modules
+        for module in public_modules(package)
         for name, value in vars(module).items()
         if not name.startswith("_") and callable(value) and not inspect.isclass(value)
     }

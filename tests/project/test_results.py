@@ -2,9 +2,7 @@
 
 import dataclasses
 import enum
-import importlib
 import inspect
-import types
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 import verax
+from support.public import public_modules
 from verax._results import raise_if_failed, result
 
 
@@ -124,13 +123,7 @@ SETTINGS = {
 def public_classes():
     """Named tuples and dataclasses that the packages and their public modules export."""
     for package in sorted(set(verax._SUBMODULES) - {"cli", "kernels", "papers"}):
-        module = importlib.import_module(f"verax.{package}")
-        inner = [
-            value
-            for name, value in vars(module).items()
-            if name[0] != "_" and isinstance(value, types.ModuleType) and value.__name__ == f"{module.__name__}.{name}"
-        ]
-        for place in (module, *inner):
+        for place in public_modules(package):
             for name, value in vars(place).items():
                 fields = hasattr(value, "_fields") or dataclasses.is_dataclass(value)
                 if inspect.isclass(value) and fields and not name.startswith("_"):

@@ -162,7 +162,7 @@ def paired_difference(
         found = (
             equivalence_p(discordant[..., 0], discordant[..., 1], mean.num_units, margin)
             if simple
-            else (_equivalence_t(mean, margin))
+            else _equivalence_t(mean, margin)
         )
         equivalence = adjusted(xp.where(several, found, 1), adjust)
     return PairedResult(

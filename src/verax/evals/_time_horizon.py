@@ -119,15 +119,9 @@ def time_horizon(
     low, high = np.where(falls, logs, -np.inf)[1:], np.where(falls, logs, np.inf)[1:]
     mixed = 0 < rates.mean() < 1
     sound = mixed and num > 1 and bool(falls[0])
-    status = (
-        Status.OK
-        if sound
-        else Status.SEPARATED
-        if not mixed
-        else Status.ONE_UNIT
-        if num == 1
-        else (Status.NOT_IDENTIFIED)
-    )
+    status = Status.OK
+    if not sound:
+        status = Status.SEPARATED if not mixed else Status.ONE_UNIT if num == 1 else Status.NOT_IDENTIFIED
     lower = float(np.quantile(low, tail, method="lower"))
     upper = float(np.quantile(high, 1 - tail, method="higher"))
     return TimeHorizon(
