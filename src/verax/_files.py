@@ -129,11 +129,13 @@ def read_bytes(argument: str, path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(argument: str, path: str | os.PathLike[str]) -> str:
-    """Return the text of a file, without a byte-order mark and with lines that end in a line feed."""
+    """Return the text of a file, unpacked if it is gzip, without a byte-order mark, lines ending in a line feed."""
     path = _file(argument, path)
     size = path.stat().st_size
     check(20 * size <= available_memory(), argument, f"{path} of {_bytes(size)}", "a text that fits into memory")
-    contents = path.read_bytes()
+    contents = read_bytes(argument, path)
+    unpacked = f"{path} of {_bytes(len(contents))} unpacked"
+    check(20 * len(contents) <= available_memory(), argument, unpacked, "a text that fits into memory")
     wide = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text, wrong = "", None
     try:

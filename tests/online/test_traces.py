@@ -56,6 +56,12 @@ def test_a_table_of_requests(tmp_path, text, pages):
     assert (trace.size is None) == ("size" not in text.lower())
 
 
+def test_a_packed_table_of_requests(tmp_path):
+    path = tmp_path / "trace.csv.gz"
+    path.write_bytes(gzip.compress(b"time,id\n0,a\n1,b\n"))
+    assert read_trace(path).requests.tolist() == ["a", "b"]
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("name", "contents", "message"),
